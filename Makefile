@@ -1,0 +1,63 @@
+# Everything a contributor runs. `make` alone lists it.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+UV := $(BIN)/uv
+FAST := not slow and not simulation
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test fast check format bench simulate setup lock clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+
+demo: .venv/foretell ## train and apply a real model, and see what became of it
+	@sh examples/demo.sh $(CURDIR)/$(BIN)
+
+test: check fast ## pass everything: checks, fast tests, then the slow and the simulated
+	$(BIN)/python -m pytest -m "slow or simulation" --durations=10
+
+fast: .venv/all ## the tests that take seconds
+	$(BIN)/python -m coverage run -m pytest -m "$(FAST)"
+	$(BIN)/python -m coverage report --skip-covered --sort=cover | tail -25
+
+check: .venv/all ## what must hold before a commit: format, lint, imports, types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports --no-cache --no-timings
+	$(BIN)/mypy
+
+format: .venv/all ## put the code into shape
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+bench: .venv/all ## measure, as ratios in one run; results go to docs/benchmarks.md by hand
+	$(BIN)/python -m bench
+
+simulate: .venv/all ## 100,000 random histories of the protocol, and every placing of two faults
+	$(BIN)/python -m tests.simulation random 100000
+	$(BIN)/python -m tests.simulation faults 2
+
+setup: $(if $(ALL),.venv/all,.venv/foretell) ## make .venv; with ALL=1 everything that tests need
+
+.venv/foretell: $(UV) pyproject.toml constraints.txt
+	$(UV) pip install --quiet --compile-bytecode --constraints constraints.txt --editable .
+	$(BIN)/python -m compileall -q src
+	@touch $@
+
+.venv/all: .venv/foretell
+	$(UV) pip install --quiet --compile-bytecode --constraints constraints.txt --group dev
+	@touch $@
+
+$(UV): constraints.txt
+	@sh tools/venv.sh "$(PYTHON)" .venv
+	@grep '^uv==' constraints.txt > .venv/uv.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement .venv/uv.txt
+	@touch $@
+
+lock: $(UV) ## take newer versions of what we depend on
+	$(UV) pip compile --quiet --universal --upgrade --no-header --no-annotate --no-emit-index-url \
+	  --group dev --output-file constraints.txt pyproject.toml
+
+clean: ## remove what setup made
+	rm -rf .venv
