@@ -1,0 +1,36 @@
+"""
+Foretell makes a predictive model that works run by itself.
+
+The library in five names: `Service.load`, `start`, `wait`, `check`, `run`. They are loaded when first used, so that a
+program of one verb does not pay for the others.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+PUBLIC = {
+    "Asked": "foretell.order",
+    "Controller": "foretell.controller",
+    "ForetellError": "foretell.errors",
+    "Phase": "foretell.protocol",
+    "Run": "foretell.names",
+    "Service": "foretell.service",
+    "State": "foretell.protocol",
+    "check": "foretell.controller",
+    "run": "foretell.controller",
+    "start": "foretell.controller",
+    "wait": "foretell.controller",
+}
+
+__all__ = sorted(PUBLIC)  # noqa: PLE0605 - the table is the list
+
+
+def __getattr__(name: str) -> object:
+    if name in PUBLIC:
+        return getattr(importlib.import_module(PUBLIC[name]), name)
+    raise AttributeError(name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,11 @@
+from foretell.controller import Controller as Controller
+from foretell.controller import check as check
+from foretell.controller import run as run
+from foretell.controller import start as start
+from foretell.controller import wait as wait
+from foretell.errors import ForetellError as ForetellError
+from foretell.names import Run as Run
+from foretell.order import Asked as Asked
+from foretell.protocol import Phase as Phase
+from foretell.protocol import State as State
+from foretell.service import Service as Service

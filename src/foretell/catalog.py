@@ -1,0 +1,120 @@
+"""
+Which model is current, as of a date. A question, not a pointer: nothing is moved, so nothing is moved wrongly (P8).
+
+Run ids sort by (date, n), so the store's own names are the index: one listing of months, one of each month touched,
+and a few reads for every run that is newer than the answer. The cost does not grow with history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from foretell.errors import StoreError
+from foretell.ledger import Folders, Sleep, Talk, get
+from foretell.names import Run, run_named
+from foretell.records import Outcome, Receipt, Request, Withdrawn
+
+
+class Passed(NamedTuple):
+    """A newer run that is no model, and why."""
+
+    run: Run
+    reason: str
+
+
+class Model(NamedTuple):
+    """A succeeded run as others may take it as input."""
+
+    run: Run
+    request: Request
+    outcome: Outcome
+
+
+class Answer(NamedTuple):
+    """The current model, and every newer run that was passed over for it."""
+
+    model: Model | None
+    passed: tuple[Passed, ...]
+
+
+def current(service: str, version: str, action: str, as_of: datetime) -> Talk[Answer]:
+    """Find the newest (date, n), not newer than `as_of`, that succeeded, is no trial, and was not withdrawn."""
+    passed: list[Passed] = []
+    for month in (yield from months(service, version, action, as_of)):
+        for run in (yield from runs_of(service, version, action, month)):
+            if run.date > as_of:
+                continue
+            found = yield from examine(run)
+            if isinstance(found, Model):
+                return Answer(found, tuple(passed))
+            passed.append(Passed(run, found))
+    return Answer(None, tuple(passed))
+
+
+def examine(run: Run) -> Talk[Model | str]:
+    """Give the run as a model, or the reason why it is none."""
+    outcome = yield from get(run.outcome, Outcome)
+    if outcome is None:
+        return "it has not ended"
+    if outcome.kind != "produced":
+        return f"{outcome.kind}: {outcome.cause}" if outcome.cause else outcome.kind
+    request = yield from get(run.request, Request)
+    if request is None:
+        return "it was pruned"
+    if request.trial:
+        return "it is a trial"
+    if request.delivers:
+        receipt = yield from get(run.delivery, Receipt)
+        if receipt is None:
+            return "its delivery is not finished"
+        if receipt.state == "rejected":
+            return f"its delivery was rejected: {receipt.cause}"
+    word = yield from get(run.withdrawn, Withdrawn)
+    if word:
+        return f"withdrawn{f' by {word.by}' if word.by else ''}{f': {word.reason}' if word.reason else ''}"
+    return Model(run, request, outcome)
+
+
+def newest(service: str, version: str, action: str, limit: int | None) -> Talk[list[Run]]:
+    """List the newest runs of an action, newest first; all of them without a limit."""
+    found: list[Run] = []
+    for month in (yield from months(service, version, action, datetime.max.replace(tzinfo=UTC))):
+        found += yield from runs_of(service, version, action, month)
+        if limit is not None and len(found) >= limit:
+            return found[:limit]
+    return found
+
+
+def months(service: str, version: str, action: str, as_of: datetime) -> Talk[list[str]]:
+    """List the months that have runs of an action, newest first, none after `as_of`."""
+    last = f"{as_of.astimezone(UTC):%Y-%m}"
+    found = yield from _folders(f"{service}/{version}/{action}")
+    return sorted((month for month in found if month <= last), reverse=True)
+
+
+def runs_of(service: str, version: str, action: str, month: str) -> Talk[list[Run]]:
+    """List the runs of an action in a month, newest first."""
+    found = yield from _folders(f"{service}/{version}/{action}/{month}")
+    return sorted(_runs(service, version, action, found), key=lambda run: run.order, reverse=True)
+
+
+def _runs(service: str, version: str, action: str, folders: Iterable[str]) -> Iterable[Run]:
+    for folder in folders:
+        try:
+            yield run_named(service, version, action, folder)
+        except ValueError:
+            continue  # not a run's folder: a person put something there
+
+
+def _folders(prefix: str) -> Talk[list[str]]:
+    pause = 0.5
+    while True:
+        try:
+            found: list[str] = yield Folders(prefix)
+        except StoreError as error:
+            yield Sleep(pause, error)
+            pause = min(pause * 2, 15)
+        else:
+            return found

@@ -1,0 +1,122 @@
+"""
+Every problem Foretell can name.
+
+ForetellError                 1   something the user can act on
+├── UsageError                2   asked in a way that cannot be carried out
+│   ├── ServiceFileError      2   foretell.toml is wrong; carries every fault at once
+│   └── UnknownRunError       2   no such run in the store
+├── InfrastructureError       3   what Foretell stands on did not answer as it must
+│   ├── StoreError            3   the object store cannot be read or written
+│   │   └── StoreRefusedError 3   ... and says that it will not be: permissions, read-only
+│   ├── CorruptError          3   an object is not what its record says
+│   ├── PlatformError         3   the machine could not be started or asked
+│   │   └── RefusedError      3   ... and positively never will be, as asked
+│   ├── WarehouseError        3   the warehouse cannot be reached
+│   └── PatienceError         3   still open when patience ended
+├── EnvironmentFailedError    1   the model's environment could not be made
+├── OutputError               1   the output cannot be saved as it is
+└── DeliveryRejectedError     5   the predictions are not what was declared
+
+A ForetellError is printed without a traceback. Anything else is a bug, is printed with one, and
+exits with 70. How a run ended is a value, not an exception: see `protocol.exit_code`.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class ForetellError(Exception):
+    """
+    Something the user can act on, told in up to four parts.
+
+    what: one sentence, lower case, no full stop. where: file and line, object or machine.
+    why: what was found. hint: the next step, a command where there is one.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, what: str, *, where: str = "", why: str = "", hint: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = where
+        self.why = why
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
+
+    def lines(self) -> list[str]:
+        """Give the message as lines, the labelled parts only where they say something."""
+        parts = (("where", self.where), ("why", self.why), ("next", self.hint))
+        return [self.what, *(f"  {label}: {text}" for label, text in parts if text)]
+
+
+class UsageError(ForetellError):
+    """Asked in a way that cannot be carried out."""
+
+    exit_code = 2
+
+
+class ServiceFileError(UsageError):
+    """foretell.toml is wrong. `faults` lists everything found, each with its own line and fix."""
+
+    def __init__(self, what: str, *, faults: tuple[str, ...] = (), where: str = "", hint: str = "") -> None:
+        super().__init__(what, where=where, hint=hint)
+        self.faults = faults
+
+    def lines(self) -> list[str]:
+        first, *rest = super().lines()
+        return [first, *(f"  {fault}" for fault in self.faults), *rest]
+
+
+class UnknownRunError(UsageError):
+    """No such run in the store."""
+
+
+class InfrastructureError(ForetellError):
+    """What Foretell stands on did not answer as it must."""
+
+    exit_code = 3
+
+
+class StoreError(InfrastructureError):
+    """The object store cannot be read or written."""
+
+
+class StoreRefusedError(StoreError):
+    """The store says no: missing permission, read-only. Repeating alone does not help."""
+
+
+class CorruptError(InfrastructureError):
+    """An object is not what its record says: cut, changed or unreadable."""
+
+
+class PlatformError(InfrastructureError):
+    """The machine could not be started or asked; it may or may not be there."""
+
+
+class RefusedError(PlatformError):
+    """The platform said no for certain (quota, permission, no such image): nothing was started."""
+
+
+class WarehouseError(InfrastructureError):
+    """The warehouse cannot be reached; nothing is known about the delivery."""
+
+
+class PatienceError(InfrastructureError):
+    """The run was still open when the patience of its waiter ended."""
+
+
+class EnvironmentFailedError(ForetellError):
+    """The model's environment could not be made: no interpreter, or a package that does not install."""
+
+
+class OutputError(ForetellError):
+    """The output directory holds what cannot be saved: a link, a device, a name that is no text."""
+
+
+class DeliveryRejectedError(ForetellError):
+    """The predictions are not what was declared, or the warehouse refused them for good."""
+
+    exit_code = 5

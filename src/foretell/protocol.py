@@ -1,0 +1,317 @@
+"""
+The law of a run: from what was seen to what it means (`observe`) and to what must be done (`next_step`).
+
+Pure: no store, no clock, no machine. Everything here follows docs/protocol.md, whose rules P1 to P10 the
+tests name; the simulation under tests/ runs these very functions through histories full of faults.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from foretell.records import (
+    Beat,
+    Claim,
+    Claimed,
+    Closed,
+    Exit,
+    Fault,
+    Host,
+    Launch,
+    Outcome,
+    Receipt,
+    Request,
+    Slot,
+    Void,
+)
+
+STILL = 3
+"""Reads in a row without a larger seq before silence means anything (P9)."""
+
+
+class Life(StrEnum):
+    """What a platform knows of an attempt's machine. Success is not among it: only the store knows that (P7)."""
+
+    ALIVE = "alive"
+    GONE = "gone"
+    """Not there as far as the platform can tell; it may be late, hidden, or a launch in flight."""
+    GONE_FOR_CERTAIN = "gone for certain"
+    """Not there, and every process of it is dead: no silence needs to be waited for."""
+
+
+class Records(Struct, kw_only=True):
+    """What was read of a run. claim to exit belong to the attempt in question: the outcome's, else the newest."""
+
+    request: Request
+    launches: list[Slot]
+    claim: Claim | None = None
+    beat: Beat | None = None
+    host: Host | None = None
+    exit: Exit | None = None
+    outcome: Outcome | None = None
+    delivery: Receipt | None = None
+
+    @property
+    def attempts(self) -> list[Launch]:
+        """The launches that have a machine."""
+        return [slot for slot in self.launches if isinstance(slot, Launch)]
+
+    @property
+    def attempt(self) -> int:
+        """The attempt in question; 0 when there is none."""
+        if self.outcome and self.outcome.attempt:
+            return self.outcome.attempt
+        return len(self.attempts)
+
+
+class Seen(Struct, kw_only=True):
+    """One observer's own observations of the newest attempt. Every time is of its own monotonic clock, in seconds."""
+
+    launch_at: float = 0.0
+    """When the newest launch was first read."""
+    relaunch_at: float | None = None
+    refused: str = ""
+    """Why the platform positively refused the launch."""
+    fate: Life | None = None
+    cause: str = ""
+    """Why the machine is gone, in the platform's words."""
+    life: tuple[bool, int, bool, bool] | None = None
+    """The largest sign of life read so far."""
+    since: float | None = None
+    """When that sign was first received."""
+    still: int = 0
+    """Reads in a row, more than a beat apart, that did not show a larger one."""
+    still_at: float | None = None
+    asked: float = 0.0
+    """When the last read was sent."""
+
+
+class Phase(StrEnum):
+    """Where a run stands."""
+
+    REQUESTED = "requested"
+    """Asked for, and not launched yet: the start died or is slow; `wait` and `tidy` go on with it."""
+    STARTING = "starting"
+    RUNNING = "running"
+    UPLOADING = "uploading"
+    RETRYING = "retrying"
+    """The command failed and a retry is due."""
+    REPLACING = "replacing"
+    """The machine is lost and its replacement is due."""
+    ENDING = "ending"
+    """Decided; the outcome is about to be copied."""
+    DELIVERING = "delivering"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    TIMEOUT = "timeout"
+    REJECTED = "rejected"
+    CANCELLED = "cancelled"
+    LOST = "lost"
+
+    @property
+    def ended(self) -> bool:
+        return self in EXIT_CODES
+
+
+EXIT_CODES = {
+    Phase.SUCCEEDED: 0,
+    Phase.FAILED: 1,
+    Phase.LOST: 3,
+    Phase.TIMEOUT: 4,
+    Phase.REJECTED: 5,
+    Phase.CANCELLED: 6,
+}
+OPEN = 3
+"""The exit code of asking for the verdict on a run that has none yet."""
+
+
+class State(Struct, frozen=True, kw_only=True):
+    """What `runs`, `show` and `check` say of a run."""
+
+    phase: Phase
+    attempt: int = 0
+    stage: str = ""
+    cause: str = ""
+
+    @property
+    def exit_code(self) -> int:
+        return EXIT_CODES.get(self.phase, OPEN)
+
+
+class Start(Struct, frozen=True, kw_only=True):
+    """Create slot `attempt` as a launch, and launch it."""
+
+    attempt: int
+    after: Fault | None
+    cause: str
+    failures_left: int
+    losses_left: int
+
+
+class Relaunch(Struct, frozen=True, kw_only=True):
+    """Repeat a recorded launch whose machine is not there (P6)."""
+
+    attempt: int
+
+
+class GiveUp(Struct, frozen=True, kw_only=True):
+    """Take the claim of an attempt that nobody claimed, so that nobody can."""
+
+    attempt: int
+    cause: str
+
+
+class Close(Struct, frozen=True, kw_only=True):
+    """Take slot `attempt`, so that no such attempt can be: its predecessor's fault is the run's end (P4)."""
+
+    attempt: int
+    fault: Fault
+    cause: str
+
+
+class Decide(Struct, frozen=True, kw_only=True):
+    """Copy a closed slot's outcome to where it is the decision."""
+
+    outcome: Outcome
+
+
+class Deliver(Struct, frozen=True, kw_only=True):
+    """Finish the delivery of a produced run whose agent is quiet."""
+
+
+class Finish(Struct, frozen=True, kw_only=True):
+    """The run has ended: stop every machine on record."""
+
+
+class Wait(Struct, frozen=True, kw_only=True):
+    """Nothing to do now."""
+
+
+Step: TypeAlias = Start | Relaunch | GiveUp | Close | Decide | Deliver | Finish | Wait
+
+
+def observe(records: Records, seen: Seen) -> State:
+    """Say where the run stands. Needs no history of observations: without one, silence is never assumed."""
+    if outcome := records.outcome:
+        return _verdict(records, outcome)
+    number = len(records.attempts)
+    if not records.launches:
+        return State(phase=Phase.REQUESTED)
+    last = records.launches[-1]
+    if isinstance(last, Closed):
+        return State(phase=Phase.ENDING, attempt=number, cause=last.outcome.cause)
+    if records.exit and records.exit.fault:
+        return State(phase=Phase.RETRYING, attempt=number, cause=records.exit.cause)
+    if records.claim is None:
+        return State(phase=Phase.STARTING, attempt=number, cause=last.cause)
+    if isinstance(records.claim, Void) or quiet(records, seen):
+        return State(phase=Phase.REPLACING, attempt=number, cause=_loss(records, seen))
+    stage = records.beat.stage if records.beat else ""
+    return State(phase=Phase.UPLOADING if records.exit else Phase.RUNNING, attempt=number, stage=stage)
+
+
+def _verdict(records: Records, outcome: Outcome) -> State:
+    attempt = outcome.attempt or 0
+    if outcome.kind != "produced":
+        return State(phase=Phase(outcome.kind), attempt=attempt, cause=outcome.cause)
+    if not records.request.delivers:
+        return State(phase=Phase.SUCCEEDED, attempt=attempt)
+    match records.delivery:
+        case None:
+            return State(phase=Phase.DELIVERING, attempt=attempt)
+        case Receipt(state="rejected", cause=cause):
+            return State(phase=Phase.REJECTED, attempt=attempt, cause=cause)
+        case Receipt(state=verdict, cause=cause):
+            return State(phase=Phase.SUCCEEDED, attempt=attempt, stage=verdict, cause=cause)
+
+
+def next_step(records: Records, seen: Seen) -> Step:
+    """Say what whoever looks must do now: the same for a waiter, a start, a janitor, a scheduler's trigger."""
+    if outcome := records.outcome:
+        undelivered = outcome.kind == "produced" and records.request.delivers and not records.delivery
+        if not undelivered:
+            return Finish()
+        return Deliver() if quiet(records, seen) else Wait()
+    if not records.launches:
+        spec = records.request.spec
+        return Start(attempt=1, after=None, cause="", failures_left=spec.retries, losses_left=spec.losses)
+    last = records.launches[-1]
+    if isinstance(last, Closed):
+        return Decide(outcome=last.outcome)
+    number = len(records.launches)
+    if records.exit and records.exit.fault:
+        return after(last, number, records.exit.fault, records.exit.cause, final=records.exit.final)
+    if records.claim is None:
+        return _unclaimed(records, seen, number)
+    if isinstance(records.claim, Void) or quiet(records, seen):
+        return after(last, number, "lost", _loss(records, seen))
+    return Wait()
+
+
+def after(last: Launch, number: int, fault: Fault, cause: str, *, final: bool = False) -> Start | Close:
+    """Replace attempt `number` while its budget lasts, else close the run. Losses and failures have a budget each."""
+    lost = fault == "lost"
+    left = last.losses_left if lost else last.failures_left
+    if not left or final:
+        return Close(attempt=number + 1, fault=fault, cause=cause)
+    return Start(
+        attempt=number + 1,
+        after=fault,
+        cause=cause,
+        failures_left=last.failures_left - (not lost),
+        losses_left=last.losses_left - lost,
+    )
+
+
+def _unclaimed(records: Records, seen: Seen, number: int) -> Step:
+    times = records.request.target.times
+    waited = seen.asked - seen.launch_at
+    if records.host:
+        return GiveUp(attempt=number, cause=records.host.cause)
+    if seen.refused:
+        return GiveUp(attempt=number, cause=seen.refused)
+    if waited >= times.boot:
+        return GiveUp(attempt=number, cause=f"no agent began within {times.boot:.0f} s")
+    # A platform that knows for certain has no launch in flight, so its launch can be repeated almost at once.
+    pause = {Life.GONE: times.boot / 30, Life.GONE_FOR_CERTAIN: times.boot / 900}.get(seen.fate or Life.ALIVE)
+    if pause is not None and seen.asked - (seen.relaunch_at or seen.launch_at) >= pause:
+        return Relaunch(attempt=number)
+    return Wait()
+
+
+def dead(records: Records) -> bool:
+    """Whether the host saw the claimed agent end. A witness of another boot, a duplicate's, says nothing."""
+    return (
+        records.host is not None
+        and isinstance(records.claim, Claimed)
+        and records.host.boot == records.claim.boot
+    )
+
+
+def quiet(records: Records, seen: Seen) -> bool:
+    """Whether the claimed agent is dead, or must be by its own fence: silence as P9 counts it."""
+    if dead(records):
+        return True
+    if seen.fate is Life.GONE_FOR_CERTAIN and records.claim is not None:
+        return True
+    if seen.since is None or seen.still < STILL:
+        return False
+    times = records.request.target.times
+    silent = seen.asked - seen.since
+    return silent >= times.lease or (seen.fate is Life.GONE and silent >= times.stale)
+
+
+def _loss(records: Records, seen: Seen) -> str:
+    """Tell why an attempt is lost, by the best witness."""
+    if isinstance(records.claim, Void):
+        return records.claim.cause
+    if dead(records) and records.host:
+        return records.host.cause
+    if seen.fate in (Life.GONE, Life.GONE_FOR_CERTAIN):
+        return seen.cause or "the machine is gone"
+    if seen.since is not None:
+        return f"the agent was silent for {seen.asked - seen.since:.0f} s"
+    return "the agent fell silent"

@@ -1,0 +1,266 @@
+"""
+What is written into a run's folder: one record an object, JSON, UTF-8.
+
+Records are read leniently (a field that is not known is ignored) and `format` grows when an old reader would
+misunderstand. Times are RFC 3339 in UTC and only for people: nothing is decided by them.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias, TypeVar
+
+import msgspec
+from msgspec import Struct, field
+
+from foretell.errors import CorruptError
+from foretell.service import Action, Source, Target
+
+FORMAT = 1
+
+
+class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What every record carries."""
+
+    format: int = FORMAT
+
+
+class StoreId(Record, frozen=True, kw_only=True):
+    """`store.json`: the store's identity, by whatever address it is reached."""
+
+    id: str
+
+
+class Interval(Struct, frozen=True, kw_only=True):
+    """The data a scheduled run is about: from the previous tick to its own."""
+
+    start: str
+    end: str
+
+
+class Pin(Struct, frozen=True, kw_only=True):
+    """An input as resolved at the start: the run's folder, the SHA-256 of its manifest, and where the files go."""
+
+    action: str
+    run: str
+    digest: str
+    path: str
+
+
+class Request(Record, frozen=True, kw_only=True):
+    """`request.json`: what was asked, with everything resolved. Whoever goes on with the run needs nothing else."""
+
+    key: str
+    uid: str
+    service: str
+    version: str
+    action: str
+    date: str
+    n: int
+    store: str
+    """The store's id."""
+    interval: Interval | None = None
+    inputs: tuple[Pin, ...] = ()
+    spec: Action
+    target: Target
+    """With the platform as resolved for this action."""
+    source: Source
+    env: dict[str, str] = field(default_factory=dict)
+    """Everything declared in the service file, the action's over the service's."""
+    timezone: str = "UTC"
+    partition: str | None = None
+    """The value of the partition column, in mode "partition"."""
+    fingerprint: str
+    revision: str = ""
+    """The Git revision, with "+" where the work tree differs from it."""
+    snapshot: str | None = None
+    """The directory of the frozen sources on the host (platforms without images)."""
+    image: str | None = None
+    trial: bool = False
+    is_model: bool = False
+    """Whether other actions of the service take this one's output as their input."""
+    asked_at: str
+    asked_by: str = ""
+
+    @property
+    def delivers(self) -> bool:
+        """Whether rows must reach a warehouse before this run is a success."""
+        return self.spec.delivery is not None and not self.trial
+
+
+Fault: TypeAlias = Literal["failed", "timeout", "rejected", "lost"]
+OutcomeKind: TypeAlias = Literal["produced", "failed", "timeout", "rejected", "cancelled", "lost"]
+
+
+class Outcome(Record, frozen=True, kw_only=True):
+    """`outcome.json`: the decision, created once (P1). `by` is the writer's nonce."""
+
+    kind: OutcomeKind
+    attempt: int | None = None
+    by: str
+    cause: str = ""
+    manifest: str | None = None
+    """SHA-256 of `manifest.json`, of a produced run."""
+    files: int = 0
+    size: int = 0
+    rows: int | None = None
+    metrics: dict[str, object] | None = None
+    at: str = ""
+
+
+class Launch(Record, frozen=True, kw_only=True, tag="launch", tag_field="form"):
+    """`attempts/N/launch.json`: attempt N was launched, with what is left of both budgets after the verdict on N-1."""
+
+    nonce: str
+    machine: str
+    after: Fault | None = None
+    cause: str = ""
+    failures_left: int
+    losses_left: int
+    at: str = ""
+
+
+class Closed(Record, frozen=True, kw_only=True, tag="closed", tag_field="form"):
+    """`attempts/N/launch.json`: there will be no attempt N; the run's outcome is this one."""
+
+    outcome: Outcome
+
+
+Slot: TypeAlias = Launch | Closed
+
+
+class Claimed(Record, frozen=True, kw_only=True, tag="claim", tag_field="form"):
+    """`attempts/N/claim.json`: one agent began. `boot` identifies this start of the container or process."""
+
+    nonce: str
+    boot: str
+    host: str = ""
+    at: str = ""
+
+
+class Void(Record, frozen=True, kw_only=True, tag="void", tag_field="form"):
+    """`attempts/N/claim.json`: the attempt was given up before any agent began, and none may any more."""
+
+    nonce: str
+    cause: str = ""
+    at: str = ""
+
+
+Claim: TypeAlias = Claimed | Void
+
+
+class Beat(Record, frozen=True, kw_only=True):
+    """`attempts/N/beat.json`: the agent lives. The only record that is overwritten; life is a larger `seq`."""
+
+    nonce: str
+    seq: int
+    stage: str = ""
+    log: int = 0
+    """Number of log chunks written."""
+    at: str = ""
+
+
+class Exit(Record, frozen=True, kw_only=True):
+    """`attempts/N/exit.json`: how the command ended, written once it and every child of it are dead."""
+
+    nonce: str
+    fault: Literal["failed", "timeout", "rejected"] | None = None
+    final: bool = False
+    """A fault that no retry can mend: a withdrawn input, say."""
+    cause: str = ""
+    code: int | None = None
+    signal: int | None = None
+    oom: bool = False
+    wall: float = 0.0
+    """Seconds, like every time here."""
+    cpu: float = 0.0
+    memory: int = 0
+    """Peak resident memory of the largest process, bytes."""
+    stages: dict[str, float] = field(default_factory=dict)
+    log: int = 0
+    """Number of log chunks, final."""
+    at: str = ""
+
+
+class Host(Record, frozen=True, kw_only=True):
+    """`attempts/N/host.json`: the second witness. The agent of this `boot` ended without a word of its own."""
+
+    boot: str
+    cause: str = ""
+    at: str = ""
+
+
+class File(Struct, frozen=True, kw_only=True):
+    """One file of a manifest: its path in the output directory, its object, SHA-256 in hex, bytes."""
+
+    path: str
+    key: str
+    sha256: str
+    size: int
+
+
+class Manifest(Record, frozen=True, kw_only=True):
+    """`attempts/N/manifest.json`: exactly what the attempt produced. `delivery` are the checked rows, as Parquet."""
+
+    files: tuple[File, ...]
+    delivery: tuple[File, ...] = ()
+    directories: tuple[str, ...] = ()
+    """Empty directories, which object stores cannot hold."""
+
+
+Verdict: TypeAlias = Literal["delivered", "superseded", "rejected"]
+
+
+class Receipt(Record, frozen=True, kw_only=True):
+    """
+    `delivery.json`: a copy of the run's row in the warehouse's ledger.
+
+    `cause` explains "superseded" (by which run) and "rejected" (why, and what to do). `at` is the warehouse's time.
+    """
+
+    uid: str
+    state: Verdict
+    table: str
+    scope: str
+    owner: str
+    run: str
+    attempt: int
+    rows: int
+    cause: str = ""
+    at: str = ""
+
+
+class Withdrawn(Record, frozen=True, kw_only=True):
+    """`withdrawn.json`: a person's word that this model must not be used again."""
+
+    nonce: str
+    by: str = ""
+    reason: str = ""
+    at: str = ""
+
+
+R = TypeVar("R")
+
+
+def encode(record: Record) -> bytes:
+    """Give the bytes of a record; the same record always gives the same bytes."""
+    fields = {"format": record.format, **msgspec.to_builtins(record)}
+    return msgspec.json.format(msgspec.json.encode(fields), indent=1) + b"\n"
+
+
+def decode(data: bytes, kind: type[R], key: str) -> R:
+    """Read a record; CorruptError where it is cut, empty or written by a newer Foretell, never "absent"."""
+    try:
+        record = msgspec.json.decode(data, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise CorruptError(
+            f'the record "{key}" cannot be read',
+            why=str(error) if data else "it is empty, as after a power cut",
+            hint="restore the object from a backup, or remove the run's folder if the run is not needed",
+        ) from error
+    if isinstance(record, Record) and record.format > FORMAT:
+        raise CorruptError(
+            f'the record "{key}" was written by a newer Foretell',
+            why=f"its format is {record.format}, this Foretell reads up to {FORMAT}",
+            hint="upgrade Foretell here",
+        )
+    return record

@@ -1,0 +1,273 @@
+"""The service as frozen values: what foretell.toml says, with every default filled in."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from pathlib import Path
+from typing import Annotated, Literal, TypeAlias
+
+from msgspec import Meta, Struct, field
+
+
+class Column(Struct, frozen=True, kw_only=True):
+    """
+    One column of the delivered table.
+
+    `source` is the file's column it is taken from (`from` in the file): a name, or "@date", "@run",
+    "@model" for the run's date in the service's time zone, its id, the run id of its first input.
+    `type` is a BigQuery type name in upper case: STRING, INT64, FLOAT64, NUMERIC, BOOL, DATE, ...
+    """
+
+    name: str
+    type: str
+    mode: Literal["NULLABLE", "REQUIRED"] = "NULLABLE"
+    source: str
+
+
+TYPES: dict[str, str] = {
+    "STRING": "VARCHAR",
+    "BYTES": "BLOB",
+    "INT64": "BIGINT",
+    "INTEGER": "BIGINT",
+    "INT": "BIGINT",
+    "FLOAT64": "DOUBLE",
+    "FLOAT": "DOUBLE",
+    "NUMERIC": "DECIMAL(38,9)",
+    "DECIMAL": "DECIMAL(38,9)",
+    "BIGNUMERIC": "DECIMAL(38,18)",
+    "BIGDECIMAL": "DECIMAL(38,18)",
+    "BOOL": "BOOLEAN",
+    "BOOLEAN": "BOOLEAN",
+    "DATE": "DATE",
+    "TIME": "TIME",
+    "DATETIME": "TIMESTAMP",
+    "TIMESTAMP": "TIMESTAMP WITH TIME ZONE",
+    "JSON": "JSON",
+}
+"""The column types that can be declared: BigQuery's names and synonyms, and DuckDB's name for each."""
+
+
+Mode: TypeAlias = Literal["replace", "append", "partition"]
+Granularity: TypeAlias = Literal["day", "hour", "month"]
+
+
+class Delivery(Struct, frozen=True, kw_only=True):
+    """
+    Which file of an action's output becomes rows of which table.
+
+    `file` is a path or glob in the output directory. `table` is "name" or "dataset.name". `partition`
+    names the DATE (granularity day, month) or TIMESTAMP (hour) column of mode "partition"; it is always
+    one of `columns` (with source "@date" where the file lacks it), and None in the other modes.
+    """
+
+    file: str
+    table: str
+    columns: tuple[Column, ...]
+    mode: Mode = "replace"
+    partition: str | None = None
+    granularity: Granularity = "day"
+
+
+class Input(Struct, frozen=True, kw_only=True):
+    """The current model of `action`, put into `path` (relative to the working directory)."""
+
+    action: str
+    path: str
+
+
+class Action(Struct, frozen=True, kw_only=True):
+    """A thing the model can do. Times are seconds; `retries` counts failed commands, `losses` lost machines."""
+
+    name: str
+    command: tuple[str, ...]
+    output: str = "output"
+    schedule: str | None = None
+    after: tuple[str, ...] = ()
+    inputs: tuple[Input, ...] = ()
+    timeout: float = 6 * 3600
+    retries: int = 0
+    losses: int = 2
+    env: dict[str, str] = field(default_factory=dict)
+    secrets: dict[str, str] = field(default_factory=dict)
+    delivery: Delivery | None = None
+    airflow: dict[str, object] = field(default_factory=dict)
+
+
+class Source(Struct, frozen=True, kw_only=True):
+    """Where the model's code is, relative to the service's directory, and what it needs to run."""
+
+    path: str = "."
+    python: str | None = None
+    requirements: tuple[str, ...] = ()
+    locked: str | None = None
+    """The directory of a pyproject.toml with a uv.lock, which is then synced instead of `requirements`."""
+
+
+class Image(Struct, frozen=True, kw_only=True):
+    """How the service becomes an image."""
+
+    registry: str | None = None
+    base: str = "python:{python}-slim"
+    agent_base: str = "python:3.11-slim"
+    apt: tuple[str, ...] = ()
+    dockerfile: str | None = None
+    network: str | None = None
+
+
+class ProcessSettings(Struct, frozen=True, kw_only=True, tag="process", tag_field="kind"):
+    """A child process on this machine. `home` is where its machines work: absolute once loaded."""
+
+    home: Annotated[str, Meta(description="Where its machines work. Default: .foretell.")] = ""
+
+
+class DockerSettings(Struct, frozen=True, kw_only=True, tag="docker", tag_field="kind"):
+    """A container on this machine. `memory` and `cpus` as `docker run` takes them."""
+
+    memory: Annotated[str | None, Meta(description='Limit of memory, as `docker run` takes it: "4g".')] = None
+    cpus: Annotated[Annotated[float, Meta(gt=0)] | None, Meta(description="Limit of processors.")] = None
+    gpus: Annotated[str | None, Meta(description='Graphics cards, as `docker run` takes them: "all".')] = None
+    network: Annotated[str | None, Meta(description="Docker network of the container.")] = None
+    volumes: Annotated[tuple[str, ...], Meta(description='Mounts: "/on/host:/in/container:ro".')] = ()
+    env: Annotated[dict[str, str], Meta(description="Environment variables of the container.")] = field(
+        default_factory=dict
+    )
+    google_credentials: Annotated[
+        bool, Meta(description="Whether this user's application default credentials are mounted.")
+    ] = False
+
+
+class ComputeEngineSettings(Struct, frozen=True, kw_only=True, tag="compute-engine", tag_field="kind"):
+    """One virtual machine per attempt; keys as gcloud names them. `disk_size` in GB."""
+
+    project: Annotated[str, Meta(description="Cloud project of the machines. Default: none, it is required.")]
+    zones: Annotated[
+        tuple[str, ...], Meta(description="Zones to try. Default: none, it is required.", min_length=1)
+    ]
+    machine_type: Annotated[
+        str | Annotated[tuple[str, ...], Meta(min_length=1)],
+        Meta(description="Machine type; of a list, the next is taken after out of memory."),
+    ] = "n1-standard-1"
+    network: Annotated[str | None, Meta(description="Network of the machine.")] = None
+    subnet: Annotated[str | None, Meta(description="Subnet of the machine.")] = None
+    external_ip: Annotated[bool, Meta(description="Whether it has an address on the internet.")] = True
+    service_account: Annotated[str | None, Meta(description="Service account the machine runs as.")] = None
+    impersonate: Annotated[str | None, Meta(description="Service account that makes the machine.")] = None
+    labels: Annotated[dict[str, str], Meta(description="Its labels.")] = field(default_factory=dict)
+    tags: Annotated[tuple[str, ...], Meta(description="Its network tags.")] = ()
+    disk_size: Annotated[int, Meta(description="Size of the boot disk in GB.", ge=10, le=65536)] = 20
+    accelerators: Annotated[dict[str, int], Meta(description="Their number by type.")] = field(
+        default_factory=dict
+    )
+    spot: Annotated[bool, Meta(description="Whether it is cheaper and preemptible.")] = False
+    body: Annotated[
+        dict[str, object], Meta(description="Merged into the insert request, but for the leak guards.")
+    ] = field(default_factory=dict)
+
+
+PlatformSettings: TypeAlias = ProcessSettings | DockerSettings | ComputeEngineSettings
+
+
+class DuckDBSettings(Struct, frozen=True, kw_only=True, tag="duckdb", tag_field="kind"):
+    """A DuckDB file; `path` is absolute once loaded."""
+
+    path: Annotated[
+        str, Meta(description="The database file, from foretell.toml. Default: .foretell/warehouse.duckdb.")
+    ]
+    dataset: Annotated[str, Meta(description="Schema of tables declared without one.")] = "main"
+
+
+class BigQuerySettings(Struct, frozen=True, kw_only=True, tag="bigquery", tag_field="kind"):
+    """A BigQuery dataset. `project` is None for the platform's own or the credentials' project."""
+
+    dataset: Annotated[
+        str,
+        Meta(
+            description="Dataset of tables declared without one. Default: the service's name, with _ for -."
+        ),
+    ]
+    project: Annotated[
+        str | None,
+        Meta(description="Cloud project. Default: the platform's, or that of the credentials."),
+    ] = None
+    location: Annotated[str, Meta(description="Location of the dataset.")] = "EU"
+
+
+WarehouseSettings: TypeAlias = DuckDBSettings | BigQuerySettings
+
+
+class Times(Struct, frozen=True, kw_only=True):
+    """
+    The durations of the protocol, in seconds; see docs/protocol.md. Each side measures them by its own clock.
+
+    They hold only together: `faults` names the inequalities that a set of them breaks.
+    """
+
+    beat: float = 10
+    fence: float = 300
+    kill: float = 15
+    lease: float = 400
+    stale: float = 60
+    boot: float = 900
+    poll: float = 12
+    deliver: float = 900
+    grace: float = 180
+
+    def scaled(self, factor: float) -> Times:
+        """All durations times one factor."""
+        return Times(**{name: getattr(self, name) * factor for name in self.__struct_fields__})
+
+    def faults(self) -> list[str]:
+        """Give what is wrong with these durations, one sentence each; an empty list for a sound set."""
+        rules = {
+            "every duration must be positive": min(getattr(self, n) for n in self.__struct_fields__) > 0,
+            "lease must be larger than 1.02 x (fence + beat / 5 + kill), else a command may outlive its loss": (
+                self.lease > (self.fence + self.beat / 5 + self.kill) * 1.02
+            ),
+            "stale must be at least 6 x beat, else a slow write looks like silence": self.stale
+            >= 6 * self.beat,
+            "lease must be at least stale": self.lease >= self.stale,
+            "fence must be at least 3 x beat, else one lost beat ends the command": self.fence
+            >= 3 * self.beat,
+            "boot must be at least 3 x poll, else a machine is given up before it is looked for": self.boot
+            >= 3 * self.poll,
+        }
+        return [rule for rule, holds in rules.items() if not holds]
+
+
+class Target(Struct, frozen=True, kw_only=True):
+    """Where runs happen. `store` is a URL: file:///…, gs://… or s3://…."""
+
+    name: str
+    store: str
+    platform: PlatformSettings
+    warehouse: WarehouseSettings
+    actions: dict[str, PlatformSettings] = field(default_factory=dict)
+    """The platform as overridden for one action, complete."""
+    times: Times = Times()
+
+    def platform_of(self, action: str) -> PlatformSettings:
+        return self.actions.get(action, self.platform)
+
+
+class Service(Struct, frozen=True, kw_only=True):
+    """A model wrapped for periodic work. `root` is the directory of foretell.toml, absolute."""
+
+    name: str
+    root: Path
+    version: str = "1"
+    target: str | None = None
+    timezone: str = "UTC"
+    source: Source
+    env: dict[str, str] = field(default_factory=dict)
+    actions: dict[str, Action]
+    image: Image
+    targets: dict[str, Target]
+
+    @staticmethod
+    def load(path: str | Path = "foretell.toml") -> Service:
+        """Read a service file; ServiceFileError lists everything that is wrong with it."""
+        # The one look upwards of this house: so that a user of the library begins where everything begins.
+        loading = importlib.import_module("foretell.loading")
+        service: Service = loading.load(Path(path), environ=os.environ)
+        return service
