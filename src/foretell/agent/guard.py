@@ -1,0 +1,172 @@
+"""
+The host of an agent on this machine: its parent, its deadline, and the second witness of its death.
+
+Started by the platform with the machine's lock in hand, it forks the agent and waits. As long as guard or agent
+live, the lock is held, so whoever looks knows for certain. The agent dies with its guard (on Linux at once, elsewhere within a second); when the
+agent ends, the guard ends everything that it left behind; when the time is over or a stop is asked for (TERM),
+both. Whatever is imported before the fork stays small and starts no thread.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import os
+import select
+import shutil
+import signal
+import sys
+import time
+import traceback
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from foretell.survivors import kill_survivors, marker
+
+WORDS = frozenset({0, 80, 81, 82})
+"""Exit statuses by which an agent says itself that it is done: see `lifecycle.Left`."""
+FENCED = 81
+PR_SET_PDEATHSIG = 1
+TAIL = 2000
+
+
+class Post(NamedTuple):
+    """What an agent is told by its host. `home` is the machine's own directory, `boot` this start of it."""
+
+    store: str
+    folder: str
+    number: int
+    machine: str
+    home: Path
+    deadline: float
+    kill_after: float
+    boot: str
+    lock: int
+    """The descriptor that holds the machine's lock; the agent's fork of it holds it too, the command's does not."""
+
+
+def main(argv: list[str]) -> int:
+    """Guard one agent; give the guard's own exit status."""
+    post = read(argv)
+    os.pwrite(post.lock, str(os.getpid()).encode(), 0)
+    os.set_inheritable(post.lock, False)
+    wake = _listen()
+    _say_where_errors_go(post.home)
+    guard = os.getpid()
+    agent = os.fork()
+    if not agent:
+        _become_agent(post, guard)
+    status = _wait(agent, wake, post)
+    kill_survivors(marker(post.machine))
+    if status not in WORDS:
+        _testify(post, status)
+    _clear(post.home, everything=status in WORDS - {FENCED})
+    return 0
+
+
+def read(argv: list[str]) -> Post:
+    """Read the arguments, which only a platform writes."""
+    store, folder, number, machine, home, deadline, kill_after, boot, lock = argv
+    return Post(
+        store, folder, int(number), machine, Path(home), float(deadline), float(kill_after), boot, int(lock)
+    )
+
+
+def _listen() -> int:
+    """Have every signal of interest wake a pipe, and ignore the terminal's going away."""
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    for number in (signal.SIGCHLD, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
+    for number in (signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    return reader
+
+
+def _say_where_errors_go(home: Path) -> None:
+    """Point standard output and error at a file, the last words of an agent that dies."""
+    words = os.open(home / "agent.err", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    for descriptor in (1, 2):
+        os.dup2(words, descriptor)
+    os.close(words)
+
+
+def _become_agent(post: Post, guard: int) -> None:
+    """Be the agent: never returns."""
+    status = 70
+    try:
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGCHLD, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        if sys.platform == "linux":
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != guard:
+            return  # it died before it could be known
+        # Only after the fork: what the agent loads starts threads, which a fork would not bring along.
+        status = importlib.import_module("foretell.agent.session").main(post, guard)
+    except BaseException:  # noqa: BLE001 - the last words of a process, whatever ended it
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def _wait(agent: int, wake: int, post: Post) -> int:
+    """Wait for the agent's end, and bring it about when the time is over or a stop is asked for."""
+    end = time.monotonic() + post.deadline
+    stopping = False
+    while True:
+        done, status = os.waitpid(agent, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status)
+        left = end - time.monotonic()
+        if left <= 0:
+            if stopping or not _signal(agent, signal.SIGTERM):
+                _signal(agent, signal.SIGKILL)
+            stopping, end = True, time.monotonic() + post.kill_after + 2
+            continue
+        select.select([wake], [], [], left)
+        if signal.SIGTERM in _signals(wake) and not stopping:
+            _signal(agent, signal.SIGTERM)
+            stopping, end = True, time.monotonic() + post.kill_after + 2
+
+
+def _signals(wake: int) -> bytes:
+    try:
+        return os.read(wake, 512)
+    except BlockingIOError:
+        return b""
+
+
+def _signal(agent: int, number: int) -> bool:
+    with suppress(ProcessLookupError):
+        os.kill(agent, number)
+        return True
+    return False
+
+
+def _clear(home: Path, *, everything: bool) -> None:
+    """Remove what the agent leaves; of one that died or was cut off, its last words stay."""
+    if everything:
+        # Renamed first, so that whoever looks sees the machine as it was or not at all.
+        home = home.rename(home.with_name(f".{home.name}"))
+        shutil.rmtree(home, ignore_errors=True)
+        return
+    for leftover in ("work", "checked"):
+        shutil.rmtree(home / leftover, ignore_errors=True)
+
+
+def _testify(post: Post, status: int) -> None:
+    """Write what the host saw: the agent ended without a word of its own."""
+    how = f"by signal {-status} ({signal.Signals(-status).name})" if status < 0 else f"with status {status}"
+    words = (post.home / "agent.err").read_bytes()[-TAIL:].decode(errors="replace").strip()
+    last = words.splitlines()[-1] if words else ""
+    cause = f"the agent ended {how}{f': {last}' if last else ''}"
+    importlib.import_module("foretell.agent.session").testify(post, cause)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,36 @@
+"""The predictions of a run: checked against what was declared, and shipped to the warehouse."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from foretell import contract, warehouses
+from foretell.errors import UsageError
+from foretell.names import Run, run_of
+from foretell.records import Outcome, Receipt, Request
+from foretell.warehouses.base import shipment
+
+
+def check(request: Request, run: Run, output: Path, *, into: Path) -> tuple[tuple[Path, ...], int]:
+    """Check the model's files and write them as Parquet; give the files and their number of rows."""
+    if request.spec.delivery is None:
+        raise UsageError(f'the action "{request.action}" declares no delivery')
+    date = datetime.fromisoformat(request.date).astimezone(ZoneInfo(request.timezone))
+    model = run_of(request.inputs[0].run).id if request.inputs else None
+    checked = contract.check(
+        request.spec.delivery,
+        output,
+        into,
+        date=date.isoformat(),
+        run=run.id,
+        model=model,
+        partition=request.partition,
+    )
+    return checked.files, checked.rows
+
+
+def ship(request: Request, run: Run, outcome: Outcome, files: tuple[Path, ...]) -> Receipt:
+    """Deliver checked files; WarehouseError where nothing is known about it."""
+    return warehouses.connect(request.target.warehouse).deliver(shipment(request, run, outcome, files))

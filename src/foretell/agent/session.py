@@ -1,0 +1,348 @@
+"""The agent in the real world: its threads, its fence, and what its tasks do with files and processes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NoReturn, cast
+
+from foretell import ledger, names
+from foretell.agent import environment, execute, workspace
+from foretell.agent.guard import Post
+from foretell.agent.lifecycle import Agent, Command, Left, Task, Upload, live, pulse
+from foretell.agent.log import Log
+from foretell.agent.output import Output
+from foretell.errors import (
+    CorruptError,
+    DeliveryRejectedError,
+    EnvironmentFailedError,
+    ForetellError,
+    OutputError,
+    StoreError,
+)
+from foretell.ledger import Create, Folders, Get, Op, Put, Ship, Sleep, Talk
+from foretell.names import Attempt, rfc3339, run_of
+from foretell.records import Exit, Host, Outcome, Request, encode
+from foretell.store import Store
+from foretell.survivors import descendants, kill
+
+LOG_PAUSE = 0.5
+SHORT_PAUSE = 0.005
+PATIENCE_WITH_THE_DYING = 5.0
+
+
+def main(post: Post, guard: int) -> int:
+    """Live one agent's life; give its exit status."""
+    store = Store(post.store)
+    run = run_of(post.folder)
+    fence = Fence(guard)
+    fence.start()
+    request = ledger.drive(_known(run.request), _StoreWorld(store))
+    fence.allow(request.target.times.fence)
+    agent = Agent(
+        run=run,
+        request=request,
+        number=post.number,
+        nonce=uuid.uuid4().hex,
+        boot=post.boot,
+        host=socket.gethostname(),
+        clock=time.monotonic,
+        now=now,
+    )
+    session = Session(agent, store, post, fence)
+    signal.signal(signal.SIGTERM, lambda *_: session.stop())
+    return session.live()
+
+
+def testify(post: Post, cause: str) -> None:
+    """Write, as the host, that the agent ended without a word of its own; best effort, for a waiter notices anyway."""
+    attempt = run_of(post.folder).attempt(post.number)
+    store = Store(post.store)
+    try:
+        store.create(attempt.host, encode(Host(boot=post.boot, cause=cause, at=now())))
+    except StoreError as error:
+        print(error, file=sys.stderr)
+
+
+def now() -> str:
+    """The wall time, for people."""
+    return rfc3339(datetime.now(UTC))
+
+
+def _known(key: str) -> Talk[Request]:
+    """Read the request; the launch was recorded after it, so it is there."""
+    while (request := (yield from ledger.get(key, Request))) is None:
+        yield Sleep(1)
+    return request
+
+
+class _StoreWorld:
+    """What needs the store alone."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def perform(self, op: Op | Task) -> object:
+        match op:
+            case Get(key):
+                return self.store.get(key)
+            case Folders(prefix):
+                return self.store.folders(prefix)
+            case Create(key, data):
+                return self.store.create(key, data)
+            case Put(key, data):
+                self.store.put(key, data)
+            case Sleep(seconds):
+                time.sleep(seconds)
+            case _:
+                raise AssertionError(op)
+        return None
+
+
+class Fence(threading.Thread):
+    """
+    Kills the command and leaves when the store was out of reach for too long, or the guard is dead.
+
+    A fenced agent never comes back: a replacement may be running by now (P5).
+    """
+
+    def __init__(self, guard: int) -> None:
+        super().__init__(daemon=True)
+        self._guard = guard
+        self._seconds = float("inf")
+        self._reached = time.monotonic()
+        self._leaving = threading.Event()
+
+    def allow(self, seconds: float) -> None:
+        """Set how long the store may be out of reach."""
+        self._seconds = seconds
+
+    def reached(self, sent: float) -> None:
+        """Note that a beat which was sent then has arrived."""
+        self._reached = max(self._reached, sent)
+
+    def run(self) -> None:
+        pause = 1.0
+        while os.getppid() == self._guard and time.monotonic() - self._reached <= self._seconds:
+            time.sleep(min(pause, self._seconds / 100))
+        print(
+            f"the store was out of reach for {self._seconds:.0f} s, or the guard died",
+            file=sys.stderr,
+            flush=True,
+        )
+        self.leave(Left.FENCED)
+
+    def leave(self, status: Left) -> NoReturn:
+        """End the command with everything below it, at once, and this process with it; the guard ends what is left."""
+        self._leaving.set()
+        end = time.monotonic() + PATIENCE_WITH_THE_DYING
+        while (below := descendants(os.getpid())) and time.monotonic() < end:
+            kill(below)
+            time.sleep(SHORT_PAUSE)
+        os._exit(status)
+
+    def hold(self) -> None:
+        """Let nobody pass once the agent leaves: that the command was killed for it is no word about the command."""
+        while self._leaving.is_set():
+            time.sleep(LOG_PAUSE)
+
+
+class Session(_StoreWorld):
+    """One agent at work."""
+
+    def __init__(self, agent: Agent, store: Store, post: Post, fence: Fence) -> None:
+        super().__init__(store)
+        self.agent = agent
+        self.attempt: Attempt = agent.run.attempt(agent.number)
+        self.request = agent.request
+        self.post = post
+        self.fence = fence
+        self.log = Log(self._write_chunk, interval=min(2.0, agent.request.target.times.beat))
+        self.stage = "starting"
+        self.stages: dict[str, float] = {}
+        self._told = ""
+        self.limits = execute.Limits(
+            timeout=agent.request.spec.timeout,
+            kill_after=agent.request.target.times.kill,
+            stopping=threading.Event(),
+            killing=threading.Event(),
+        )
+        self.work = post.home / "work"
+        self.output = Output(agent.request, agent.run, self.work, store, self)
+
+    def live(self) -> int:
+        """Live from claim to delivery; give the exit status."""
+        return int(ledger.drive(cast("Talk[Left]", live(self.agent, claimed=self._claimed)), self))
+
+    def stop(self) -> None:
+        """Have the command end in good order; everything else is let go."""
+        self.limits.stopping.set()
+        if self.stage not in ("environment", "command"):
+            self.fence.leave(Left.SUPERSEDED)
+
+    # --- showing life -----------------------------------------------------------------------------------------
+
+    def _claimed(self) -> None:
+        asked = datetime.fromisoformat(self.request.asked_at)
+        self.stages["queued"] = max(0.0, (datetime.now(UTC) - asked).total_seconds())
+        threading.Thread(target=self._beat, daemon=True).start()
+
+    def _beat(self) -> None:
+        beating = pulse(self.agent, sign=lambda: (self.stage, self.log.chunks), alive=self.fence.reached)
+        left = ledger.drive(cast("Talk[Left]", beating), self)
+        self.fence.leave(left)
+
+    @contextmanager
+    def _in(self, stage: str) -> Iterator[None]:
+        began = time.monotonic()
+        self.stage = stage
+        try:
+            yield
+        finally:
+            self.stages[stage] = round(time.monotonic() - began, 3)
+
+    def _write_chunk(self, number: int, chunk: bytes) -> None:
+        """Store a part of the log; who prints waits until it is there, or until the fence ends it all."""
+        while True:
+            try:
+                self.store.create(self.attempt.log(number), chunk, durable=False)
+            except StoreError:
+                time.sleep(LOG_PAUSE)
+            else:
+                return
+
+    # --- the tasks --------------------------------------------------------------------------------------------
+
+    def perform(self, op: Op | Task) -> object:
+        self.fence.hold()
+        match op:
+            case Command():
+                return self.command()
+            case Upload(end):
+                return self.upload(end)
+            case Ship():
+                self.stage = "delivery"
+                return self.output.ship(op.outcome)
+            case Sleep(_, error) if error:
+                self._tell(error)
+                return super().perform(op)
+            case _:
+                return super().perform(op)
+
+    def command(self) -> Exit:
+        """Prepare, run and check; every fault that is the action's own becomes an Exit."""
+        ended: execute.Ended | None = None
+        try:
+            with self._in("environment"):
+                place = self._prepare()
+            with self._in("inputs"):
+                self.output.place_inputs()
+            with self._in("command"):
+                self.output.load_in_background()
+                ended = self._run(place)
+            if ended.ok:
+                with self._in("check"):
+                    self.output.check()
+        except (EnvironmentFailedError, CorruptError, OutputError) as error:
+            return self._end(ended, fault="failed", cause=_sentence(error), final=True)
+        except DeliveryRejectedError as error:
+            return self._end(ended, fault="rejected", cause=str(error))
+        except OSError as error:
+            return self._end(
+                ended, fault="failed", cause=f"{error.strerror or error}: {error.filename or self.work}"
+            )
+        return self._end(ended)
+
+    def _prepare(self) -> Path | None:
+        snapshot = Path(self.request.snapshot or ".")
+        shutil.rmtree(self.work, ignore_errors=True)  # of an agent of this machine that was here before
+        workspace.prepare(snapshot, self.work, output=self.request.spec.output)
+        return environment.ensure(
+            self.request.source,
+            snapshot,
+            names.cache(os.environ) / "environments",
+            log=self._note,
+            environ=os.environ,
+            stopping=self.limits.stopping,
+        )
+
+    def _run(self, place: Path | None) -> execute.Ended:
+        variables = workspace.variables(
+            self.request,
+            self.agent.number,
+            workspace=self.work,
+            environment=place,
+            machine=self.post.machine,
+            inherited=os.environ,
+        )
+        argv = workspace.arguments(self.request.spec.command, self.request)
+        ended = execute.run(
+            argv, cwd=self.work, env=variables, sink=self.log.add, limits=self.limits, tick=self.log.tick
+        )
+        if ended.stopped:
+            self.log.close()
+            self.fence.leave(Left.SUPERSEDED)
+        return ended
+
+    def _note(self, text: bytes) -> None:
+        self.log.add(2, text)
+        self.log.tick()
+
+    def _tell(self, error: ForetellError) -> None:
+        """Say in the run's log, once, what keeps us: a warehouse that does not answer, say."""
+        if error.what != self._told and not isinstance(error, StoreError):
+            self._told = error.what
+            self._note(f"foretell: {error}\n".encode())
+            self.log.close()
+
+    def _end(
+        self, ended: execute.Ended | None, *, fault: str | None = None, cause: str = "", final: bool = False
+    ) -> Exit:
+        if ended and not ended.ok:
+            fault, cause = ("timeout" if ended.timed_out else "failed"), ended.cause
+        if fault:
+            self.output.discard()  # a full disk would take the last word away
+        self.log.close()
+        facts = ended or execute.Ended()
+        return Exit(
+            nonce=self.agent.nonce,
+            fault=cast("None", fault),
+            final=final,
+            cause=cause,
+            code=facts.code,
+            signal=facts.signal,
+            oom=facts.oom,
+            wall=round(facts.wall, 3),
+            cpu=round(facts.cpu, 3),
+            memory=facts.memory,
+            stages=dict(self.stages),
+            log=self.log.chunks,
+            at=now(),
+        )
+
+    def upload(self, end: Exit) -> Outcome:
+        """Save the output, durably, and give the outcome that this makes possible."""
+        pause = 0.5
+        with self._in("output"):
+            while True:
+                try:
+                    return self.output.save(self.attempt, by=self.agent.nonce, at=now())
+                except StoreError as error:
+                    print(error, file=sys.stderr)
+                    time.sleep(pause)
+                    pause = min(pause * 2, 15)
+
+
+def _sentence(error: ForetellError) -> str:
+    """Give an error as the cause on record: its parts in one text."""
+    return "\n".join(error.lines())

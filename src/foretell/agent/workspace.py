@@ -1,0 +1,150 @@
+"""The working directory of a command, its environment variables and its arguments."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+
+from foretell.errors import EnvironmentFailedError
+from foretell.names import Run, rfc3339
+from foretell.records import Request
+from foretell.sources import copy_file
+from foretell.survivors import marker
+
+OWN_INTERPRETER = ("PYTHONHOME", "__PYVENV_LAUNCHER__")
+PLACEHOLDER = re.compile(r"\{(action|date|interval_start|interval_end|run)\}")
+
+
+def prepare(snapshot: Path, into: Path, *, output: str) -> None:
+    """
+    Make `into` (which must not be there) a fresh copy of the snapshot, with an empty directory `output`.
+
+    Symlinks stay symlinks: through them the command sees the large files, which are not copied. Raises
+    EnvironmentFailedError when `output` lies outside, by its name or by a symlink on its way.
+    """
+    into.mkdir(parents=True)
+    _copy_directory(snapshot, into)
+    place = into / output
+    parent = Path(os.path.realpath(place.parent))
+    if ".." in place.parts or place == into or not parent.is_relative_to(os.path.realpath(into)):
+        raise EnvironmentFailedError(
+            f'the output directory "{output}" lies outside of the working directory',
+            why=f'it leads to "{parent / place.name}"',
+            hint="give a path below the directory of foretell.toml, with no symlink on its way",
+        )
+    place.mkdir(parents=True)
+
+
+def variables(
+    request: Request,
+    attempt: int,
+    *,
+    workspace: Path,
+    environment: Path | None,
+    machine: str,
+    inherited: Mapping[str, str],
+) -> dict[str, str]:
+    """
+    Give the environment of the command: what is inherited, then what is declared, then what Foretell says.
+
+    The model's own environment and source come first on PATH and PYTHONPATH. Raises EnvironmentFailedError
+    for a secret that `inherited` lacks.
+    """
+    _require_secrets(request, inherited)
+    result = {name: value for name, value in inherited.items() if name not in OWN_INTERPRETER}
+    if result.get("VIRTUAL_ENV") == sys.prefix:
+        del result["VIRTUAL_ENV"]
+    # what a model prints is read while it runs, so Python must not hold it back
+    result |= {"PYTHONUNBUFFERED": "1"} | request.env | _identity(request, attempt, machine)
+    _prepend(result, "PYTHONPATH", *_source_paths(request, workspace))
+    if environment:
+        result["VIRTUAL_ENV"] = str(environment)
+        _prepend(result, "PATH", str(environment / "bin"))
+    return result
+
+
+def arguments(command: tuple[str, ...], request: Request) -> list[str]:
+    """Fill in {action}, {date}, {interval_start}, {interval_end} and {run}; other braces stay."""
+    start, end = _interval(request)
+    values = {
+        "action": request.action,
+        "date": _moment(request.date),
+        "interval_start": start,
+        "interval_end": end,
+        "run": _label(request),
+    }
+    return [PLACEHOLDER.sub(lambda found: values[found[1]], argument) for argument in command]
+
+
+def _copy_directory(source: Path, to: Path) -> None:
+    with os.scandir(source) as items:
+        for item in items:
+            target = to / item.name
+            if item.is_symlink():
+                target.symlink_to(Path(item.path).readlink())
+            elif item.is_dir():
+                target.mkdir()
+                _copy_directory(Path(item.path), target)
+            else:
+                info = item.stat()
+                copy_file(Path(item.path).read_bytes(), target, info.st_mode, info.st_mtime_ns)
+
+
+def _require_secrets(request: Request, inherited: Mapping[str, str]) -> None:
+    missing = [name for name in request.spec.secrets if name not in inherited]
+    if missing:
+        names = ", ".join(f'"{name}"' for name in missing)
+        raise EnvironmentFailedError(
+            f'the action "{request.action}" needs {"secrets" if missing[1:] else "the secret"} {names}',
+            why="a secret is taken from the variable of the same name, which is not set here",
+            hint=f"export {missing[0]}=…",
+        )
+
+
+def _identity(request: Request, attempt: int, machine: str) -> dict[str, str]:
+    start, end = _interval(request)
+    own, _, value = marker(machine).partition("=")
+    return {
+        "NAME": request.service,
+        "VERSION": request.version,
+        "ACTION": request.action,
+        "FORETELL_RUN": _label(request),
+        "FORETELL_ATTEMPT": str(attempt),
+        "FORETELL_DATE": _moment(request.date),
+        "FORETELL_INTERVAL_START": start,
+        "FORETELL_INTERVAL_END": end,
+        own: value,
+    }
+
+
+def _source_paths(request: Request, workspace: Path) -> list[str]:
+    """Give the source; and for a locked project, which is not itself installed, the src/ that it may have."""
+    paths = [os.path.normpath(workspace / request.source.path)]
+    if request.source.locked is not None:
+        src = workspace / request.source.locked / "src"
+        paths += [os.path.normpath(src)] if src.is_dir() else []
+    return list(dict.fromkeys(paths))
+
+
+def _prepend(variables: dict[str, str], name: str, *paths: str) -> None:
+    rest = variables.get(name)
+    variables[name] = os.pathsep.join((*paths, rest) if rest else paths)
+
+
+def _label(request: Request) -> str:
+    date = datetime.fromisoformat(request.date)
+    return Run(request.service, request.version, request.action, date, request.n).label
+
+
+def _interval(request: Request) -> tuple[str, str]:
+    if not request.interval:
+        return "", ""
+    return _moment(request.interval.start), _moment(request.interval.end)
+
+
+def _moment(text: str) -> str:
+    return rfc3339(datetime.fromisoformat(text))

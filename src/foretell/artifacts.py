@@ -1,0 +1,255 @@
+"""
+A directory to and from the store: in parallel, verified by SHA-256, and named by a manifest that comes last.
+
+What a reader sees are exactly the files of the manifest (P2): never a half upload, never a file that was cut since.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from queue import Empty, SimpleQueue
+from typing import NamedTuple, TypeVar
+
+from foretell.errors import CorruptError, ForetellError, OutputError
+from foretell.names import Attempt
+from foretell.records import File, Manifest, decode, encode
+from foretell.store import PART, Store
+
+WORKERS = 8
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Placed(NamedTuple):
+    """What identifies a file as untouched since Foretell put it there: the kernel changes `changed`, no program can."""
+
+    inode: int
+    size: int
+    changed: int
+
+    @classmethod
+    def of(cls, path: Path) -> Placed:
+        stat = path.lstat()
+        return cls(stat.st_ino, stat.st_size, stat.st_ctime_ns)
+
+
+# --- to the store -------------------------------------------------------------------------------------------------
+
+
+def save(
+    store: Store,
+    attempt: Attempt,
+    output: Path,
+    *,
+    untouched: Mapping[Path, Placed],
+    rows: Iterable[Path] = (),
+) -> Manifest:
+    """
+    Upload an output directory and the checked rows, durably, and give what was uploaded.
+
+    Inputs that stand in it as they were placed are not saved again. OutputError for links, devices, odd names.
+    """
+    files, directories = _walk(output)
+    kept = {path for path, placed in untouched.items() if _is_untouched(path, placed)}
+    mine = sorted(path for path in files if path not in kept)
+    jobs = [(attempt.output(_relative(path, output)), path, _relative(path, output)) for path in mine]
+    parts = [(attempt.rows(number), path, path.name) for number, path in enumerate(rows)]
+    saved = each(lambda job: _upload(store, *job), jobs + parts)
+    store.settle([file.key for file in saved])
+    return Manifest(
+        files=tuple(saved[: len(jobs)]),
+        delivery=tuple(saved[len(jobs) :]),
+        directories=tuple(sorted(directories)),
+    )
+
+
+def commit(store: Store, attempt: Attempt, manifest: Manifest) -> str:
+    """Write the manifest and give its SHA-256, by which the outcome names it."""
+    data = encode(manifest)
+    if not store.create(attempt.manifest, data) and store.get(attempt.manifest) != data:
+        raise CorruptError(
+            "another manifest is there already",
+            where=attempt.manifest,
+            hint="see `foretell show` for the run",
+        )
+    return hashlib.sha256(data).hexdigest()
+
+
+def listed(output: Path) -> list[Path]:
+    """List the files that `save` would see; OutputError for what it would refuse."""
+    return _walk(output)[0]
+
+
+def _walk(output: Path) -> tuple[list[Path], list[str]]:
+    """List the files below a directory, and its empty directories."""
+    files: list[Path] = []
+    empty: list[str] = []
+    pending = [output]
+    while pending:
+        folder = pending.pop()
+        entries = list(os.scandir(folder))
+        if not entries and folder != output:
+            empty.append(_relative(folder, output))
+        for entry in entries:
+            path = Path(entry.path)
+            if entry.is_dir(follow_symlinks=False):
+                pending.append(path)
+            elif entry.is_file(follow_symlinks=False):
+                _relative(path, output)
+                files.append(path)
+            else:
+                raise OutputError(
+                    f'the output "{path.name}" cannot be saved',
+                    where=str(path),
+                    why="it is a symbolic link"
+                    if entry.is_symlink()
+                    else "it is neither a file nor a directory",
+                    hint="have the model write regular files only",
+                )
+    return files, empty
+
+
+def _relative(path: Path, root: Path) -> str:
+    name = path.relative_to(root).as_posix()
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise OutputError(
+            f"the output {os.fsencode(name)!r} cannot be saved",
+            why="its name is not UTF-8",
+            hint="have the model write names that are text",
+        ) from error
+    return name
+
+
+def _is_untouched(path: Path, placed: Placed) -> bool:
+    try:
+        return Placed.of(path) == placed
+    except FileNotFoundError:
+        return False
+
+
+def _upload(store: Store, key: str, path: Path, name: str) -> File:
+    """Upload a file; "exists" in a folder that we claimed is our own earlier try."""
+    if path.stat().st_size <= PART:
+        data = path.read_bytes()
+        store.create(key, data, durable=False)
+        return File(path=name, key=key, sha256=hashlib.sha256(data).hexdigest(), size=len(data))
+    digest: list[str] = []
+    hashing = threading.Thread(target=lambda: digest.append(_hash_file(path)))
+    hashing.start()
+    store.create_file(key, path)
+    hashing.join()
+    return File(path=name, key=key, sha256=digest[0], size=path.stat().st_size)
+
+
+def _hash_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+# --- from the store -----------------------------------------------------------------------------------------------
+
+
+def manifest(store: Store, attempt: Attempt, digest: str) -> Manifest:
+    """Read the manifest that an outcome names; CorruptError where it is missing or another."""
+    data = store.get(attempt.manifest)
+    if data is None or hashlib.sha256(data).hexdigest() != digest:
+        raise CorruptError(
+            "the manifest is not the one that was decided",
+            where=attempt.manifest,
+            why="it is missing" if data is None else "its SHA-256 differs from the outcome's",
+            hint="restore it from a backup, or `foretell withdraw` the run and run the action again",
+        )
+    return decode(data, Manifest, attempt.manifest)
+
+
+def load(store: Store, files: Iterable[File], into: Path) -> dict[Path, Placed]:
+    """
+    Place files below a directory, each verified while it is written; CorruptError where one is not what it was.
+
+    A file is written aside and put in place by a rename, so it is never seen half. Gives what was placed.
+    """
+    jobs = [(file, _inside(into, file)) for file in files]
+    for folder in {target.parent for _, target in jobs}:
+        folder.mkdir(parents=True, exist_ok=True)
+    each(lambda job: _download(store, *job), jobs)
+    return {target: Placed.of(target) for _, target in jobs}
+
+
+def _inside(root: Path, file: File) -> Path:
+    path = PurePosixPath(file.path)
+    if path.is_absolute() or ".." in path.parts or not path.parts:
+        raise CorruptError(
+            f'the manifest names "{file.path}", which is outside of the output',
+            where=file.key,
+            hint="do not use this run: `foretell withdraw` it",
+        )
+    return root.joinpath(*path.parts)
+
+
+def _download(store: Store, file: File, target: Path) -> None:
+    aside = target.with_name(f".{file.sha256[:16]}-{threading.get_ident()}.part")
+    digest = hashlib.sha256()
+    size = 0
+    with aside.open("wb") as out:
+        for part in store.chunks(file.key):
+            digest.update(part)
+            out.write(part)
+            size += len(part)
+    if digest.hexdigest() != file.sha256:
+        aside.unlink()
+        raise CorruptError(
+            f'the object of "{file.path}" is not what was saved',
+            where=f"{store.url}/{file.key}",
+            why=f"it has {size:,} bytes where {file.size:,} were saved"
+            if size != file.size
+            else "its SHA-256 differs from the manifest's",
+            hint="`foretell withdraw` the run and run its action again, or restore the object from a backup",
+        )
+    aside.replace(target)
+
+
+# --- in parallel --------------------------------------------------------------------------------------------------
+
+
+def each(work: Callable[[T], R], items: Iterable[T], workers: int = WORKERS) -> list[R]:
+    """Do the work on every item, in threads where there are several; results in order, the first error raised."""
+    todo = list(items)
+    if len(todo) < 2:
+        return [work(item) for item in todo]
+    results: dict[int, R] = {}
+    errors: list[BaseException] = []
+    queue: SimpleQueue[tuple[int, T]] = SimpleQueue()
+    for pair in enumerate(todo):
+        queue.put(pair)
+
+    def labour() -> None:
+        for number, item in _drain(queue):
+            if errors:
+                return
+            try:
+                results[number] = work(item)
+            except (ForetellError, OSError) as error:
+                errors.append(error)
+
+    threads = [threading.Thread(target=labour) for _ in range(min(workers, len(todo)))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+    return [results[number] for number in range(len(todo))]
+
+
+def _drain(queue: SimpleQueue[T]) -> Iterator[T]:
+    while True:
+        try:
+            yield queue.get_nowait()
+        except Empty:
+            return

@@ -1,0 +1,337 @@
+"""Start, wait, check, stop: where store and platform meet, and the only such place."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from foretell import artifacts, catalog, ledger, names, platforms, warehouses
+from foretell.errors import PatienceError, StoreError, StoreRefusedError, UnknownRunError, UsageError
+from foretell.ledger import Begin, Create, End, Folders, Get, Op, Probe, Put, Ship, Sleep, T, Talk
+from foretell.names import STORE_RECORD, Run
+from foretell.order import Asked, Order, asker, now
+from foretell.platforms.base import Platform
+from foretell.protocol import Phase, State
+from foretell.records import Outcome, Pin, Receipt, Request, StoreId, Withdrawn, encode
+from foretell.service import Action, PlatformSettings, Service, Target
+from foretell.store import Store
+from foretell.warehouses.base import shipment
+from foretell.witness import Witness
+
+PATIENCE_OF_A_VERB = 60.0
+"""Seconds for which a verb keeps asking a store that does not answer; a waiter asks for as long as it waits."""
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.01, 0.08
+"""Between two looks at a run on this machine, whose end is to be noticed within 100 ms."""
+
+
+class Controller:
+    """The verbs of one service on one target."""
+
+    def __init__(self, service: Service, target: Target) -> None:
+        self.service = service
+        self.target = target
+        self.store = Store(target.store)
+        self._platforms: list[tuple[PlatformSettings, Platform]] = []
+        self._runs: dict[Run, Request] = {}
+        self._deadline: float | None = None
+
+    # --- start ------------------------------------------------------------------------------------------------
+
+    def start(self, action: str, asked: Asked | None = None) -> Run:
+        """Ask for a run and launch it; return without waiting for it. See `ask`."""
+        return self.ask(action, asked or Asked()).run
+
+    def ask(self, action: str, asked: Asked) -> ledger.Asked:
+        """
+        Find or make the run that is asked for, launch it if that is due, and say whether it is new.
+
+        A key that is open or has succeeded gives its run. UsageError where the run cannot be: no such action, no
+        model for an input, other parameters under a known key.
+        """
+        spec = self._action(action)
+        self.platform(self.target.platform_of(action))
+        date = (asked.date or datetime.now(UTC)).astimezone(UTC)
+        date = date.replace(microsecond=date.microsecond // 1000 * 1000)
+        key = asked.key or (names.key(action, date) if asked.date else uuid.uuid4().hex)
+        if asked.trial:
+            key = f"{key} (trial)"
+        first = Run(self.service.name, self.service.version, action, date, 1)
+        store_id = self.identify()
+        inputs = {name: self._chosen(name, label) for name, label in asked.inputs.items()}
+        order = Order(self.service, self.target, spec, asked, inputs=inputs, store=store_id, drive=self.drive)
+        found = self.drive(
+            ledger.request(first, key, order.request, retried=names.retried, again=asked.again)
+        )
+        if not found.new:
+            _must_agree(found, inputs)
+        if found.new or not self.drive(ledger.get(found.run.outcome, Outcome)):
+            self.drive(self.witness(found.run, found.request).round())
+        return found
+
+    def _action(self, name: str) -> Action:
+        if name not in self.service.actions:
+            raise UsageError(
+                f'"{name}" is no action of "{self.service.name}"',
+                hint=f"use one of: {', '.join(self.service.actions)}",
+            )
+        return self.service.actions[name]
+
+    def identify(self) -> str:
+        """Give the store's id, making it at the first start."""
+        mine = StoreId(id=uuid.uuid4().hex)
+        there = self._store_id() if self.store.directory is None or self.exists() else None
+        if there is None:
+            self.store.create(STORE_RECORD, encode(mine))
+            there = self._store_id()
+        if there is None:
+            raise StoreError(
+                "the store forgets what was written", where=self.store.url, hint="run `foretell doctor`"
+            )
+        return there.id
+
+    def _store_id(self) -> StoreId | None:
+        return self.drive(ledger.get(STORE_RECORD, StoreId))
+
+    def exists(self) -> bool:
+        """Whether anything was ever started in this store, as far as that can be told at once."""
+        directory = self.store.directory
+        return directory is None or (directory / STORE_RECORD).exists()
+
+    def _chosen(self, action: str, label: str) -> catalog.Model:
+        run = self.find(label if "/" in label else f"{action}/{label}")
+        found = self.drive(catalog.examine(run))
+        if isinstance(found, str):
+            raise UsageError(
+                f'the run "{run.label}" is no model',
+                why=found,
+                hint=f"choose one that `foretell runs {action}` shows as succeeded",
+            )
+        return found
+
+    # --- wait, check, stop ------------------------------------------------------------------------------------
+
+    def wait(
+        self, run: Run, *, patience: float | None = None, on_look: Callable[[Witness], None] = lambda _: None
+    ) -> State:
+        """
+        Wait until a run has ended, doing on the way what the protocol asks of whoever waits; give how it ended.
+
+        PatienceError when it is still open after `patience` seconds, or the warehouse does not answer.
+        """
+        began = time.monotonic()
+        witness = self.witness(run, self.request(run))
+        local = self.platform(witness.request.target.platform).certain
+
+        def pause(_: Witness) -> float:
+            if not local:
+                return witness.request.target.times.poll
+            return min(LONGEST_PAUSE, max(SHORTEST_PAUSE, (time.monotonic() - began) / 20))
+
+        def until(seen: Witness) -> bool:
+            on_look(seen)
+            return patience is not None and time.monotonic() - began >= patience
+
+        ended = self.drive(witness.watch(pause, until), patience=None)
+        on_look(witness)
+        if witness.receipt_due or not ended:
+            raise _out_of_patience(run, witness)
+        return witness.state
+
+    def check(self, run: Run) -> State:
+        """Say where a run stands, without doing anything about it."""
+        witness = self.witness(run, self.request(run))
+        self.drive(witness.look())
+        return witness.state
+
+    def stop(self, run: Run, cause: str = "") -> Outcome:
+        """Cancel a run unless it is decided already, and end its machines; give the decision."""
+        self.request(run)
+        cause = cause or f"stopped by {asker()}"
+        return self.drive(ledger.cancel(run, by=uuid.uuid4().hex, at=now(), cause=cause))
+
+    def withdraw(self, run: Run, reason: str) -> Withdrawn:
+        """Take a model back; it stays where it is and is not used again. Gives the word that stands."""
+        mine = Withdrawn(nonce=uuid.uuid4().hex, by=asker(), reason=reason, at=now())
+        word = self.drive(ledger.withdraw(run, mine))
+        if word is None:
+            raise UsageError(
+                f'the run "{run.label}" has not ended', hint=f"stop it instead: `foretell stop {run.label}`"
+            )
+        return word
+
+    # --- finding ----------------------------------------------------------------------------------------------
+
+    def find(self, label: str) -> Run:
+        """Give the run of ACTION/RUN-ID, or of a bare run id where one action alone has it; UnknownRunError else."""
+        action, _, run_id = label.rpartition("/")
+        actions = [action] if action else list(self.service.actions)
+        try:
+            runs = [
+                names.run_named(self.service.name, self.service.version, name, run_id) for name in actions
+            ]
+        except ValueError:
+            raise _unknown(label, "a run is named ACTION/RUN-ID, as in training/20261121T060000Z-1") from None
+        if not self.exists():
+            raise _unknown(label, f'nothing has run on "{self.target.name}" yet')
+        there = [run for run in runs if self.drive(ledger.get(run.request, Request))]
+        if len(there) > 1:
+            raise UnknownRunError(
+                f'"{label}" could be {" or ".join(run.label for run in there)}', hint="name the action too"
+            )
+        if not there:
+            raise _unknown(label, f'there is none of this name on "{self.target.name}"')
+        return there[0]
+
+    def request(self, run: Run) -> Request:
+        """Give a run's request; UnknownRunError where there is none."""
+        request = self.drive(ledger.get(run.request, Request)) if self.exists() else None
+        if request is None:
+            raise _unknown(run.label, f'there is none of this name on "{self.target.name}"')
+        return request
+
+    def platform(self, settings: PlatformSettings) -> Platform:
+        """Give the platform of these settings, the same one each time."""
+        for known, platform in self._platforms:
+            if known == settings:
+                return platform
+        platform = platforms.connect(settings)
+        self._platforms.append((settings, platform))
+        return platform
+
+    def witness(self, run: Run, request: Request) -> Witness:
+        """Give an observer of a run, with this machine's clock and nothing seen yet."""
+        return Witness(
+            run,
+            request,
+            clock=time.monotonic,
+            mint=lambda: uuid.uuid4().hex,
+            now=now,
+            certain=self.platform(request.target.platform).certain,
+        )
+
+    # --- carrying out -----------------------------------------------------------------------------------------
+
+    def drive(self, talk: Talk[T], patience: float | None = PATIENCE_OF_A_VERB) -> T:
+        """Carry out a talk; with a patience, a store that does not answer for so long ends it."""
+        before = self._deadline
+        self._deadline = None if patience is None else time.monotonic() + patience
+        try:
+            return ledger.drive(talk, self)
+        finally:
+            self._deadline = before
+
+    def perform(self, op: Op) -> object:
+        """Carry out one wish of a talk."""
+        match op:
+            case Get(key):
+                return self.store.get(key)
+            case Folders(prefix):
+                return self.store.folders(prefix)
+            case Create(key, data):
+                return self.store.create(key, data)
+            case Put(key, data):
+                self.store.put(key, data)
+            case Sleep(seconds, error):
+                self._sleep(seconds, error)
+            case Ship(run, request, outcome):
+                return self._ship(run, request, outcome)
+            case Probe(launch, run):
+                fate = self._platform_of(run).probe(launch)
+                return fate.life, fate.cause
+            case Begin(run, request, launch, number):
+                platform = self.platform(request.target.platform)
+                platform.launch(request, launch, store=self.store.url, run=run.folder, attempt=number)
+            case End(launch, run):
+                self._platform_of(run).stop(launch)
+        return None
+
+    def _sleep(self, seconds: float, error: Exception | None) -> None:
+        impatient = self._deadline is not None and time.monotonic() + seconds > self._deadline
+        if error and (isinstance(error, StoreRefusedError) or impatient):
+            raise error
+        time.sleep(seconds)
+
+    def _platform_of(self, run: Run) -> Platform:
+        """Give the platform on record for a run: where it was started, whatever the service file says by now."""
+        if run not in self._runs:
+            self._runs[run] = self.request(run)
+        return self.platform(self._runs[run].target.platform)
+
+    def _ship(self, run: Run, request: Request, outcome: Outcome) -> Receipt:
+        """Deliver for an agent that could not: fetch the checked rows and hand them to the warehouse."""
+        if outcome.attempt is None or outcome.manifest is None:
+            raise AssertionError(outcome)
+        manifest = artifacts.manifest(self.store, run.attempt(outcome.attempt), outcome.manifest)
+        with tempfile.TemporaryDirectory(prefix="foretell-") as aside:
+            files = tuple(Path(aside, file.path) for file in manifest.delivery)
+            artifacts.load(self.store, manifest.delivery, Path(aside))
+            return warehouses.connect(request.target.warehouse).deliver(
+                shipment(request, run, outcome, files)
+            )
+
+
+def _must_agree(found: ledger.Asked, inputs: dict[str, catalog.Model]) -> None:
+    """Refuse to give a run that was asked for otherwise under the same key."""
+    pinned: dict[str, Pin] = {pin.action: pin for pin in found.request.inputs}
+    for action, model in inputs.items():
+        pin = pinned.get(action)
+        if pin is None or pin.run != model.run.folder:
+            had = names.run_of(pin.run).label if pin else "no such input"
+            raise UsageError(
+                f'the run "{found.run.label}" of this key was asked for with another input',
+                why=f'it has "{had}" where "{model.run.label}" is asked for now',
+                hint="give this one a key of its own: --key NAME",
+            )
+
+
+def _unknown(label: str, why: str) -> UnknownRunError:
+    return UnknownRunError(f'there is no run "{label}"', why=why, hint="see `foretell runs`")
+
+
+def _out_of_patience(run: Run, witness: Witness) -> PatienceError:
+    state = witness.state
+    if witness.receipt_due or state.phase is Phase.DELIVERING:
+        return PatienceError(
+            f'the run "{run.label}" has produced its rows, and they are not delivered yet',
+            why="the warehouse does not answer",
+            hint=f"when it does, `foretell wait {run.label}` goes on with it",
+        )
+    why = f"the store does not answer: {witness.trouble.why}" if witness.trouble else f"it is {state.phase}"
+    return PatienceError(
+        f'the run "{run.label}" is still open', why=why, hint=f"look again: `foretell wait {run.label}`"
+    )
+
+
+# --- the library's verbs ----------------------------------------------------------------------------------------------
+
+
+def start(service: Service, action: str, *, on: str = "local", asked: Asked | None = None) -> Run:
+    """Ask for a run on a target and return at once; see `Controller.start`."""
+    return connect(service, on).start(action, asked)
+
+
+def wait(service: Service, run: Run, *, on: str = "local", patience: float | None = None) -> State:
+    """Wait until a run has ended and say how; see `Controller.wait`."""
+    return connect(service, on).wait(run, patience=patience)
+
+
+def check(service: Service, run: Run, *, on: str = "local") -> State:
+    """Say where a run stands."""
+    return connect(service, on).check(run)
+
+
+def run(service: Service, action: str, *, on: str = "local", asked: Asked | None = None) -> State:
+    """Start, wait, and say how it ended."""
+    controller = connect(service, on)
+    return controller.wait(controller.start(action, asked))
+
+
+def connect(service: Service, on: str) -> Controller:
+    """Give the verbs of a service on one of its targets; UsageError where there is no such target."""
+    if on not in service.targets:
+        raise UsageError(f'there is no target "{on}"', hint=f"use one of: {', '.join(service.targets)}")
+    return Controller(service, service.targets[on])

@@ -1,0 +1,206 @@
+"""What happened: runs in a line each, one run in full, its log and its files. Reads; decides nothing."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+
+from msgspec import Struct
+
+from foretell import artifacts, catalog
+from foretell.controller import Controller
+from foretell.errors import UsageError
+from foretell.frames import unframe
+from foretell.ledger import SLOT, Talk, get
+from foretell.names import Run
+from foretell.protocol import Phase, State
+from foretell.records import Claim, Closed, Exit, Host, Launch, Manifest, Outcome, Receipt, Request, Withdrawn
+from foretell.store import Store
+from foretell.witness import CLAIM
+
+STAGES = ("queued", "environment", "inputs", "command", "check", "output", "delivery")
+SAMPLE = 10
+"""Earlier runs that an estimate is made of."""
+
+
+class Line(Struct, frozen=True, kw_only=True):
+    """One run, as a list shows it. `seconds` is from being asked for to its end, None while it is open."""
+
+    run: Run
+    request: Request
+    state: State
+    outcome: Outcome | None
+    receipt: Receipt | None
+    withdrawn: Withdrawn | None
+    seconds: float | None
+
+
+class Try(Struct, frozen=True, kw_only=True):
+    """One attempt of a run, as far as it got."""
+
+    number: int
+    launch: Launch
+    claim: Claim | None
+    exit: Exit | None
+    host: Host | None
+
+
+class Story(Struct, frozen=True, kw_only=True):
+    """Everything on record of a run. `stages` are seconds of the attempt that counts, in order of time."""
+
+    line: Line
+    attempts: tuple[Try, ...]
+    manifest: Manifest | None
+    stages: Mapping[str, float]
+
+
+def lines(controller: Controller, action: str | None, limit: int | None) -> list[Line]:
+    """Give the newest runs of one action or of all, newest date first."""
+    service = controller.service
+    if action is not None and action not in service.actions:
+        raise UsageError(
+            f'"{action}" is no action of "{service.name}"', hint=f"use one of: {', '.join(service.actions)}"
+        )
+    if not controller.exists():
+        return []
+    runs: list[Run] = []
+    for name in [action] if action else service.actions:
+        runs += controller.drive(catalog.newest(service.name, service.version, name, limit))
+    runs.sort(key=lambda run: run.order, reverse=True)
+    found = (line(controller, run) for run in runs[:limit])
+    return [one for one in found if one is not None]
+
+
+def line(controller: Controller, run: Run) -> Line | None:
+    """Give one run's line; None for a folder without a request, which is no run."""
+    request = controller.drive(get(run.request, Request))
+    if request is None:
+        return None
+    witness = controller.witness(run, request)
+    controller.drive(witness.look())
+    outcome, receipt = witness.records.outcome, witness.records.delivery
+    return Line(
+        run=run,
+        request=request,
+        state=witness.state,
+        outcome=outcome,
+        receipt=receipt,
+        withdrawn=controller.drive(get(run.withdrawn, Withdrawn)) if outcome else None,
+        seconds=_between(
+            request.asked_at, (receipt.at if receipt else "") or (outcome.at if outcome else "")
+        ),
+    )
+
+
+def story(controller: Controller, run: Run) -> Story:
+    """Give everything on record of a run."""
+    controller.request(run)
+    found = line(controller, run)
+    if found is None:
+        raise AssertionError(run)
+    attempts = tuple(controller.drive(_attempts(run)))
+    outcome = found.outcome
+    manifest = None
+    if outcome and outcome.attempt and outcome.manifest:
+        manifest = artifacts.manifest(controller.store, run.attempt(outcome.attempt), outcome.manifest)
+    return Story(line=found, attempts=attempts, manifest=manifest, stages=_stages(found, attempts))
+
+
+def _attempts(run: Run) -> Talk[list[Try]]:
+    found: list[Try] = []
+    while True:
+        attempt = run.attempt(len(found) + 1)
+        slot = yield from get(attempt.launch, SLOT)
+        if slot is None or isinstance(slot, Closed):
+            return found
+        found.append(
+            Try(
+                number=attempt.number,
+                launch=slot,
+                claim=(yield from get(attempt.claim, CLAIM)),
+                exit=(yield from get(attempt.exit, Exit)),
+                host=(yield from get(attempt.host, Host)),
+            )
+        )
+
+
+def _stages(line: Line, attempts: tuple[Try, ...]) -> dict[str, float]:
+    number = (line.outcome.attempt if line.outcome else None) or len(attempts)
+    end = attempts[number - 1].exit if 0 < number <= len(attempts) else None
+    if end is None:
+        return {}
+    stages = dict(end.stages)
+    if line.outcome and line.outcome.kind == "produced":
+        stages["output"] = _between(end.at, line.outcome.at) or 0.0
+    if line.outcome and line.receipt:
+        stages["delivery"] = _between(line.outcome.at, line.receipt.at) or 0.0
+    return {stage: stages[stage] for stage in STAGES if stage in stages}
+
+
+def _between(start: str, end: str) -> float | None:
+    if not start or not end:
+        return None
+    return max(0.0, (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds())
+
+
+def estimate(controller: Controller, action: str) -> float | None:
+    """Foretell how long a run of an action takes, in seconds: the median of its last successes."""
+    recent = lines(controller, action, SAMPLE)
+    seconds = [
+        one.seconds for one in recent if one.state.phase is Phase.SUCCEEDED and one.seconds is not None
+    ]
+    return statistics.median(seconds) if seconds else None
+
+
+def users(controller: Controller, model: Run) -> list[Line]:
+    """List the newest runs that took a run as their input."""
+    return [
+        one
+        for one in lines(controller, None, 200)
+        if any(pin.run == model.folder for pin in one.request.inputs)
+    ]
+
+
+class LogReader:
+    """Reads a run's log as it grows: each call gives what is new, from attempt to attempt, in order of printing."""
+
+    def __init__(self, store: Store, run: Run, attempt: int | None = None) -> None:
+        self._store = store
+        self._run = run
+        self._only = attempt
+        self._attempt = attempt or 1
+        self._chunk = 0
+
+    def read(self) -> Iterator[tuple[int, bytes]]:
+        """Give (stream, bytes): stream 1 is standard output, 2 is standard error."""
+        while True:
+            data = self._store.get(self._run.attempt(self._attempt).log(self._chunk))
+            if data is not None:
+                self._chunk += 1
+                yield from unframe(data)
+            elif (
+                self._only is None and self._store.get(self._run.attempt(self._attempt + 1).claim) is not None
+            ):
+                self._attempt, self._chunk = self._attempt + 1, 0
+            else:
+                return
+
+
+def fetch(controller: Controller, run: Run, to: Path) -> Manifest:
+    """Bring a produced run's files into a directory, verified; UsageError where it has none."""
+    controller.request(run)
+    outcome = controller.drive(get(run.outcome, Outcome))
+    if outcome is None or outcome.attempt is None or outcome.manifest is None:
+        raise UsageError(
+            f'the run "{run.label}" has no files',
+            why=f"it ended as {outcome.kind}" if outcome else "it has not ended",
+            hint=f"see `foretell show {run.label}`",
+        )
+    manifest = artifacts.manifest(controller.store, run.attempt(outcome.attempt), outcome.manifest)
+    to.mkdir(parents=True, exist_ok=True)
+    artifacts.load(controller.store, manifest.files, to)
+    for name in manifest.directories:
+        (to / name).mkdir(parents=True, exist_ok=True)
+    return manifest

@@ -1,0 +1,179 @@
+"""Who cleans up: finishes what can be finished, declares lost what is lost, stops what should not be alive."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from msgspec import Struct, field
+
+from foretell import catalog
+from foretell.controller import Controller
+from foretell.errors import ForetellError, InfrastructureError
+from foretell.ledger import SLOT, get
+from foretell.names import Run, run_of
+from foretell.platforms.base import Machine, Platform
+from foretell.protocol import Life
+from foretell.records import Closed, Launch, Outcome, Receipt, Request
+from foretell.service import PlatformSettings, ProcessSettings
+from foretell.witness import Witness
+
+MONTHS = 3
+SNAPSHOTS_KEPT = 5
+OLD = 7 * 24 * 3600.0
+"""Seconds after which sources that no run needs any more may go."""
+POLLS_OF_GRACE = 4
+
+
+class Tidied(Struct, kw_only=True):
+    """What was done, by run or machine name. `failed` are messages about what could not be done now."""
+
+    ended: list[str] = field(default_factory=list)
+    open: list[str] = field(default_factory=list)
+    stopped: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+
+
+def tidy(
+    controller: Controller, *, every: bool = False, say: Callable[[str], None] = lambda _: None
+) -> Tidied:
+    """
+    Go through the open runs of the newest three months, or of all with `every`, then through what is alive.
+
+    A run that shows life is left to its agent; a silent one is watched for as long as silence must last to prove
+    anything.
+    """
+    done = Tidied()
+    if not controller.exists():
+        return done
+    for run in open_runs(controller, every=every):
+        say(f"looking at {run.label}")
+        _finish(controller, run, done)
+    store = controller.identify()
+    for settings in _platforms(controller):
+        platform = controller.platform(settings)
+        _stop_the_needless(controller, platform, store, done)
+        done.removed += platform.tidy(keep=[])
+        if isinstance(settings, ProcessSettings):
+            done.removed += _old_snapshots(controller, Path(settings.home) / "snapshots")
+    return done
+
+
+def open_runs(controller: Controller, *, every: bool = False) -> Iterator[Run]:
+    """Give the runs that are not decided, or decided and not delivered, newest first."""
+    service = controller.service
+    for action in service.actions:
+        months = controller.drive(
+            catalog.months(service.name, service.version, action, datetime.max.replace(tzinfo=UTC))
+        )
+        for month in months if every else months[:MONTHS]:
+            for run in controller.drive(catalog.runs_of(service.name, service.version, action, month)):
+                if _is_open(controller, run):
+                    yield run
+
+
+def _is_open(controller: Controller, run: Run) -> bool:
+    outcome = controller.drive(get(run.outcome, Outcome))
+    if outcome and outcome.kind != "produced":
+        return False
+    request = controller.drive(get(run.request, Request))
+    if request is None:
+        return False
+    return outcome is None or (request.delivers and controller.drive(get(run.delivery, Receipt)) is None)
+
+
+def _finish(controller: Controller, run: Run, done: Tidied) -> None:
+    """Do what a waiter would do, for as long as something may still follow from it."""
+    witness = controller.witness(run, controller.request(run))
+    times = witness.request.target.times
+    end = time.monotonic() + times.lease + POLLS_OF_GRACE * times.poll
+    certain = controller.platform(witness.request.target.platform).certain
+
+    def until(seen: Witness) -> bool:
+        return shows_life(seen) or time.monotonic() >= end
+
+    try:
+        ended = controller.drive(
+            witness.watch(lambda _: min(times.poll, 0.1) if certain else times.poll, until), patience=None
+        )
+    except ForetellError as error:
+        done.failed.append(f"{run.label}: {error.what}{f' ({error.why})' if error.why else ''}")
+        return
+    if ended and not witness.receipt_due:
+        done.ended.append(f"{run.label} {witness.state.phase}")
+    else:
+        done.open.append(f"{run.label} {witness.state.phase}")
+
+
+def shows_life(witness: Witness) -> bool:
+    """Whether an agent is at work, so that nobody else needs to be."""
+    if witness.seen.fate is Life.ALIVE:
+        return True
+    first = witness.first_beat
+    beat = witness.records.beat
+    return first is not None and beat is not None and beat.seq > first
+
+
+def _platforms(controller: Controller) -> list[PlatformSettings]:
+    """List every platform that this target uses, each once."""
+    found: list[PlatformSettings] = []
+    for settings in (controller.target.platform, *controller.target.actions.values()):
+        if settings not in found:
+            found.append(settings)
+    return found
+
+
+def _stop_the_needless(controller: Controller, platform: Platform, store: str, done: Tidied) -> None:
+    """Stop the machines of this store whose run is over, whose attempt was replaced, or that have no record."""
+    try:
+        alive = [machine for machine in platform.alive(controller.service.name) if machine.store == store]
+    except InfrastructureError as error:
+        done.failed.append(error.what)
+        return
+    for machine in alive:
+        launch = _needless(controller, machine)
+        if launch:
+            platform.stop(launch)
+            done.stopped.append(machine.name)
+
+
+def _needless(controller: Controller, machine: Machine) -> Launch | None:
+    run = run_of(machine.run)
+    slot = controller.drive(get(run.attempt(machine.attempt).launch, SLOT))
+    if not isinstance(slot, Launch) or slot.machine != machine.name:
+        boot = controller.target.times.boot
+        return _unrecorded(machine) if machine.age > boot else None
+    outcome = controller.drive(get(run.outcome, Outcome))
+    later = controller.drive(get(run.attempt(machine.attempt + 1).launch, SLOT))
+    over = outcome is not None and outcome.kind != "produced"
+    replaced = later is not None and not (isinstance(later, Closed) and outcome is None)
+    delivered = controller.drive(get(run.delivery, Receipt)) is not None
+    return slot if over or replaced or delivered else None
+
+
+def _unrecorded(machine: Machine) -> Launch:
+    return Launch(nonce="", machine=machine.name, failures_left=0, losses_left=0)
+
+
+def _old_snapshots(controller: Controller, snapshots: Path) -> list[str]:
+    """Remove frozen sources that are old and that no open run works on; the newest few stay in any case."""
+    if not snapshots.is_dir():
+        return []
+    needed = {controller.request(run).snapshot for run in open_runs(controller)}
+    by_age = sorted((path for path in snapshots.iterdir() if path.is_dir()), key=_modified, reverse=True)
+    old = [
+        path
+        for path in by_age[SNAPSHOTS_KEPT:]
+        if str(path) not in needed and time.time() - _modified(path) > OLD
+    ]
+    for path in old:
+        shutil.rmtree(path, ignore_errors=True)
+    return [f"snapshots/{path.name}" for path in old]
+
+
+def _modified(path: Path) -> float:
+    return path.stat().st_mtime

@@ -1,0 +1,123 @@
+"""foretell.toml -> Service: layers merged, built once, every fault at once, with its line and its mend."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from zoneinfo import ZoneInfo, available_timezones
+
+from foretell.errors import ServiceFileError
+from foretell.service import Image, Service
+from foretell.servicefile import reader
+from foretell.servicefile.actions import actions
+from foretell.servicefile.deliveries import one_table_each
+from foretell.servicefile.faults import Faults, suggestion
+from foretell.servicefile.form import ActionTable, ImageTable, ServiceTable, schema
+from foretell.servicefile.layers import Layer, Table, layers, merged
+from foretell.servicefile.site import Site
+from foretell.servicefile.sources import inside, source
+from foretell.servicefile.targets import BUILT_IN, targets
+
+__all__ = ["FILE", "find", "load", "schema"]
+
+FILE = "foretell.toml"
+NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
+VERSION = re.compile(r"[a-z0-9][a-z0-9.-]{0,62}")
+
+
+def find(start: Path) -> Path:
+    """Give the service file of a directory, or of the nearest above it; ServiceFileError if there is none."""
+    start = start.absolute()
+    for directory in (start, *start.parents):
+        if (directory / FILE).is_file():
+            return directory / FILE
+    raise ServiceFileError(
+        f'there is no "{FILE}" here or in a directory above',
+        where=str(start),
+        hint='go to the directory of a service, or make one with "foretell init"',
+    )
+
+
+def load(path: Path, *, environ: Mapping[str, str]) -> Service:
+    """
+    Give the service that a file describes; `path` is the file or its directory.
+
+    Raises ServiceFileError, and nothing else whatever the file holds, with every fault that was found.
+    `environ` tells what "~" stands for (HOME).
+    """
+    found = layers(_file(path))
+    try:
+        return _service(found, home=environ.get("HOME"))
+    except RecursionError:
+        fault = f"{found[0].shown}:1: nested too deeply to be read"
+        raise ServiceFileError("the service file cannot be read", faults=(fault,), where=str(path)) from None
+
+
+def _file(path: Path) -> Path:
+    # The directory is resolved, not the file: what stands beside the target of a link is not the service.
+    path = path / FILE if path.is_dir() and path.name != FILE else path
+    return Path(os.path.realpath(path.parent), path.name)
+
+
+def _service(found: tuple[Layer, ...], *, home: str | None) -> Service:
+    root = found[0].path.parent
+    table = merged([*(layer.table for layer in found), BUILT_IN])
+    faults = Faults(found, table)
+    form = ServiceTable(**reader.fields(ServiceTable, table, (), faults, also=_misplaced(table)))
+    site = Site(form=form, root=root, home=home, faults=faults)
+    _tell_bad_words(site)
+    code = source(site)
+    service = Service(
+        name=form.name or "",
+        root=root,
+        version=form.version,
+        target=form.target,
+        timezone=form.timezone,
+        source=code,
+        env=form.env,
+        actions=actions(site, code),
+        image=_image(form.image, faults),
+        targets=targets(site),
+    )
+    one_table_each(service.actions, service.targets, faults)
+    faults.unless()
+    return service
+
+
+def _misplaced(table: Table) -> dict[str, str]:
+    """Give where the tables belong that are an action by their keys but stand at the top."""
+    known = set(reader.keys(ActionTable))
+    actions = (key for key, value in table.items() if isinstance(value, dict) and known & value.keys())
+    return {key: f"; did you mean [actions.{key}]?" for key in actions}
+
+
+def _tell_bad_words(site: Site) -> None:
+    form, faults = site.form, site.faults
+    if form.name is None:
+        faults.missing(("name",), 'missing key "name": write name = "example-prediction"')
+    elif not NAME.fullmatch(form.name):
+        faults.add(
+            ("name",), f'bad name "{form.name}"; it begins with a-z, then a-z, 0-9 and -, at most 63 in all'
+        )
+    if not VERSION.fullmatch(form.version):
+        fault = (
+            f'bad version "{form.version}"; it begins with a-z, 0-9, then a-z, 0-9, ., -, at most 63 in all'
+        )
+        faults.add(("version",), fault)
+    try:
+        ZoneInfo(form.timezone)
+    except (KeyError, ValueError, OSError):
+        # Which of the three depends on what the name looks like as a path.
+        known = [name for name in available_timezones() if "/" in name]
+        likely = suggestion(form.timezone, known).partition("; known")[0]
+        faults.add(
+            ("timezone",), f'unknown time zone "{form.timezone}"{likely or "; write Europe/Stockholm, say"}'
+        )
+
+
+def _image(table: ImageTable, faults: Faults) -> Image:
+    if table.dockerfile is not None:
+        inside(table.dockerfile, ("image", "dockerfile"), faults)
+    return Image(**{name: getattr(table, name) for name in Image.__struct_fields__})

@@ -1,0 +1,160 @@
+"""What a start asks for, and the request that it becomes: everything resolved, so that nobody needs more to go on."""
+
+from __future__ import annotations
+
+import getpass
+import socket
+import uuid
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct, field
+
+from foretell import catalog, names, schedule, sources
+from foretell.errors import UsageError
+from foretell.ledger import Talk
+from foretell.names import Run
+from foretell.records import Interval, Pin, Request
+from foretell.service import Action, ProcessSettings, Service, Target
+
+
+class Asked(Struct, frozen=True, kw_only=True):
+    """
+    What a start asks for.
+
+    `date` is the end of the data the run may see, aware; now by default. `key` is new by default, and ACTION@DATE
+    with a date.
+    """
+
+    date: datetime | None = None
+    key: str | None = None
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    """Explicit inputs, action to run, instead of the current models."""
+    trial: bool = False
+    image: str | None = None
+    again: bool = True
+    """Whether a run of the key that ended without success is followed by a new one."""
+
+
+class Order:
+    """One start's way to a request. `drive` carries out talks, `store` is the store's id."""
+
+    def __init__(
+        self,
+        service: Service,
+        target: Target,
+        spec: Action,
+        asked: Asked,
+        *,
+        inputs: Mapping[str, catalog.Model],
+        store: str,
+        drive: Callable[[Talk[Any]], Any],
+    ) -> None:
+        self._service = service
+        self._target = target
+        self._spec = spec
+        self._asked = asked
+        self._inputs = inputs
+        self._store = store
+        self._drive = drive
+
+    def request(self, run: Run, key: str) -> Request:
+        """Resolve everything for a place and key; UsageError where an input has no model."""
+        service, spec = self._service, self._spec
+        git = sources.ask_revision(service.root, self._outputs())
+        pins = tuple(self._pin(run, item.action, item.path) for item in spec.inputs)
+        fingerprint, snapshot = self._freeze()
+        return Request(
+            key=key,
+            uid=uuid.uuid4().hex,
+            service=run.service,
+            version=run.version,
+            action=run.action,
+            date=names.rfc3339(run.date),
+            n=run.n,
+            store=self._store,
+            interval=self._interval(run.date),
+            inputs=pins,
+            spec=spec,
+            target=self._resolved_target(),
+            source=service.source,
+            env={**service.env, **spec.env},
+            timezone=service.timezone,
+            partition=self._partition(run.date),
+            fingerprint=fingerprint,
+            revision=sources.read_revision(git),
+            snapshot=str(snapshot),
+            image=self._asked.image,
+            trial=self._asked.trial,
+            is_model=any(
+                spec.name == item.action for other in service.actions.values() for item in other.inputs
+            ),
+            asked_at=now(),
+            asked_by=asker(),
+        )
+
+    def _pin(self, run: Run, action: str, path: str) -> Pin:
+        model = self._inputs.get(action) or self._current(run, action)
+        if model.outcome.manifest is None:
+            raise AssertionError(model)
+        return Pin(action=action, run=model.run.folder, digest=model.outcome.manifest, path=path)
+
+    def _current(self, run: Run, action: str) -> catalog.Model:
+        answer: catalog.Answer = self._drive(catalog.current(run.service, run.version, action, run.date))
+        if answer.model:
+            return answer.model
+        newest = answer.passed[0] if answer.passed else None
+        raise UsageError(
+            f'"{run.action}" needs a model of "{action}", and there is none as of {names.rfc3339(run.date)}',
+            why=f'the newest run, "{newest.run.label}", is none: {newest.reason}'
+            if newest
+            else f'"{action}" has never run for a date so early, in version {run.version}',
+            hint=f"run `foretell run {action} --on {self._target.name}` first",
+        )
+
+    def _outputs(self) -> list[str]:
+        return sorted({action.output for action in self._service.actions.values()})
+
+    def _freeze(self) -> tuple[str, Path]:
+        settings = self._target.platform_of(self._spec.name)
+        home = (
+            Path(settings.home) if isinstance(settings, ProcessSettings) else self._service.root / ".foretell"
+        )
+        return sources.freeze(sources.scan(self._service.root, self._outputs()), home / "snapshots")
+
+    def _interval(self, date: datetime) -> Interval | None:
+        if self._spec.schedule is None:
+            return None
+        start, end = schedule.interval(self._spec.schedule, self._service.timezone, date)
+        return Interval(start=names.rfc3339(start), end=names.rfc3339(end))
+
+    def _partition(self, date: datetime) -> str | None:
+        delivery = self._spec.delivery
+        if delivery is None or delivery.mode != "partition":
+            return None
+        return names.partition(delivery.granularity, date, self._service.timezone)
+
+    def _resolved_target(self) -> Target:
+        return Target(
+            name=self._target.name,
+            store=self._target.store,
+            platform=self._target.platform_of(self._spec.name),
+            warehouse=self._target.warehouse,
+            times=self._target.times,
+        )
+
+
+def now() -> str:
+    """The wall time, for people."""
+    return names.rfc3339(datetime.now(UTC))
+
+
+def asker() -> str:
+    """Who is asking, for people: user@host, as far as the system knows."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = "unknown"
+    return f"{user}@{socket.gethostname()}"

@@ -1,0 +1,67 @@
+"""What a platform is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+from foretell.protocol import Life
+from foretell.records import Launch, Request
+
+
+class Fate(Struct, frozen=True, kw_only=True):
+    """What a probe found. `cause` says why the machine is gone, where the platform knows."""
+
+    life: Life
+    cause: str = ""
+
+
+class Machine(Struct, frozen=True, kw_only=True):
+    """A live machine of ours, as the platform lists it."""
+
+    name: str
+    store: str
+    """Id of the store its records are in."""
+    run: str
+    """The run's folder in the store."""
+    attempt: int
+    age: float
+    """Seconds since it was made, by the platform's clock."""
+
+
+class Platform(Protocol):
+    """
+    A place where attempts are executed. Holds settings, never runs.
+
+    `run` is the run's folder in the store, `store` the store's URL. A machine is named by `launch.machine`.
+    """
+
+    certain: bool
+    """Whether `probe` knows for certain and costs nothing: then waiters ask it in every round, and look often."""
+
+    def launch(self, request: Request, launch: Launch, *, store: str, run: str, attempt: int) -> None:
+        """
+        Ask for the machine of a recorded launch and return without waiting for it.
+
+        Launching again what is there does nothing. Raises RefusedError when it is certain that nothing was started,
+        PlatformError when it is not known.
+        """
+        ...
+
+    def probe(self, launch: Launch) -> Fate:
+        """Tell whether the machine is there. Never heard of is GONE, no error; PlatformError when nobody can tell."""
+        ...
+
+    def stop(self, launch: Launch) -> None:
+        """End the machine and everything that runs on it. Stopping what is gone does nothing."""
+        ...
+
+    def alive(self, service: str) -> Sequence[Machine]:
+        """List the live machines of a service, of every store."""
+        ...
+
+    def tidy(self, keep: Sequence[str]) -> Sequence[str]:
+        """Remove what dead machines left behind (directories, containers), those in `keep` excepted; give what went."""
+        ...

@@ -1,0 +1,98 @@
+"""
+Schedules: the ticks of a cron line in a time zone. Pure; UTC datetimes in and out.
+
+Across a change of the clocks a fixed time behaves as in Debian's cron: a skipped one comes right after the
+gap, a repeated one comes once. Lines with a star in minutes or hours go by elapsed time.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim, CronSimError
+
+from foretell.service import Action
+
+SHORTHANDS = {
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+    "@monthly": "0 0 1 * *",
+    "@weekly": "0 0 * * 0",
+    "@daily": "0 0 * * *",
+    "@hourly": "0 * * * *",
+}
+SECOND = timedelta(seconds=1)
+FIELDS = 5
+LONGEST = 200
+"""Characters of a cron line; whatever is longer is a mistake, and slow to read."""
+
+
+def expression(schedule: str) -> str:
+    """Give the five fields of a schedule; ValueError with the reason if it is none or never comes due."""
+    line = SHORTHANDS.get(schedule.strip().lower(), " ".join(schedule.split()))
+    if line.startswith("@"):
+        raise ValueError(f"the shorthands are {', '.join(SHORTHANDS)}")
+    if len(line.split()) != FIELDS:
+        raise ValueError("it needs five fields: minute, hour, day of month, month, day of week")
+    if len(line) > LONGEST or not re.fullmatch(r"[0-9A-Za-z*/,#\- ]+", line):
+        raise ValueError("a field is made of numbers, names of days and months, and * / , - #")
+    try:
+        next(CronSim(line, datetime(2024, 1, 1, tzinfo=UTC)))
+    except CronSimError as error:
+        raise ValueError(str(error).lower()) from None
+    except StopIteration:
+        raise ValueError("it never comes due") from None
+    return line
+
+
+def following(schedule: str, timezone: str, at: datetime) -> datetime:
+    """Give the oldest tick later than `at`."""
+    return next(tick for tick in _ticks(schedule, timezone, at) if tick > at)
+
+
+def previous(schedule: str, timezone: str, at: datetime) -> datetime:
+    """Give the newest tick that is not later than `at`."""
+    for start in _earlier(schedule, timezone, at):
+        newest = None
+        for tick in _ticks(schedule, timezone, start - SECOND):
+            if tick > at:
+                break
+            newest = tick
+        if newest:
+            return newest
+    raise ValueError(f'the schedule "{schedule}" was never due before {at}')
+
+
+def interval(schedule: str, timezone: str, tick: datetime) -> tuple[datetime, datetime]:
+    """Give the data interval of a tick: from the tick before it to the tick itself."""
+    return previous(schedule, timezone, tick - SECOND), tick
+
+
+def effective(actions: Mapping[str, Action], name: str) -> tuple[str, ...]:
+    """Give the schedules by which an action comes due: its own, else those of the actions it comes after."""
+    action = actions[name]
+    if action.schedule:
+        return (action.schedule,)
+    inherited = (schedule for earlier in action.after for schedule in effective(actions, earlier))
+    return tuple(dict.fromkeys(inherited))
+
+
+def _ticks(schedule: str, timezone: str, start: datetime) -> Iterator[datetime]:
+    for tick in CronSim(expression(schedule), _local(start, timezone)):
+        yield tick.astimezone(UTC)
+
+
+def _earlier(schedule: str, timezone: str, at: datetime) -> Iterator[datetime]:
+    # Iteration backwards is only trusted for where to begin: around a change of the clocks it gives ticks
+    # that iteration forwards does not know (changes by half an hour) and misses some of a repeated hour.
+    ticks = CronSim(expression(schedule), _local(at, timezone) + SECOND, reverse=True)
+    for tick in islice(ticks, 1, None):
+        yield tick.astimezone(UTC)
+
+
+def _local(at: datetime, timezone: str) -> datetime:
+    return at.astimezone(ZoneInfo(timezone)).replace(microsecond=0)

@@ -1,0 +1,168 @@
+"""The actions of a service, with their commands, schedules, inputs and deliveries resolved."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from pathlib import PurePosixPath
+
+from foretell import schedule
+from foretell.service import Action, Input, Source
+from foretell.servicefile.deliveries import delivery
+from foretell.servicefile.durations import seconds
+from foretell.servicefile.faults import Faults, suggestion
+from foretell.servicefile.form import ActionTable
+from foretell.servicefile.lines import KeyPath
+from foretell.servicefile.site import Site
+from foretell.servicefile.sources import inside, mains, usual_command
+
+NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+RESERVED = {"NAME", "VERSION", "ACTION"}
+
+
+def actions(site: Site, source: Source) -> dict[str, Action]:
+    """Resolve every action; what is wrong becomes faults."""
+    tables = site.form.actions
+    if not tables:
+        site.faults.missing(
+            ("actions",), "there are no actions; add [actions.training] and what else there is"
+        )
+    _tell_bad_variables(site.form.env, ("env",), site.faults)
+    for key, edges in (
+        ("inputs", {name: list(table.inputs) for name, table in tables.items()}),
+        ("after", {name: list(table.after) for name, table in tables.items()}),
+    ):
+        for cycle in _cycles(edges):
+            site.faults.add(("actions", cycle[0], key), f'"{key}" goes in a circle: {" -> ".join(cycle)}')
+    return {name: _action(name, table, site, source) for name, table in tables.items()}
+
+
+def _tell_bad_variables(env: Mapping[str, str], path: KeyPath, faults: Faults) -> None:
+    for name, value in env.items():
+        if not VARIABLE.fullmatch(name):
+            faults.add((*path, name), f'bad variable name "{name}"; write one of A-Z, a-z, 0-9, _')
+        elif name in RESERVED or name.startswith("FORETELL_"):
+            faults.add((*path, name), f'the variable "{name}" is set by foretell itself; choose another name')
+        elif "\0" in value:
+            faults.add(
+                (*path, name), f'the variable "{name}" holds a NUL character, which no environment can'
+            )
+
+
+def _action(name: str, table: ActionTable, site: Site, source: Source) -> Action:
+    path: KeyPath = ("actions", name)
+    faults = site.faults
+    if not NAME.fullmatch(name):
+        faults.add(
+            path, f'bad action name "{name}"; it begins with a-z, then a-z, 0-9, _ and -, at most 63 in all'
+        )
+    _tell_bad_variables(table.env, (*path, "env"), faults)
+    _tell_bad_variables(table.secrets, (*path, "secrets"), faults)
+    _tell_bad_schedule(table, path, faults)
+    _tell_unknown(table.after, (*path, "after"), site)
+    inputs = _inputs(table, (*path, "inputs"), site)
+    told = table.delivery
+    return Action(
+        name=name,
+        command=_command(table, (*path, "command"), site, source),
+        output=_output(table.output, (*path, "output"), faults),
+        schedule=table.schedule,
+        after=table.after,
+        inputs=inputs,
+        timeout=seconds(table.timeout, (*path, "timeout"), faults),
+        retries=table.retries,
+        losses=table.losses,
+        env=table.env,
+        secrets=table.secrets,
+        delivery=delivery(told, (*path, "delivery"), faults, has_inputs=bool(inputs)) if told else None,
+        airflow=table.airflow,
+    )
+
+
+def _command(table: ActionTable, key: KeyPath, site: Site, source: Source) -> tuple[str, ...]:
+    if table.command is None:
+        return _usual(key, site, source)
+    try:
+        command = tuple(shlex.split(table.command)) if isinstance(table.command, str) else table.command
+    except ValueError as error:
+        site.faults.add(key, f'"command" cannot be split into arguments: {str(error).lower()}')
+        return ()
+    if not command or not command[0].strip():
+        site.faults.add(key, '"command" is empty; write the program and its arguments')
+    elif any("\0" in argument for argument in command):
+        site.faults.add(key, '"command" holds a NUL character, which no argument can')
+    return command
+
+
+def _usual(key: KeyPath, site: Site, source: Source) -> tuple[str, ...]:
+    """Give the command that needs no writing; a fault unless the source leaves no doubt which it is."""
+    modules = mains(site.root, source)
+    if len(modules) == 1:
+        return usual_command(site.root, modules[0], str(key[1]))
+    why = f"several mains: {', '.join(modules)}" if modules else "no package with a main.py"
+    site.faults.missing(key, f'missing key "command", and "{source.path}" holds {why}')
+    return ()
+
+
+def _output(output: str, key: KeyPath, faults: Faults) -> str:
+    path = PurePosixPath(output)
+    if inside(output, key, faults) and path.parts[:1] in {(), (".git",), (".foretell",)}:
+        faults.add(
+            key, f'"output" must be a directory of its own, not "{output}": it is emptied before a run'
+        )
+    return str(path)
+
+
+def _tell_bad_schedule(table: ActionTable, path: KeyPath, faults: Faults) -> None:
+    if table.schedule is None:
+        return
+    if table.after:
+        faults.add(
+            (*path, "after"), 'there are both "schedule" and "after"; keep the one that starts the action'
+        )
+    try:
+        schedule.expression(table.schedule)
+    except ValueError as error:
+        faults.add(
+            (*path, "schedule"), f'bad schedule "{table.schedule}": {error}; write "0 7 * * *" or "@daily"'
+        )
+
+
+def _inputs(table: ActionTable, key: KeyPath, site: Site) -> tuple[Input, ...]:
+    _tell_unknown(table.inputs, key, site)
+    if isinstance(table.inputs, dict):
+        places = table.inputs
+        for action, place in places.items():
+            inside(place, (*key, action), site.faults)
+    else:
+        places = dict.fromkeys(table.inputs, table.output)
+    return tuple(Input(action=action, path=str(PurePosixPath(place))) for action, place in places.items())
+
+
+def _tell_unknown(names: tuple[str, ...] | dict[str, str], key: KeyPath, site: Site) -> None:
+    """Tell which of the actions that are named do not exist, or are named twice."""
+    for index, name in enumerate(names):
+        place = (*key, name if isinstance(names, dict) else index)
+        if name not in site.form.actions:
+            likely = suggestion(name, site.form.actions)
+            site.faults.add(place, f'"{key[-1]}" names an unknown action "{name}"{likely}')
+        elif name in tuple(names)[:index]:
+            site.faults.add(place, f'"{key[-1]}" names the action "{name}" twice')
+
+
+def _cycles(edges: Mapping[str, list[str]]) -> Iterator[list[str]]:
+    """Give the circles among actions, each from its first action back to itself."""
+    done: set[str] = set()
+
+    def walk(name: str, trail: list[str]) -> Iterator[list[str]]:
+        if name in trail:
+            yield [*trail[trail.index(name) :], name]
+        elif name not in done:
+            for following in edges.get(name, []):
+                yield from walk(following, [*trail, name])
+            done.add(name)
+
+    for name in edges:
+        yield from walk(name, [])

@@ -1,0 +1,135 @@
+"""Processes, found by their ancestors or by a marker in their environment, and how they are killed."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import os
+import signal
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+PROC = Path("/proc")
+HAS_PROC = (PROC / "self" / "environ").exists()
+PAUSE = 0.002
+LOOKS = 3
+"""Looks that find nothing, in a row: one may miss a process that is just being forked."""
+
+
+def marker(machine: str) -> str:
+    """Give the environment entry that every process of a machine carries."""
+    return f"FORETELL_MACHINE={machine}"
+
+
+def survivors(entry: str) -> list[int]:
+    """List the live processes but this one whose environment holds `entry` ("NAME=value"), newest first."""
+    if HAS_PROC:
+        pids = [int(place.name) for place in PROC.iterdir() if place.name.isdigit()]
+    else:
+        pids = _psutil().pids()
+    # newest first, since a process that forks and ends all the time is caught only while it is young
+    return [pid for pid in sorted(pids, reverse=True) if pid != os.getpid() and _carries(pid, entry)]
+
+
+def kill_survivors(entry: str, *, patience: float = 5.0) -> list[int]:
+    """
+    Kill every process that carries `entry`, also those that are forked meanwhile; give who was killed.
+
+    Returns when none is left, or after `patience` seconds (a process in an uninterruptible call dies later).
+    """
+    killed: set[int] = set()
+    end, quiet = time.monotonic() + patience, 0
+    while quiet < LOOKS and time.monotonic() < end:
+        found = survivors(entry)
+        for pid in found:
+            _kill_if(pid, entry)
+        killed.update(found)
+        quiet = 0 if found else quiet + 1
+        time.sleep(PAUSE if found else 0)
+    return sorted(killed)
+
+
+def descendants(pid: int) -> list[int]:
+    """List the live processes below `pid`, parents before children."""
+    if not HAS_PROC:
+        psutil = _psutil()
+        try:
+            below = psutil.Process(pid).children(recursive=True)
+            return [child.pid for child in below if child.status() != psutil.STATUS_ZOMBIE]
+        except psutil.Error:
+            return []
+    found: list[int] = []
+    waiting = [pid]
+    while waiting:
+        below = children(waiting.pop())
+        found += below
+        waiting += below
+    return [child for child in found if _is_alive(child)]
+
+
+def children(pid: int) -> list[int]:
+    """List the children of `pid`, also the dead not waited for; nothing where there is no /proc."""
+    found: list[int] = []
+    try:
+        for thread in (PROC / str(pid) / "task").iterdir():
+            found += map(int, (thread / "children").read_text().split())
+    except OSError:
+        return found
+    return found
+
+
+def kill(pids: Iterable[int], number: int = signal.SIGKILL) -> None:
+    """Send a signal to each; who is gone already is passed over, and so is who may not be signalled."""
+    for pid in pids:
+        try:
+            os.kill(pid, number)
+        except (ProcessLookupError, PermissionError):
+            continue
+
+
+def _carries(pid: int, entry: str) -> bool:
+    if HAS_PROC:
+        try:
+            environment = (PROC / str(pid) / "environ").read_bytes()
+        except OSError:
+            return False
+        return os.fsencode(entry) in environment.split(b"\0")
+    name, _, value = entry.partition("=")
+    psutil = _psutil()
+    try:
+        return bool(psutil.Process(pid).environ().get(name) == value)
+    except (psutil.Error, OSError):
+        return False
+
+
+def _kill_if(pid: int, entry: str) -> None:
+    """Kill what still carries the entry, by a handle: its number may be another's meanwhile."""
+    try:
+        handle = os.pidfd_open(pid)
+    except (AttributeError, OSError) as error:
+        if getattr(error, "errno", None) != errno.ESRCH and _carries(pid, entry):
+            kill([pid])
+        return
+    try:
+        if _carries(pid, entry):
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        return
+    finally:
+        os.close(handle)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        stat = (PROC / str(pid) / "stat").read_bytes()
+    except OSError:
+        return False
+    # the name of the program stands in parentheses before the state and may itself hold any character
+    return stat.rpartition(b")")[2].split()[0] not in (b"Z", b"X")
+
+
+def _psutil() -> Any:
+    """Load psutil, only where there is no /proc: it is not installed elsewhere, and takes 25 ms to load."""
+    return importlib.import_module("psutil")

@@ -1,0 +1,185 @@
+"""The working directory of a command, its environment variables and its arguments."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from foretell.agent.workspace import arguments, prepare, variables
+from foretell.errors import EnvironmentFailedError
+from foretell.records import Interval, Request
+from foretell.service import Action, DuckDBSettings, ProcessSettings, Source, Target
+from foretell.sources import freeze, scan
+
+REQUEST = Request(
+    key="k",
+    uid="u",
+    service="churn",
+    version="2",
+    action="application",
+    date="2026-11-21T06:00:00Z",
+    n=3,
+    store="s",
+    interval=Interval(start="2026-11-20T06:00:00+00:00", end="2026-11-21T06:00:00+00:00"),
+    spec=Action(name="application", command=("python",)),
+    target=Target(
+        name="local", store="file:///s", platform=ProcessSettings(), warehouse=DuckDBSettings(path="/w")
+    ),
+    source=Source(path="source"),
+    env={"LOG_LEVEL": "info", "NAME": "overridden", "PYTHONUNBUFFERED": ""},
+    fingerprint="f",
+    asked_at="",
+)
+
+
+def names(place: Path) -> list[str]:
+    return sorted(path.name for path in place.iterdir())
+
+
+def environment(request: Request = REQUEST, *, place: Path | None = None, **inherited: str) -> dict[str, str]:
+    return variables(
+        request, 2, workspace=Path("/w"), environment=place, machine="churn-2-abc", inherited=inherited
+    )
+
+
+@pytest.fixture
+def snapshot(tmp_path: Path) -> Path:
+    root = tmp_path / "service"
+    (root / "source" / "deep").mkdir(parents=True)
+    (root / "source" / "deep" / "main.py").write_text("print(1)")
+    (root / "run.sh").write_text("#!/bin/sh")
+    (root / "run.sh").chmod(0o555)
+    (root / "empty").mkdir()
+    (root / "link").symlink_to("source/deep")
+    os.utime(root / "run.sh", (1_000_000, 1_000_000))
+    return freeze(scan(root, ["output"]), tmp_path / "snapshots")[1]
+
+
+def test_the_working_directory_is_a_copy_with_an_empty_output(snapshot: Path, tmp_path: Path) -> None:
+    work = tmp_path / "machines" / "m" / "work"
+    prepare(snapshot, work, output="output")
+    assert names(work) == ["empty", "link", "output", "run.sh", "source"]
+    assert names(work / "output") == []
+    assert (work / "link").readlink() == Path("source/deep")
+    assert (work / "link" / "main.py").read_text() == "print(1)"
+    assert os.access(work / "run.sh", os.X_OK)
+    assert (work / "run.sh").stat().st_mtime == 1_000_000
+
+
+def test_what_a_command_does_to_its_files_stays_in_its_own_copy(snapshot: Path, tmp_path: Path) -> None:
+    prepare(snapshot, tmp_path / "one", output="output")
+    (tmp_path / "one" / "run.sh").chmod(0o600)
+    (tmp_path / "one" / "run.sh").write_text("changed")
+    prepare(snapshot, tmp_path / "two", output="output")
+    assert (tmp_path / "two" / "run.sh").read_text() == "#!/bin/sh"
+
+
+def test_a_file_that_could_not_be_written_at_home_can_be_written_here(snapshot: Path, tmp_path: Path) -> None:
+    prepare(snapshot, tmp_path / "work", output="output")
+    assert (tmp_path / "work" / "run.sh").stat().st_mode & 0o777 == 0o755
+
+
+def test_an_output_may_lie_deep(snapshot: Path, tmp_path: Path) -> None:
+    prepare(snapshot, tmp_path / "work", output="results/of/today")
+    assert (tmp_path / "work" / "results" / "of" / "today").is_dir()
+
+
+@pytest.mark.parametrize("output", ["../out", "source/../../out", "{outside}/out", ".", "away/out"])
+def test_an_output_outside_is_refused(snapshot: Path, tmp_path: Path, output: str) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (snapshot / "away").symlink_to(outside)
+    with pytest.raises(EnvironmentFailedError, match="lies outside"):
+        prepare(snapshot, tmp_path / "work", output=output.format(outside=outside))
+    assert names(outside) == []
+
+
+def test_the_command_is_told_what_it_is_part_of() -> None:
+    told = environment(HOME="/home/x", FORETELL_RUN="of a surrounding run")
+    assert told == {
+        "HOME": "/home/x",
+        "LOG_LEVEL": "info",
+        "NAME": "churn",
+        "VERSION": "2",
+        "ACTION": "application",
+        "FORETELL_RUN": "application/20261121T060000Z-3",
+        "FORETELL_ATTEMPT": "2",
+        "FORETELL_DATE": "2026-11-21T06:00:00+00:00",
+        "FORETELL_INTERVAL_START": "2026-11-20T06:00:00+00:00",
+        "FORETELL_INTERVAL_END": "2026-11-21T06:00:00+00:00",
+        "FORETELL_MACHINE": "churn-2-abc",
+        "PYTHONPATH": "/w/source",
+        "PYTHONUNBUFFERED": "",
+    }
+
+
+def test_without_a_schedule_the_interval_is_empty() -> None:
+    told = environment(replace(REQUEST, interval=None))
+    assert (told["FORETELL_INTERVAL_START"], told["FORETELL_INTERVAL_END"]) == ("", "")
+
+
+def test_python_prints_at_once_unless_told_otherwise() -> None:
+    assert environment(replace(REQUEST, env={}))["PYTHONUNBUFFERED"] == "1"
+
+
+def test_source_and_environment_come_before_what_is_inherited() -> None:
+    told = environment(place=Path("/e"), PATH="/usr/bin", PYTHONPATH="/mine", VIRTUAL_ENV="/other")
+    assert (told["PATH"], told["PYTHONPATH"], told["VIRTUAL_ENV"]) == (
+        "/e/bin:/usr/bin",
+        "/w/source:/mine",
+        "/e",
+    )
+
+
+def test_a_path_that_is_declared_is_kept_behind_the_environment() -> None:
+    told = environment(replace(REQUEST, env={"PATH": "/opt"}), place=Path("/e"), PATH="/usr/bin")
+    assert told["PATH"] == "/e/bin:/opt"
+
+
+def test_the_src_of_a_locked_project_is_on_the_path_too(tmp_path: Path) -> None:
+    (tmp_path / "src").mkdir()
+    request = replace(REQUEST, source=Source(path=".", locked="."))
+    told = variables(request, 1, workspace=tmp_path, environment=None, machine="m", inherited={})
+    assert told["PYTHONPATH"] == f"{tmp_path}:{tmp_path}/src"
+
+
+def test_variables_of_foretells_own_interpreter_do_not_reach_the_model() -> None:
+    ours = {"PYTHONHOME": "/x", "__PYVENV_LAUNCHER__": "/x", "VIRTUAL_ENV": sys.prefix}
+    told = variables(REQUEST, 1, workspace=Path("/w"), environment=None, machine="m", inherited=ours)
+    assert not set(ours) & set(told)
+    assert environment(VIRTUAL_ENV="/somebody/else")["VIRTUAL_ENV"] == "/somebody/else"
+
+
+def test_a_secret_that_is_not_set_is_named() -> None:
+    spec = replace(REQUEST.spec, secrets={"API_KEY": "projects/x", "TOKEN": "projects/y"})
+    request = replace(REQUEST, spec=spec)
+    with pytest.raises(EnvironmentFailedError, match='secret "TOKEN"'):
+        environment(request, API_KEY="k")
+    assert environment(request, API_KEY="k", TOKEN="t")["TOKEN"] == "t"
+
+
+def test_placeholders_are_filled_in_and_other_braces_survive() -> None:
+    command = (
+        "--{action}",
+        "{date}/{run}",
+        "{interval_start}..{interval_end}",
+        '{"action": {"x": "{y}"}}',
+        "{}",
+        "{{run}}",
+    )
+    assert arguments(command, REQUEST) == [
+        "--application",
+        "2026-11-21T06:00:00+00:00/application/20261121T060000Z-3",
+        "2026-11-20T06:00:00+00:00..2026-11-21T06:00:00+00:00",
+        '{"action": {"x": "{y}"}}',
+        "{}",
+        "{application/20261121T060000Z-3}",
+    ]
+
+
+def test_what_a_placeholder_gives_is_not_filled_in_again() -> None:
+    assert arguments(("{action}",), replace(REQUEST, action="{date}")) == ["{date}"]
