@@ -24,7 +24,7 @@ fast: .venv/all ## the tests that take seconds
 check: .venv/all ## what must hold before a commit: format, lint, imports, types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/lint-imports --no-cache --no-timings
+	$(BIN)/lint-imports --no-cache --no-logo
 	$(BIN)/mypy
 
 format: .venv/all ## put the code into shape
@@ -42,7 +42,7 @@ setup: $(if $(ALL),.venv/all,.venv/foretell) ## make .venv; with ALL=1 everythin
 
 .venv/foretell: $(UV) pyproject.toml constraints.txt
 	$(UV) pip install --quiet --compile-bytecode --constraints constraints.txt --editable .
-	$(BIN)/python -m compileall -q src
+	$(BIN)/python -m compileall -q -x resources src
 	@touch $@
 
 .venv/all: .venv/foretell

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar, cast
 
 from foretell.errors import ForetellError, PlatformError, RefusedError, StoreError, WarehouseError
 from foretell.names import Attempt, Run
-from foretell.protocol import after
 from foretell.protocol import Start as StartStep
+from foretell.protocol import after
 from foretell.records import (
     Beat,
     Claimed,

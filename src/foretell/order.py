@@ -122,7 +122,9 @@ class Order:
         home = (
             Path(settings.home) if isinstance(settings, ProcessSettings) else self._service.root / ".foretell"
         )
-        return sources.freeze(sources.scan(self._service.root, self._outputs()), home / "snapshots")
+        actions = self._service.actions.values()
+        inputs = {item.path for action in actions for item in action.inputs}
+        return sources.freeze(sources.scan(self._service.root, self._outputs(), inputs=inputs), home / "snapshots")
 
     def _interval(self, date: datetime) -> Interval | None:
         if self._spec.schedule is None:

@@ -39,8 +39,8 @@ class Witness:
     """
     An observer with its own clock and memory.
 
-    `clock` is monotonic, in seconds. `mint` gives a new nonce, `now` the wall time as people read it. `certain` says that
-    probing costs nothing and is asked in every round.
+    `clock` is monotonic, in seconds. `mint` gives a new nonce, `now` the wall time as people read it. `certain` says
+    that probing costs nothing and is asked in every round.
     """
 
     def __init__(
@@ -204,7 +204,7 @@ class Witness:
         return False
 
     def _start(self, step: Start) -> Talk[None]:
-        """Record first, then launch (P6): whoever loses the slot obeys, and nobody looks for a machine without a record."""
+        """Record first, then launch (P6): whoever loses the slot obeys, and no machine is without a record."""
         nonce = self._mint()
         launch = Launch(
             nonce=nonce,

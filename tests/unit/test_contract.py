@@ -50,14 +50,18 @@ class Desk:
 
     def rows(self, *columns: Column, **more: object) -> list[tuple[object, ...]]:
         checked = self.check(*columns, **more)
+        files = [str(file) for file in checked.files]
+        reading = "FROM read_parquet(?, hive_partitioning = false)"
+        # Python has no time zone for an instant without another package, so it comes as text.
+        values = ", ".join(
+            f'CAST("{each.name}" AS VARCHAR)' if each.type == "TIMESTAMP" else f'"{each.name}"'
+            for each in columns
+        )
         with duckdb.connect() as connection:
             connection.execute("SET TimeZone = 'UTC'")
-            files = [str(file) for file in checked.files]
-            found = connection.execute("SELECT * FROM read_parquet(?, hive_partitioning = false)", [files])
-            assert [name for name, *_ in found.description] == [each.name for each in columns]
-            rows = found.fetchall()
-            described = connection.execute("DESCRIBE SELECT * FROM read_parquet(?)", [files[:1]]).fetchall()
-            assert [kind for _, kind, *_ in described] == [TYPES[each.type] for each in columns]
+            described = connection.execute(f"DESCRIBE {reading}", [files[:1]]).fetchall()
+            assert [row[:2] for row in described] == [(each.name, TYPES[each.type]) for each in columns]
+            rows = connection.execute(f"SELECT {values} {reading}", [files]).fetchall()
         assert len(rows) == checked.rows
         return rows
 
@@ -90,7 +94,9 @@ def test_another_name_is_refused_with_both_lists_and_the_from_that_mends_it(desk
     desk.write("p.csv", "customer_id,label\na,true\n")
     refusal = desk.refusal(column("player_id", mode="REQUIRED"), LABEL)
     assert 'declared: "player_id", "label"; in the file: "customer_id", "label"' in refusal.why
-    mending = 'columns = {player_id = {type = "STRING", mode = "REQUIRED", from = "customer_id"}, label = "BOOL"}'
+    mending = (
+        'columns = {player_id = {type = "STRING", mode = "REQUIRED", from = "customer_id"}, label = "BOOL"}'
+    )
     assert mending in refusal.hint
 
 
@@ -125,7 +131,7 @@ def test_constants_are_the_runs_own(desk: Desk) -> None:
     assert [str(value) for value in row] == [
         "2026-11-21",
         "2026-11-21 07:00:00",
-        "2026-11-21 06:00:00+00:00",
+        "2026-11-21 06:00:00+00",
         "2026-11-21",
         "run-1",
         "None",
@@ -198,14 +204,18 @@ def test_a_header_alone_is_no_rows(desk: Desk) -> None:
     ("name", "content", "told"),
     [
         ("p.csv", b"", '"p.csv" is empty'),
-        ("p.csv", b"\n\n", "it has no header"),
+        ("p.csv", b"\n\n", "its first line, the header, is empty"),
+        ("p.csv", b"\nplayer_id,label\na,true\n", "its first line, the header, is empty"),
         ("p.csv", "player_id\n".encode("utf-16"), "not UTF-8"),
         ("p.csv", b"player_id,label\na,true\nb,\xe5\n", "line 3"),
         ("p.csv", b"player_id,label\na,true\nb\n", "line 3"),
         ("p.csv", b"player_id,label\na,true\nb,true,x\n", "line 3"),
-        ("p.csv", b'player_id,label\na,true\n"b,true\n', "line 3"),
         ("p.csv.gz", b"player_id\na\n", '"p.csv.gz" cannot be read'),
-        ("p.csv.gz", gzip.compress(b"player_id,label\n" + b"a,true\n" * 9999)[:60], '"p.csv.gz" cannot be read'),
+        (
+            "p.csv.gz",
+            gzip.compress(b"player_id,label\n" + b"a,true\n" * 9999)[:60],
+            '"p.csv.gz" cannot be read',
+        ),
         ("p.ndjson", b"", '"p.ndjson" is empty'),
         ("p.ndjson", b"\n", "no line of it has a key"),
         ("p.ndjson", b'{"player_id": "a", "label": true}\n{"player_id": \n', "row 2"),
@@ -229,9 +239,38 @@ def test_line_breaks_in_quotes_are_read_as_they_are_written(desk: Desk) -> None:
     lines = (f'{place},"{text}"\n' for place, text in enumerate(texts))
     desk.write("p.csv", "n,text\n" + "".join(lines))
     checked = desk.check(column("n"), column("text"))
+    query = "SELECT CAST(n AS INT), text FROM read_parquet(?)"
     with duckdb.connect() as connection:
-        found = connection.execute("SELECT CAST(n AS INT), text FROM read_parquet(?)", [str(checked.files[0])]).fetchall()
+        found = connection.execute(query, [str(checked.files[0])]).fetchall()
     assert found == [(place, text.replace('""', '"')) for place, text in enumerate(texts)]
+
+
+@pytest.mark.parametrize("tail", ['"b,true\n', '"b,true', 'b,"true', '"b\nb,true\nc,true\nd,true\n', '"'])
+@pytest.mark.parametrize("zipped", [False, True])
+def test_rows_after_an_open_quote_are_not_left_out(desk: Desk, tail: str, *, zipped: bool) -> None:
+    # DuckDB's serial reader leaves them out without a word.
+    data = f'player_id,label\n"a",true\n{tail}'.encode()
+    file = "p.csv" + ".gz" * zipped
+    desk.write(file, gzip.compress(data) if zipped else data)
+    assert "unexpected end of data" in desk.refusal(PLAYER, LABEL, file=file).why
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        'player_id,label\n"a\n\n1",true\n\n\n"b",false\n\n',
+        '"player_id",label\r"a\n\n1",true\r"b",false\r',
+    ],
+)
+def test_blank_lines_and_breaks_inside_of_values_are_told_apart(desk: Desk, content: str) -> None:
+    desk.write("p.csv", content)
+    assert desk.rows(PLAYER, LABEL) == [("a\n\n1", True), ("b", False)]
+
+
+def test_neighbours_of_other_types_are_read_by_their_own(desk: Desk) -> None:
+    desk.parquet("1.parquet", "SELECT 1 AS x")
+    desk.parquet("2.parquet", "SELECT '2' AS x")
+    assert desk.rows(column("x", "INT64"), file="*.parquet") == [(1,), (2,)]
 
 
 # Values
@@ -246,7 +285,12 @@ SOUND = {
     "DATE": ["2026-11-21", "2026-1-2", "2026-11-21 00:00:00"],
     "TIME": ["06:00", "06:00:00.123456"],
     "DATETIME": ["2026-11-21 06:00:00", "2026-11-21T06:00:00.5", "2026-11-21"],
-    "TIMESTAMP": ["2026-11-21 06:00:00+00:00", "2026-11-21T06:00:00Z", "2026-11-21 06:00:00 UTC", "2026-11-21 06:00:00"],
+    "TIMESTAMP": [
+        "2026-11-21 06:00:00+00:00",
+        "2026-11-21T06:00:00Z",
+        "2026-11-21 06:00:00 UTC",
+        "2026-11-21 06:00:00",
+    ],
     "JSON": ['{"a": [1, null]}', "3", '"text"', "null"],
     "BYTES": ["AP8=", ""],
 }
@@ -256,7 +300,15 @@ UNSOUND = {
     "NUMERIC": ["0.0000000001", "1e3", "nan", "100000000000000000000000000000", "1_0", ""],
     "BIGNUMERIC": ["0.0000000000000000001"],
     "BOOL": ["yes", "no", "y", "on", "2", "1.0", ""],
-    "DATE": ["2026-02-30", "21.11.2026", "20261121", "infinity", "2026-11-21 06:00:00", "2026-11-21 (BC)", ""],
+    "DATE": [
+        "2026-02-30",
+        "21.11.2026",
+        "20261121",
+        "infinity",
+        "2026-11-21 06:00:00",
+        "2026-11-21 (BC)",
+        "",
+    ],
     "TIME": ["25:00:00", "06:00:00.1234567", "06:00:00+02"],
     "DATETIME": ["2026-11-21 06:00:00+00:00", "2026-11-21 06:00:00.1234567", "now"],
     "TIMESTAMP": ["2026-11-21 06:00:00 Europe/Stockholm", "1795240800", "2026-11-21 06:00:00.1234567Z"],
@@ -336,7 +388,7 @@ def test_parquet_of_another_type_is_refused_where_something_would_be_lost(
         ("1.5::DECIMAL(5, 2)", "NUMERIC", "1.500000000"),
         ("TIMESTAMP '2026-11-21 00:00:00'", "DATE", "2026-11-21"),
         ("TIMESTAMP_NS '2026-11-21 06:00:00'", "DATETIME", "2026-11-21 06:00:00"),
-        ("TIMESTAMP '2026-11-21 06:00:00'", "TIMESTAMP", "2026-11-21 06:00:00+00:00"),
+        ("TIMESTAMP '2026-11-21 06:00:00'", "TIMESTAMP", "2026-11-21 06:00:00+00"),
         ("{'a': [1]}", "JSON", '{"a":[1]}'),
         ("'{\"a\": 1}'::JSON", "JSON", '{"a": 1}'),
         ("NULL", "INT64", "None"),
@@ -391,7 +443,12 @@ def test_rows_of_another_partition_are_refused(
 ) -> None:
     def attempt(source: str) -> Callable[..., object]:
         day = column("day", kind, source=source)
-        known = {"mode": "partition", "partition_column": "day", "granularity": granularity, "partition": partition}
+        known = {
+            "mode": "partition",
+            "partition_column": "day",
+            "granularity": granularity,
+            "partition": partition,
+        }
         return lambda ask: ask(PLAYER, day, **known)
 
     desk.write("p.csv", f"player_id,day\na,{inside}\n")
@@ -402,12 +459,12 @@ def test_rows_of_another_partition_are_refused(
     assert "row 2" in refusal.where
     desk.write("p.csv", "player_id\na\n")
     ((_, filled),) = attempt("@date")(desk.rows)
-    assert str(filled).replace(" ", "T") == partition
+    assert partition.startswith(str(filled).replace(" ", "T"))
 
 
 def test_little_memory_is_enough(desk: Desk) -> None:
-    desk.parquet("p.parquet", "SELECT repeat(md5(range::VARCHAR), 20) AS x FROM range(400000)")
-    assert desk.check(column("x"), file="p.parquet", memory="150MB").rows == 400_000
+    desk.parquet("p.parquet", "SELECT md5(range::VARCHAR) AS x FROM range(1000000)")
+    assert desk.check(column("x"), file="p.parquet", memory="64MB").rows == 1_000_000
 
 
 def test_no_room_at_all_is_not_the_models_fault(desk: Desk) -> None:

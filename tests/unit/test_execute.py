@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -124,7 +125,8 @@ def test_the_directory_the_variables_and_no_standard_input(tmp_path: Path) -> No
 def test_time_and_memory_are_of_all_processes() -> None:
     hog = "x = bytearray(200_000_000); sum(range(3_000_000))"
     ended = python(f"import subprocess, sys; subprocess.run([sys.executable, '-c', '{hog}'])")
-    assert 200e6 < ended.memory < 400e6
+    held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # what a child shows before it is a program
+    assert 200e6 < ended.memory < max(400e6, 1.1 * held)
     assert 0.02 < ended.cpu < 20
     assert ended.wall > 0.02
 
@@ -149,15 +151,11 @@ def test_the_end_is_noticed_at_once() -> None:
 # --- programs that do not start ----------------------------------------------------------------------------
 
 
-def test_a_program_that_is_not_there() -> None:
-    assert ran("no-such-program") == Ended(
-        code=127, cause='the program "no-such-program" is not found on the PATH'
-    )
-
-
-def test_a_program_that_is_not_there_by_its_path(tmp_path: Path) -> None:
-    expected = 'the program "./train" is not found in the working directory'
-    assert ran("./train", cwd=tmp_path) == Ended(code=127, cause=expected)
+@pytest.mark.parametrize(
+    ("program", "place"), [("no-such", "on the PATH"), ("./no-such", "in the working directory")]
+)
+def test_a_program_that_is_not_there(program: str, place: str) -> None:
+    assert ran(program) == Ended(code=127, cause=f'the program "{program}" is not found {place}')
 
 
 @pytest.mark.parametrize(
@@ -182,7 +180,9 @@ def test_arguments_that_no_system_takes() -> None:
     assert ran("true", "a\0b") == Ended(
         code=126, cause='the program "true" cannot be started: embedded null byte'
     )
-    assert ran("true", "x" * 10_000_000).cause == 'the program "true" cannot be started: argument list too long'
+    assert (
+        ran("true", "x" * 10_000_000).cause == 'the program "true" cannot be started: argument list too long'
+    )
 
 
 def test_no_descriptor_and_no_thread_stays_behind() -> None:
@@ -319,7 +319,7 @@ def test_a_command_that_stands_still_is_ended_too(tmp_path: Path) -> None:
 
 
 def test_a_stop_reaches_the_children_with_time_to_end(tmp_path: Path) -> None:
-    child = "trap 'echo saved > saved; exit' TERM; echo x > ready; while :; do sleep 0.02; done"
+    child = "trap 'sleep 0.3; echo saved > saved; exit' TERM; echo x > ready; while :; do sleep 0.02; done"
     within = limits(timeout=None, kill_after=5)
     with after(tmp_path / "ready", within.stopping.set):
         ended = shell(f'sh -c "{child}"; exit 0', cwd=tmp_path, within=within)
@@ -365,10 +365,9 @@ def test_a_kill_during_the_time_to_end_is_heard(tmp_path: Path) -> None:
     "daemon", ["sleep 60 &", "(setsid sleep 60 &)", "(setsid nohup sh -c 'sleep 60 & wait' &)"]
 )
 def test_nothing_survives_the_command(daemon: str) -> None:
-    begun = time.monotonic()
     ended = shell(f"{daemon}\nsleep 0.1; exit 4")
     assert ended.code == 4
-    assert time.monotonic() - begun < 3
+    assert ended.wall < 3
     assert children(os.getpid()) == []
 
 

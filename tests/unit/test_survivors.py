@@ -39,9 +39,10 @@ def alike() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def sleeping(variables: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    with subprocess.Popen(
-        ["sleep", "60"], env={**os.environ, **variables}, start_new_session=True
-    ) as process:
+    argv, env = ["sh", "-c", "echo ready; read _"], {**os.environ, **variables}
+    with subprocess.Popen(argv, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
         yield process
         process.kill()
 
@@ -65,6 +66,17 @@ def test_who_carries_the_marker_is_killed_and_nobody_else(
     assert kill_survivors(marker(MACHINE)) == []
 
 
+@pytest.mark.skipif(not module.HAS_PROC, reason="no /proc here")
+def test_a_process_is_found_also_while_it_becomes_its_program() -> None:
+    """A second after its fork it would be found by any reader; in the first instant its environment is empty."""
+    env = {**os.environ, "FORETELL_MACHINE": MACHINE}
+    for _ in range(100):
+        with subprocess.Popen(["sleep", "60"], env=env) as process:
+            found = survivors(marker(MACHINE))
+            process.kill()
+        assert found == [process.pid]
+
+
 def test_who_asks_is_not_among_them() -> None:
     script = (
         "from foretell.survivors import kill_survivors, marker, survivors\n"
@@ -80,7 +92,7 @@ def test_who_forks_all_the_time_is_killed_in_the_end(tmp_path: Path) -> None:
     script = (
         "import os, time\n"
         "for generation in range(1000):\n"
-        "    time.sleep(0.005)\n"
+        "    time.sleep(0.003)\n"
         "    if os.fork():\n"
         "        os._exit(0)\n"
         "    open('born', 'a').write('x')\n"

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from enum import IntEnum
 from typing import Any, NamedTuple, TypeAlias, cast
-from collections.abc import Generator
 
 from foretell import ledger
 from foretell.errors import StoreError
@@ -88,8 +87,8 @@ def pulse(agent: Agent, *, sign: Callable[[], tuple[str, int]], alive: Callable[
     """
     Beat until somebody else has decided the run or replaced this attempt; then give SUPERSEDED.
 
-    `sign` gives the stage and the number of log chunks. `alive` is told when a beat that arrived was SENT, which is what
-    the fence counts from: so network delay never makes a fence late.
+    `sign` gives the stage and the number of log chunks. `alive` is told when a beat that arrived was SENT, which is
+    what the fence counts from: so network delay never makes a fence late.
     """
     attempt = agent.run.attempt(agent.number)
     seq = 0

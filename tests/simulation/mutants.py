@@ -1,0 +1,215 @@
+"""
+The protocol with one rule left out, each with the worlds in which the judge must notice.
+
+A mutant replaces a function of the product while its worlds are played, or switches off a rule of the world
+around it (`Rules`) where the rule does not live in the protocol's own modules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from foretell import catalog, ledger, protocol, witness
+from foretell.errors import StoreError
+from foretell.ledger import Create, Put, Sleep
+from foretell.names import Run
+from foretell.protocol import Close, Decide, Finish, GiveUp, Life, Records, Seen, Step
+from foretell.records import Claimed, Launch, Outcome, Record, encode
+from foretell.witness import Witness
+from tests.simulation.actors import DATES
+from tests.simulation.replacing import replaced
+from tests.simulation.world import RULES, Rules, Talk
+
+
+class Mutant(NamedTuple):
+    """What is replaced, where it shows, and as which rule (the beginning of its name)."""
+
+    caught_as: str
+    seeds: range
+    replacements: tuple[tuple[Any, str, Any], ...] = ()
+    rules: Rules = RULES
+    change: Mapping[str, Any] = {}
+    """The hazards that bring it out."""
+
+    @contextmanager
+    def applied(self) -> Iterator[Rules]:
+        with ExitStack() as stack:
+            for module, name, value in self.replacements:
+                stack.enter_context(replaced(module, name, value))
+            yield self.rules
+
+
+# --- writing ----------------------------------------------------------------------------------------------
+
+_create = ledger.create
+_produce = ledger.produce
+
+
+def create_or_overwrite(key: str, record: Record) -> Talk:
+    """Decide by overwriting."""
+    if not key.endswith("/outcome.json"):
+        return (yield from _create(key, record))
+    while True:
+        try:
+            yield Put(key, encode(record))
+        except StoreError as error:
+            yield Sleep(1, error)
+        else:
+            return True
+
+
+def create_without_reading_back(key: str, record: Record) -> Talk:
+    """Take "exists" for "somebody else's"."""
+    while True:
+        try:
+            return (yield Create(key, encode(record)))
+        except StoreError as error:
+            yield Sleep(1, error)
+
+
+def produce_then_mark(run: Run, outcome: Outcome) -> Talk:
+    """Add the model to an index once it is decided."""
+    won = yield from _produce(run, outcome)
+    if won:
+        yield from _create(f"{run.folder}/marker.json", outcome)
+    return won
+
+
+# --- which model is current -------------------------------------------------------------------------------
+
+_examine = catalog.examine
+
+
+def examine_the_marked(run: Run) -> Talk:
+    """Look only at runs in the index."""
+    marker = yield from ledger.get(f"{run.folder}/marker.json", Outcome)
+    return (yield from _examine(run)) if marker else "it is not in the index"
+
+
+def latest_by_finishing_time(service: str, version: str, action: str, _: datetime) -> Talk:
+    """Take the model that was finished last, whatever its date."""
+    found: list[tuple[str, catalog.Model]] = []
+    for month in (yield from catalog.months(service, version, action, DATES[-1])):
+        for run in (yield from catalog.runs_of(service, version, action, month)):
+            model = yield from _examine(run)
+            if isinstance(model, catalog.Model):
+                found.append((model.outcome.at, model))
+    newest = max(found, key=lambda pair: pair[0])[1] if found else None
+    return catalog.Answer(newest, ())
+
+
+# --- judging ----------------------------------------------------------------------------------------------
+
+_next_step = protocol.next_step
+_unclaimed = protocol._unclaimed
+
+
+def finish_when_gone(records: Records, seen: Seen) -> Step:
+    """Take the end of the machine for success."""
+    if seen.fate in (Life.GONE, Life.GONE_FOR_CERTAIN) and records.claim:
+        return Finish()
+    return _next_step(records, seen)
+
+
+def lost_without_void(records: Records, seen: Seen, number: int) -> Step:
+    """Replace an unclaimed attempt without taking its claim."""
+    step = _unclaimed(records, seen, number)
+    last = records.launches[-1]
+    if isinstance(step, GiveUp) and isinstance(last, Launch):
+        return protocol.after(last, number, "lost", step.cause)
+    return step
+
+
+def dead_by_any_host(records: Records) -> bool:
+    """Believe every host, also that of a duplicate."""
+    return records.host is not None and isinstance(records.claim, Claimed)
+
+
+def trust_the_probe(_: Witness) -> None:
+    """Hold a death that was seen before the claim against the claimed agent."""
+
+
+def decide_at_once(records: Records, seen: Seen) -> Step:
+    """Decide a negative outcome without closing the next slot."""
+    step = _next_step(records, seen)
+    if not isinstance(step, Close):
+        return step
+    outcome = ledger.verdict(step.fault, step.attempt - 1, by=f"{seen.asked}", cause=step.cause, at="")
+    return Decide(outcome=outcome)
+
+
+def fail_at_once(run: Run, launch: Any, number: int, end: Any) -> Talk:
+    """Let the agent decide without closing the next slot."""
+    yield from ledger.create(run.attempt(number).exit, end)
+    if isinstance(protocol.after(launch, number, end.fault, end.cause, final=end.final), protocol.Start):
+        return None
+    outcome = Outcome(kind=end.fault, attempt=number, by=end.nonce, cause=end.cause, at=end.at)
+    yield from ledger.create(run.outcome, outcome)
+    return outcome
+
+
+RESTLESS = {"fault": 0.1, "store_down": (), "many": False}
+UNSURE = {"fault": 0.02, "commit_fault": 0.6, "many": False, "mode": "append"}
+CROWDED = {"fault": 0.1, "many": True}
+LATE = {"platform": "vm", "boots": (120.0, 130.0, 140.0, 150.0), "hang": 0, "many": False, "fault": 0.0}
+CUT_OFF = {
+    "platform": "vm",
+    "cut": 1.0,
+    "cut_for_ever": True,
+    "boots": (2, 20),
+    "stop_fails": True,
+    "many": False,
+    "fault": 0.0,
+    "hang": 0,
+    "pause": 0,
+    "preempt": 0,
+    "probe_lie": 0,
+}
+AT_HOME = {
+    "platform": "process",
+    "preempt": 0.9,
+    "many": True,
+    "fault": 0.0,
+    "cut": 0,
+    "pause": 0,
+    "poll": 3.0,
+    "store_down": (),
+}
+
+MUTANTS = {
+    "outcome by overwrite": Mutant("P1", range(60), ((ledger, "create", create_or_overwrite),)),
+    'success by "machine gone"': Mutant("P7", range(20), ((witness, "next_step", finish_when_gone),)),
+    "latest by finishing time": Mutant(
+        "P8", range(40), ((catalog, "current", latest_by_finishing_time),), change=CROWDED
+    ),
+    "ledger outside the transaction": Mutant(
+        "P3", range(60), rules=RULES._replace(ledger_inside=False), change=UNSURE
+    ),
+    "no self-fencing": Mutant("P4", range(100), rules=RULES._replace(self_fencing=False), change=CUT_OFF),
+    "no read-back": Mutant(
+        "P10", range(200), ((ledger, "create", create_without_reading_back),), change=RESTLESS
+    ),
+    "INSERT only": Mutant("P3", range(150), rules=RULES._replace(lock_row=False), change=UNSURE),
+    "void": Mutant("P9", range(150), ((protocol, "_unclaimed", lost_without_void),), change=LATE),
+    "host": Mutant(
+        "P9",
+        range(20),
+        ((protocol, "dead", dead_by_any_host),),
+        RULES._replace(quiet_host=False),
+        {"duplicate": 0.9},
+    ),
+    "certain": Mutant("P9", range(100), ((Witness, "_doubt_the_probe", trust_the_probe),), change=AT_HOME),
+    "marker": Mutant(
+        "P8",
+        range(200),
+        ((ledger, "produce", produce_then_mark), (catalog, "examine", examine_the_marked)),
+        change=CROWDED,
+    ),
+}
+WITHOUT_CLOSING = Mutant(
+    "P4", range(0), ((witness, "next_step", decide_at_once), (ledger, "fail", fail_at_once))
+)
+BESIDE_THE_LEDGER = Mutant("P3", range(0), rules=RULES._replace(rejection_in_ledger=False))
