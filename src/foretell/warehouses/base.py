@@ -1,0 +1,106 @@
+"""What a warehouse is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from msgspec import Struct
+
+from foretell.errors import UsageError
+from foretell.names import Run, owner, sortable
+from foretell.records import Outcome, Receipt, Request
+from foretell.service import Delivery
+
+
+class Shipment(Struct, frozen=True, kw_only=True):
+    """
+    One run's predictions on their way.
+
+    `uid` is the run's, unique over all stores. `owner` is store id/service/action. Order in a scope is (`date`, `n`):
+    `date` is the run's date as RFC 3339 UTC with milliseconds, which sorts as text. `partition` is the value of the
+    partition column (ISO date, or ISO time for hours) in mode "partition", else None. `files` are the checked Parquet
+    files on this machine, holding exactly the declared columns in their declared types and order; `rows` is their
+    number of rows.
+    """
+
+    uid: str
+    owner: str
+    run: str
+    attempt: int
+    date: str
+    n: int
+    delivery: Delivery
+    partition: str | None
+    files: tuple[Path, ...]
+    rows: int
+
+
+class Rows(Struct, frozen=True, kw_only=True):
+    """What a query gives: column names, and rows of JSON-ready values (str, int, float, bool, None, list, dict)."""
+
+    table: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[object, ...], ...]
+    total: int
+    receipts: tuple[Receipt, ...] = ()
+    """The ledger rows of the runs now standing in the table, newest first."""
+
+
+class Warehouse(Protocol):
+    """
+    A place where predictions land. Holds settings, never connections: every call opens and closes its own.
+
+    Every method raises WarehouseError when the warehouse cannot be reached or stays busy, and may then be called
+    again: nothing is half done.
+    """
+
+    def deliver(self, shipment: Shipment) -> Receipt:
+        """
+        Put the rows into the table exactly once, by the one transaction of the protocol, and give the ledger row.
+
+        Blocks until committed. Called twice, or by two at once, for one `uid`: the rows stand once and both get the
+        same receipt. Makes table, ledger, lock row and (mode partition) the view TABLE_latest where missing. What the
+        warehouse refuses for good (schema, type, another owner, an append of a date that is there) comes back as
+        "rejected", which is itself a ledger row; an older run over a newer one as "superseded". Never raises for these.
+        """
+        ...
+
+    def receipt(self, uid: str) -> Receipt | None:
+        """Give the run's ledger row, or None when there is none (also when nothing was ever delivered here)."""
+        ...
+
+    def reject(self, shipment: Shipment, cause: str) -> Receipt:
+        """Record "rejected" for a run without rows, by the same transaction; an existing ledger row wins."""
+        ...
+
+    def query(self, table: str, *, limit: int | None = 20) -> Rows:
+        """Give rows of a delivered table, newest delivery first. A table that is not there raises UsageError."""
+        ...
+
+    def claim(self, delivery: Delivery, owner: str) -> tuple[str, ...]:
+        """Make `owner` the owner of the table and give who owned it before. Older rows stay until replaced."""
+        ...
+
+    def tables(self) -> Sequence[str]:
+        """Give the tables that the ledger knows, sorted."""
+        ...
+
+
+def shipment(request: Request, run: Run, outcome: Outcome, files: tuple[Path, ...]) -> Shipment:
+    """Give the shipment of a produced run, from what is on record and the checked files."""
+    if request.spec.delivery is None:
+        raise UsageError(f'the action "{request.action}" declares no delivery')
+    return Shipment(
+        uid=request.uid,
+        owner=owner(request.store, request.service, request.action),
+        run=run.label,
+        attempt=outcome.attempt or 0,
+        date=sortable(run.date),
+        n=run.n,
+        delivery=request.spec.delivery,
+        partition=request.partition,
+        files=files,
+        rows=outcome.rows or 0,
+    )
