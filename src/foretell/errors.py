@@ -4,10 +4,12 @@ Every problem Foretell can name.
 ForetellError                 1   something the user can act on
 ├── UsageError                2   asked in a way that cannot be carried out
 │   ├── ServiceFileError      2   foretell.toml is wrong; carries every fault at once
-│   └── UnknownRunError       2   no such run in the store
+│   ├── UnknownRunError       2   no such run in the store
+│   └── NoModelError          2   an input has no model yet
 ├── InfrastructureError       3   what Foretell stands on did not answer as it must
 │   ├── StoreError            3   the object store cannot be read or written
-│   │   └── StoreRefusedError 3   ... and says that it will not be: permissions, read-only
+│   │   ├── StoreRefusedError 3   ... and says that it will not be: permissions, read-only
+│   │   └── StoreFullError    3   ... and has no room
 │   ├── CorruptError          3   an object is not what its record says
 │   ├── PlatformError         3   the machine could not be started or asked
 │   │   └── RefusedError      3   ... and positively never will be, as asked
@@ -74,6 +76,10 @@ class UnknownRunError(UsageError):
     """No such run in the store."""
 
 
+class NoModelError(UsageError):
+    """An input of the action has no model as of the date."""
+
+
 class InfrastructureError(ForetellError):
     """What Foretell stands on did not answer as it must."""
 
@@ -86,6 +92,10 @@ class StoreError(InfrastructureError):
 
 class StoreRefusedError(StoreError):
     """The store says no: missing permission, read-only. Repeating alone does not help."""
+
+
+class StoreFullError(StoreError):
+    """The store has no room for what is to be written."""
 
 
 class CorruptError(InfrastructureError):

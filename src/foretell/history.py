@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -151,16 +150,23 @@ def estimate(controller: Controller, action: str) -> float | None:
     seconds = [
         one.seconds for one in recent if one.state.phase is Phase.SUCCEEDED and one.seconds is not None
     ]
-    return statistics.median(seconds) if seconds else None
+    return sorted(seconds)[len(seconds) // 2] if seconds else None
 
 
 def users(controller: Controller, model: Run) -> list[Line]:
-    """List the newest runs that took a run as their input."""
-    return [
-        one
-        for one in lines(controller, None, 200)
-        if any(pin.run == model.folder for pin in one.request.inputs)
-    ]
+    """List the runs that took a run as their input, newest first; they can only be of its date or later."""
+    found: list[Line] = []
+    for action in controller.service.actions.values():
+        if model.action in {item.action for item in action.inputs}:
+            runs = controller.drive(catalog.since(model._replace(action=action.name)))
+            requests = ((run, controller.drive(get(run.request, Request))) for run in runs)
+            users = [run for run, request in requests if request and _took(request, model)]
+            found += [one for one in (line(controller, run) for run in users) if one]
+    return sorted(found, key=lambda one: one.run.order, reverse=True)
+
+
+def _took(request: Request, model: Run) -> bool:
+    return any(pin.run == model.folder for pin in request.inputs)
 
 
 class LogReader:

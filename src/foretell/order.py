@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import getpass
-import socket
+import os
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from msgspec import Struct, field
 
 from foretell import catalog, names, schedule, sources
-from foretell.errors import UsageError
+from foretell.errors import NoModelError
 from foretell.ledger import Talk
 from foretell.names import Run
 from foretell.records import Interval, Pin, Request
@@ -63,9 +64,10 @@ class Order:
     def request(self, run: Run, key: str) -> Request:
         """Resolve everything for a place and key; UsageError where an input has no model."""
         service, spec = self._service, self._spec
-        git = sources.ask_revision(service.root, self._outputs())
-        pins = tuple(self._pin(run, item.action, item.path) for item in spec.inputs)
-        fingerprint, snapshot = self._freeze()
+        with sources.ask_revision(service.root, self._outputs()) or nullcontext() as git:
+            pins = tuple(self._pin(run, item.action, item.path) for item in spec.inputs)
+            fingerprint, snapshot = self._freeze()
+            revision = sources.read_revision(git)
         return Request(
             key=key,
             uid=uuid.uuid4().hex,
@@ -84,7 +86,7 @@ class Order:
             timezone=service.timezone,
             partition=self._partition(run.date),
             fingerprint=fingerprint,
-            revision=sources.read_revision(git),
+            revision=revision,
             snapshot=str(snapshot),
             image=self._asked.image,
             trial=self._asked.trial,
@@ -106,12 +108,13 @@ class Order:
         if answer.model:
             return answer.model
         newest = answer.passed[0] if answer.passed else None
-        raise UsageError(
+        early = f" --date {names.rfc3339(run.date)}" if self._asked.date else ""
+        raise NoModelError(
             f'"{run.action}" needs a model of "{action}", and there is none as of {names.rfc3339(run.date)}',
             why=f'the newest run, "{newest.run.label}", is none: {newest.reason}'
             if newest
             else f'"{action}" has never run for a date so early, in version {run.version}',
-            hint=f"run `foretell run {action} --on {self._target.name}` first",
+            hint=f"run `foretell run {action} --on {self._target.name}{early}` first",
         )
 
     def _outputs(self) -> list[str]:
@@ -124,7 +127,9 @@ class Order:
         )
         actions = self._service.actions.values()
         inputs = {item.path for action in actions for item in action.inputs}
-        return sources.freeze(sources.scan(self._service.root, self._outputs(), inputs=inputs), home / "snapshots")
+        return sources.freeze(
+            sources.scan(self._service.root, self._outputs(), inputs=inputs), home / "snapshots"
+        )
 
     def _interval(self, date: datetime) -> Interval | None:
         if self._spec.schedule is None:
@@ -159,4 +164,4 @@ def asker() -> str:
         user = getpass.getuser()
     except (KeyError, OSError):
         user = "unknown"
-    return f"{user}@{socket.gethostname()}"
+    return f"{user}@{os.uname().nodename}"

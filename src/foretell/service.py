@@ -213,6 +213,10 @@ class Times(Struct, frozen=True, kw_only=True):
     deliver: float = 900
     grace: float = 180
 
+    def deadline(self, timeout: float) -> float:
+        """Seconds after which a machine whose command may run for `timeout` is ended, whatever it is doing."""
+        return self.boot + timeout + self.kill + self.deliver + self.grace
+
     def scaled(self, factor: float) -> Times:
         """All durations times one factor."""
         return Times(**{name: getattr(self, name) * factor for name in self.__struct_fields__})

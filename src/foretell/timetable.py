@@ -17,9 +17,11 @@ from msgspec import Struct
 
 from foretell import catalog, names, schedule
 from foretell.controller import Controller
-from foretell.errors import ForetellError
+from foretell.errors import ForetellError, NoModelError
+from foretell.ledger import get
 from foretell.names import Run
 from foretell.order import Asked
+from foretell.records import Outcome
 from foretell.service import Action
 
 
@@ -33,12 +35,17 @@ class Due(Struct, frozen=True, kw_only=True):
 
 
 class Ticked(Struct, frozen=True, kw_only=True):
-    """What became of a due run: `run` where it was started now or before, `problem` where it could not be."""
+    """
+    What became of a due run: `run` where it was started now or before, `problem` where it could not be.
+
+    `waiting` says that the problem will pass by itself: an input's first run is under way.
+    """
 
     due: Due
     run: Run | None
     new: bool
     problem: str = ""
+    waiting: bool = False
 
 
 def tick(
@@ -113,10 +120,22 @@ def _started(controller: Controller, item: Due) -> Ticked:
     asked = Asked(date=item.date, key=item.key, again=False)
     try:
         found = controller.ask(item.action, asked)
+    except NoModelError as error:
+        return Ticked(due=item, run=None, new=False, problem=error.what, waiting=_is_coming(controller, item.action))
     except ForetellError as error:
         problem = f"{error.what}{f': {error.why}' if error.why else ''}"
         return Ticked(due=item, run=None, new=False, problem=problem)
     return Ticked(due=item, run=found.run, new=found.new)
+
+
+def _is_coming(controller: Controller, action: str) -> bool:
+    """Whether the newest run of some input of an action is still open."""
+    service = controller.service
+    for item in service.actions[action].inputs:
+        newest = controller.drive(catalog.newest(service.name, service.version, item.action, 1))
+        if newest and controller.drive(get(newest[0].outcome, Outcome)) is None:
+            return True
+    return False
 
 
 def crontab(service_file: Path, target: str) -> str:
@@ -124,4 +143,5 @@ def crontab(service_file: Path, target: str) -> str:
     program = shlex.join(
         [sys.executable, "-m", "foretell", "tick", "--on", target, "--file", str(service_file)]
     )
-    return f"* * * * * {program} >> {shlex.quote(str(service_file.parent / '.foretell' / 'tick.log'))} 2>&1"
+    home = shlex.quote(str(service_file.parent / ".foretell"))
+    return f"* * * * * mkdir -p {home} && {program} >> {home}/tick.log 2>&1"

@@ -1,0 +1,259 @@
+"""run, start, wait, check, stop."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
+
+from foretell.cli import opening, parsing
+from foretell.cli.follow import Follower, tail
+from foretell.cli.interruption import Held
+from foretell.cli.output import Output
+from foretell.cli.parsing import Verb, add_run
+from foretell.cli.wording import counted, duration, metrics, phase
+from foretell.controller import Controller
+from foretell.errors import UsageError
+from foretell.ledger import get
+from foretell.names import Run
+from foretell.order import Asked
+from foretell.protocol import Phase, State
+from foretell.records import Outcome, Receipt, Request
+from foretell.service import Service
+
+# --- run and start ----------------------------------------------------------------------------------------------------
+
+
+def add_order(made: ArgumentParser) -> None:
+    """Take what a start asks for."""
+    made.add_argument("action", metavar="ACTION", help="the action to run, training say")
+    made.add_argument(
+        "--date",
+        type=parsing.date,
+        metavar="D",
+        help="end of the data it may see, in the service's time zone (default: now)",
+    )
+    made.add_argument(
+        "--key", metavar="KEY", help="what makes a repeat the same run (default: new, or ACTION@DATE)"
+    )
+    made.add_argument(
+        "--input",
+        type=parsing.chosen_input,
+        action="append",
+        default=[],
+        metavar="ACTION=RUN",
+        help="take this run's output as input, not the current model's; may be repeated",
+    )
+    made.add_argument(
+        "--trial", action="store_true", help="check the delivery without delivering; never a model"
+    )
+
+
+def order(args: Namespace, service: Service) -> Asked:
+    """Give what the arguments ask for."""
+    inputs = dict(args.input)
+    taken = (
+        {item.action for item in service.actions[args.action].inputs}
+        if args.action in service.actions
+        else set(inputs)
+    )
+    for action in inputs:
+        if action not in taken:
+            raise UsageError(
+                f'"{args.action}" takes no input of "{action}"',
+                why=f"its inputs are {', '.join(sorted(taken))}" if taken else "it has no inputs",
+                hint=f'leave --input {action}=… out, or add "{action}" to inputs of [actions.{args.action}]',
+            )
+    date = opening.aware(args.date, service) if args.date else None
+    return Asked(date=date, key=args.key, inputs=inputs, trial=args.trial)
+
+
+def run(args: Namespace, out: Output) -> int:
+    """Start a run, follow it, and give its verdict."""
+    controller = opening.controller(args)
+    asked = order(args, controller.service)
+    with Held() as held:
+        found = controller.ask(args.action, asked)
+    begun = "started" if found.new else "known by this key"
+    out.tell((f'{found.run.label} on "{controller.target.name}", {begun}', "faint"))
+    follower = Follower(controller, found.run, out)
+    try:
+        held.let_go()
+        state = controller.wait(found.run, on_look=follower.look)
+    except KeyboardInterrupt:
+        state = _stop_and_wait(controller, found.run, follower, args, out)
+    took = follower.finish()
+    _sum_up(controller, found.run, state, args, out, took=took)
+    return state.exit_code
+
+
+def _stop_and_wait(
+    controller: Controller, run: Run, follower: Follower, args: Namespace, out: Output
+) -> State:
+    """Stop a run for who pressed ^C; at the second one, leave it to its end."""
+    out.tell((f"stopping {run.label}; ^C again does not wait for its end", "warn"))
+    try:
+        controller.stop(run)
+        return controller.wait(run, on_look=follower.look)
+    except KeyboardInterrupt:
+        out.tell((f"not waiting: see `{opening.again(args, f'show {run.label}')}`", "warn"))
+        raise
+
+
+def start(args: Namespace, out: Output) -> int:
+    """Start a run and print its name."""
+    controller = opening.controller(args)
+    found = controller.ask(args.action, order(args, controller.service))
+    if not found.new:
+        out.tell((f"{found.run.label} is known by this key: {controller.check(found.run).phase}", "warn"))
+    out.result(found.run.label)
+    out.document({"run": found.run.label, "target": controller.target.name, "new": found.new})
+    return 0
+
+
+# --- wait, check, stop ------------------------------------------------------------------------------------------------
+
+
+def _add_wait(made: ArgumentParser) -> None:
+    add_run(made)
+    made.add_argument(
+        "--patience", type=parsing.duration, metavar="30m", help="how long to wait (default: for ever)"
+    )
+
+
+def wait(args: Namespace, out: Output) -> int:
+    """Wait until a run has ended."""
+    controller = opening.controller(args)
+    found = controller.find(args.run)
+    follower = Follower(controller, found, out, log=False)
+    try:
+        state = controller.wait(found, patience=args.patience, on_look=follower.look)
+    except KeyboardInterrupt:
+        out.tell((f"not waiting any more; {found.label} goes on", "warn"))
+        raise
+    follower.finish()
+    _give(found, state, out)
+    return 0
+
+
+def check(args: Namespace, out: Output) -> int:
+    """Give the verdict on a run."""
+    controller = opening.controller(args)
+    found = controller.find(args.run)
+    state = controller.check(found)
+    _give(found, state, out)
+    if state.cause:
+        out.tell(f"  cause     {state.cause}")
+    if state.phase.ended and state.phase is not Phase.SUCCEEDED and state.attempt:
+        out.log(tail(controller, found, state.attempt))
+        out.clear()
+    return state.exit_code
+
+
+def stop(args: Namespace, out: Output) -> int:
+    """Cancel a run."""
+    controller = opening.controller(args)
+    found = controller.find(args.run)
+    before = controller.check(found)
+    if before.phase.ended:
+        out.tell(f"{found.label} has ended before")
+        state = before
+    else:
+        controller.stop(found, args.cause)
+        state = controller.check(found)
+    _give(found, state, out)
+    return 0
+
+
+def _add_stop(made: ArgumentParser) -> None:
+    add_run(made)
+    made.add_argument("--cause", default="", metavar="TEXT", help="why, for the record")
+
+
+# --- what came of it --------------------------------------------------------------------------------------------------
+
+
+def _give(run: Run, state: State, out: Output) -> None:
+    out.result(run.label, " ", phase(state.phase))
+    out.document(_verdict(run, state))
+
+
+def _verdict(run: Run, state: State) -> dict[str, object]:
+    return {
+        "run": run.label,
+        "state": state.phase,
+        "ended": state.phase.ended,
+        "attempt": state.attempt,
+        "cause": state.cause,
+        "exit_code": state.exit_code,
+    }
+
+
+def _sum_up(
+    controller: Controller, run: Run, state: State, args: Namespace, out: Output, *, took: float
+) -> None:
+    """Say how a run ended, and what to do next."""
+    request = controller.request(run)
+    outcome = controller.drive(get(run.outcome, Outcome))
+    receipt = controller.drive(get(run.delivery, Receipt)) if request.delivers else None
+    found = (outcome.metrics if outcome else None) or {}
+    out.result(run.label, " ", phase(state.phase))
+    for name, text in (
+        ("cause", state.cause),
+        ("metrics", metrics(found)),
+        ("rows", _rows(request, outcome, receipt)),
+        ("took", duration(took)),
+        ("next", f"`{opening.again(args, _next(controller.service, run, state, request))}`"),
+    ):
+        if text:
+            out.tell((f"  {name:10}", "faint"), text)
+    delivery = {"table": receipt.table, "state": receipt.state, "rows": receipt.rows} if receipt else None
+    rows = outcome.rows if outcome else None
+    out.document({**_verdict(run, state), "metrics": found, "rows": rows, "delivery": delivery})
+
+
+def _rows(request: Request, outcome: Outcome | None, receipt: Receipt | None) -> str:
+    if outcome is None or outcome.rows is None or request.spec.delivery is None:
+        return ""
+    rows = counted(outcome.rows, "row")
+    if request.trial:
+        return f"{rows} checked, none delivered: this is a trial"
+    if receipt is None or receipt.state == "rejected":
+        return f"{rows}, not delivered"
+    scope = f" ({request.partition})" if request.partition else ""
+    return f'{rows} {"→" if receipt.state == "delivered" else "not into"} "{receipt.table}"{scope}'
+
+
+def _next(service: Service, run: Run, state: State, request: Request) -> str:
+    """Give the command that most likely comes next."""
+    if state.phase is not Phase.SUCCEEDED:
+        return f"show {run.label}"
+    if request.trial:
+        return f"run {run.action}"
+    if request.delivers:
+        several = sum(action.delivery is not None for action in service.actions.values()) > 1
+        return f"predictions {run.action}" if several else "predictions"
+    takers: Mapping[str, str] = {
+        item.action: name for name, action in service.actions.items() for item in action.inputs
+    }
+    return f"run {takers[run.action]}" if run.action in takers else f"get {run.label}"
+
+
+VERBS = {
+    "run": Verb(
+        add_order,
+        run,
+        (
+            "foretell run training",
+            "foretell run application --date 2026-11-21",
+            "foretell run application --input training=20261101T000000Z-1 --trial",
+        ),
+    ),
+    "start": Verb(
+        add_order,
+        start,
+        ("run=$(foretell start training)", "foretell start application --on production --key nightly"),
+    ),
+    "wait": Verb(_add_wait, wait, ('foretell wait "$run"', 'foretell wait "$run" --patience 30m')),
+    "check": Verb(add_run, check, ('foretell check "$run" && echo succeeded',)),
+    "stop": Verb(_add_stop, stop, ('foretell stop "$run"', 'foretell stop "$run" --cause "wrong month"')),
+}

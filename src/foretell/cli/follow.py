@@ -1,0 +1,115 @@
+"""A run as it goes: its log as it is printed, news of its attempts, and on a terminal a line of progress."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from foretell import history
+from foretell.cli.output import Output
+from foretell.cli.wording import duration
+from foretell.controller import Controller
+from foretell.errors import CorruptError, StoreError
+from foretell.history import LogReader
+from foretell.names import Run
+from foretell.protocol import Phase
+from foretell.witness import Witness
+
+PAUSE = 0.1
+"""Seconds between two looks at the log."""
+TAIL = 20
+"""Lines of the log's end that explain a failure."""
+
+
+class Follower:
+    """Shows a run while it is waited for. Give `look` to whoever waits, then call `finish`."""
+
+    def __init__(
+        self,
+        controller: Controller,
+        run: Run,
+        out: Output,
+        *,
+        log: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._run = run
+        self._out = out
+        self._clock = clock
+        self._reader = LogReader(controller.store, run) if log and not out.quiet else None
+        self._expected = history.estimate(controller, run.action) if out.live else None
+        self._began = clock()
+        self._next = 0.0
+        self._attempt = 1
+        self._troubled = False
+
+    def look(self, witness: Witness) -> None:
+        """Show what is new; often called, it looks now and then."""
+        now = self._clock()
+        if now < self._next:
+            return
+        self._next = now + PAUSE
+        self._show_log()
+        self._tell_trouble(witness)
+        self._tell_attempt(witness)
+        self._out.status(self._progress(witness, now - self._began))
+
+    def finish(self) -> float:
+        """Show the rest of the log; give the seconds since the beginning."""
+        self._show_log()
+        self._out.clear()
+        return self._clock() - self._began
+
+    def _show_log(self) -> None:
+        if self._reader is None:
+            return
+        try:
+            for _, data in self._reader.read():
+                self._out.log(data)
+        except StoreError:
+            return  # whoever waits meets the same, and says so if it lasts
+        except CorruptError as error:
+            self._reader = None
+            self._out.tell((f"the log is not shown any further: {error.what}", "warn"))
+
+    def _tell_trouble(self, witness: Witness) -> None:
+        """Say once that the store does not answer, and once that it does again."""
+        trouble = witness.trouble
+        if bool(trouble) == self._troubled:
+            return
+        self._troubled = bool(trouble)
+        news = (
+            f"the store does not answer, so this waits: {trouble.why}"
+            if trouble
+            else "the store answers again"
+        )
+        self._out.tell((news, "warn"))
+
+    def _tell_attempt(self, witness: Witness) -> None:
+        attempts = witness.records.attempts
+        if len(attempts) <= self._attempt:
+            return
+        self._attempt = len(attempts)
+        launch = attempts[-1]
+        why = f"{launch.after}: {launch.cause}" if launch.cause else str(launch.after)
+        self._out.tell((f"attempt {self._attempt}, after {why}", "warn"))
+
+    def _progress(self, witness: Witness, elapsed: float) -> str:
+        state = witness.state
+        doing = state.stage if state.phase is Phase.RUNNING and state.stage else str(state.phase)
+        expected = f" of about {duration(self._expected)}" if self._expected else ""
+        return f"{self._run.label} · {doing} · {duration(elapsed)}{expected}"
+
+
+def tail(controller: Controller, run: Run, attempt: int, lines: int = TAIL) -> bytes:
+    """Give the last lines that an attempt printed."""
+    found: list[bytes] = []
+    for _, data in LogReader(controller.store, run, attempt).read():
+        found.append(data)
+        if len(found) > 2 * lines:
+            found = [_last(b"".join(found), lines)]
+    return _last(b"".join(found), lines)
+
+
+def _last(data: bytes, lines: int) -> bytes:
+    return b"".join(data.splitlines(keepends=True)[-lines:])

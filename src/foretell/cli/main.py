@@ -1,0 +1,172 @@
+"""
+The door: finds the verb, loads its module, and turns whatever goes wrong into a message and an exit code.
+
+Only what this file needs is loaded before the verb is known, so that `foretell --help` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import os
+import sys
+from typing import Any
+
+from foretell.errors import ForetellError, UsageError
+
+GROUPS = {
+    "to begin": {
+        "init": ("setup", "make a service that runs, or add a foretell.toml to the repository at hand"),
+        "doctor": ("upkeep", "say what is missing on this machine, and how to mend it"),
+    },
+    "to run": {
+        "run": ("execution", "start a run, follow its log, wait for its end, give its verdict"),
+        "start": ("execution", "start a run and print its name, without waiting"),
+        "wait": ("execution", "wait until a run has ended, however it ended"),
+        "check": ("execution", "give the verdict on a run as the exit code"),
+        "stop": ("execution", "cancel a run"),
+    },
+    "to see": {
+        "runs": ("inspection", "list the newest runs"),
+        "show": ("inspection", "tell everything on record of a run"),
+        "logs": ("inspection", "print what a run printed"),
+        "get": ("inspection", "fetch a run's files"),
+        "models": ("models", "tell which model is current, and why"),
+        "predictions": ("models", "show the delivered rows"),
+    },
+    "to decide": {
+        "withdraw": ("models", "take a model back, so that it is not used again"),
+        "claim": ("models", "make this service the owner of a table"),
+    },
+    "to keep going": {
+        "tick": ("upkeep", "start what is due now; for cron and its kind"),
+        "tidy": ("upkeep", "finish what can be finished, stop what should not be alive, clean up"),
+    },
+    "to build upon": {
+        "plan": ("planning", "print what would be started, without starting it"),
+        "schema": ("setup", "print the JSON Schema of foretell.toml, for editors"),
+        "completion": ("completion", "print what makes the shell complete verbs and options"),
+    },
+}
+VERBS = {verb: found for group in GROUPS.values() for verb, found in group.items()}
+
+USAGE = "usage: foretell VERB [ARGUMENTS] [--on TARGET] [--file FILE] [--json] [--quiet]"
+EXAMPLES = """\
+examples:
+  foretell init my-service && cd my-service
+  foretell run training
+  foretell run application
+  foretell predictions
+
+RUN is what `start` prints: ACTION/RUN-ID, or a bare run id. `foretell VERB --help` tells more.
+exit codes: 0 succeeded, 1 failed, 2 wrong usage or file, 3 infrastructure or still open, 4 timeout,
+5 delivery rejected, 6 cancelled, 70 a bug in Foretell, 130 interrupted
+"""
+VALUED = ("--on", "--file")
+"""Options that may stand before the verb too, and take a value."""
+
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+BUG = 70
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Carry out a command line; give the exit code."""
+    argv = sys.argv[1:] if argv is None else argv
+    try:
+        code = _answer(argv)
+        _flush()
+    except BrokenPipeError:
+        _leave_pipe()
+        return BROKEN_PIPE
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return code
+
+
+def overview() -> str:
+    """Give the help of all verbs together."""
+    lines = ["Foretell makes a predictive model that works run by itself.", "", USAGE]
+    for group, verbs in GROUPS.items():
+        lines += ["", f"{group}:", *(f"  {verb:12} {text}" for verb, (_, text) in verbs.items())]
+    return "\n".join([*lines, "", EXAMPLES])
+
+
+def _answer(argv: list[str]) -> int:
+    """Answer what needs no verb; else let the verb answer."""
+    argv = _verb_first(argv)
+    if not argv or argv[0] in ("-h", "--help") or argv == ["help"]:
+        sys.stdout.write(overview())
+        return 0 if argv else UsageError.exit_code
+    if argv[0] == "--version":
+        version = importlib.import_module("importlib.metadata").version("foretell")
+        sys.stdout.write(f"foretell {version}\n")
+        return 0
+    if argv[0] == "help":
+        argv = [argv[1], "--help"]
+    return _guarded(argv[0], argv[1:])
+
+
+def _verb_first(argv: list[str]) -> list[str]:
+    """Move options that stand before the verb behind it."""
+    place = 0
+    while (
+        place < len(argv) and argv[place].startswith("-") and argv[place] not in ("-h", "--help", "--version")
+    ):
+        place += 2 if argv[place] in VALUED else 1
+    return [*argv[place : place + 1], *argv[:place], *argv[place + 1 :]]
+
+
+def _guarded(name: str, rest: list[str]) -> int:
+    """Carry out a verb; what it raises becomes a message."""
+    try:
+        return _carry_out(name, rest)
+    except ForetellError as error:
+        _output(rest).error(error)
+        return error.exit_code
+    except (BrokenPipeError, KeyboardInterrupt):
+        raise
+    except Exception:  # noqa: BLE001 - whatever is not an error of ours is a bug, and is shown as one
+        importlib.import_module("traceback").print_exc()
+        sys.stderr.write("\nthis is a bug in Foretell; please report it with the lines above\n")
+        return BUG
+
+
+def _carry_out(name: str, rest: list[str]) -> int:
+    if name not in VERBS:
+        raise _unknown_verb(name)
+    module, text = VERBS[name]
+    gc.disable()  # modules are no garbage; to look for it among them, also at the exit, takes 15 ms
+    verb = importlib.import_module(f"foretell.cli.{module}").VERBS[name]
+    parsing = importlib.import_module("foretell.cli.parsing")
+    gc.freeze()
+    gc.enable()
+    args = parsing.parse(parsing.parser(name, text, verb), rest)
+    code: int = verb.act(args, _output(rest))
+    return code
+
+
+def _output(rest: list[str]) -> Any:
+    """Give where to print to; by the raw arguments, for their errors must be told in the same form."""
+    told = rest[: rest.index("--")] if "--" in rest else rest
+    output = importlib.import_module("foretell.cli.output").Output
+    return output(json="--json" in told, quiet="--quiet" in told or "-q" in told, environ=os.environ)
+
+
+def _unknown_verb(name: str) -> UsageError:
+    near = importlib.import_module("difflib").get_close_matches(name, VERBS, n=1)
+    guess = f"did you mean `foretell {near[0]}`? " if near else ""
+    return UsageError(f'there is no verb "{name}"', hint=f"{guess}`foretell --help` lists all")
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+
+
+def _leave_pipe() -> None:
+    """Let nothing be written any more to a reader that has gone, also not while the interpreter ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in (1, 2):
+        os.dup2(nowhere, descriptor)

@@ -1,0 +1,217 @@
+"""models, withdraw, predictions, claim."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from datetime import UTC, datetime
+
+from foretell import catalog, history, names, warehouses
+from foretell.cli import opening, parsing
+from foretell.cli.output import Output
+from foretell.cli.parsing import Verb, add_run
+from foretell.cli.wording import counted, first_line, metrics, moment, value
+from foretell.controller import Controller
+from foretell.errors import UsageError
+from foretell.names import rfc3339
+from foretell.records import Receipt
+from foretell.service import Action, Delivery, Service
+from foretell.warehouses.base import Rows
+
+# --- models -----------------------------------------------------------------------------------------------------------
+
+
+def _add_models(made: ArgumentParser) -> None:
+    made.add_argument("--date", type=parsing.date, metavar="D", help="as of this date (default: now)")
+
+
+def models(args: Namespace, out: Output) -> int:
+    """Tell which run is the current model of each action, and what was passed over for it."""
+    controller = opening.controller(args)
+    as_of = opening.aware(args.date, controller.service) if args.date else datetime.now(UTC)
+    answers = {action: _answer(controller, action, as_of) for action in _makers(controller.service)}
+    listed = [_answer_document(action, answer) for action, answer in answers.items()]
+    out.document({"target": controller.target.name, "as_of": rfc3339(as_of), "models": listed})
+    if not answers:
+        out.tell("no action of this service takes another one's output: there are no models")
+    for action, answer in answers.items():
+        _tell_answer(action, answer, args, out)
+    return 0
+
+
+def _makers(service: Service) -> list[str]:
+    """List the actions whose outputs are models."""
+    taken = {item.action for action in service.actions.values() for item in action.inputs}
+    return [name for name in service.actions if name in taken]
+
+
+def _answer(controller: Controller, action: str, as_of: datetime) -> catalog.Answer:
+    service = controller.service
+    if not controller.exists():
+        return catalog.Answer(None, ())
+    return controller.drive(catalog.current(service.name, service.version, action, as_of))
+
+
+def _answer_document(action: str, answer: catalog.Answer) -> dict[str, object]:
+    model = answer.model
+    return {
+        "action": action,
+        "current": model.run.label if model else None,
+        "date": model.request.date if model else None,
+        "metrics": (model.outcome.metrics if model else None) or {},
+        "passed_over": [{"run": passed.run.label, "reason": passed.reason} for passed in answer.passed],
+    }
+
+
+def _tell_answer(action: str, answer: catalog.Answer, args: Namespace, out: Output) -> None:
+    model = answer.model
+    if model:
+        out.result(
+            (model.run.label, "good"), f"  the newest that succeeded, of {moment(model.request.date)} UTC"
+        )
+        if found := metrics(model.outcome.metrics):
+            out.result(("  metrics     ", "faint"), found)
+    else:
+        hint = f"begin with `{opening.again(args, f'run {action}')}`"
+        out.result((f"{action}: no model", "warn"), f"  {hint}")
+    for passed in answer.passed:
+        out.result(("  passed over ", "faint"), f"{passed.run.label}: {first_line(passed.reason)}")
+
+
+# --- withdraw ---------------------------------------------------------------------------------------------------------
+
+
+def _add_withdraw(made: ArgumentParser) -> None:
+    add_run(made)
+    made.add_argument("--reason", default="", metavar="TEXT", help="why, for the record")
+
+
+def withdraw(args: Namespace, out: Output) -> int:
+    """Take a model back, and tell who used it."""
+    controller = opening.controller(args)
+    run = controller.find(args.run)
+    word = controller.withdraw(run, args.reason)
+    users = [line.run.label for line in history.users(controller, run)]
+    out.result(run.label, " withdrawn")
+    out.document({"run": run.label, "by": word.by, "reason": word.reason, "at": word.at, "used_by": users})
+    if word.reason != args.reason:
+        out.tell(f"it was withdrawn before, by {word.by}{f': {word.reason}' if word.reason else ''}")
+    for label in users:
+        out.tell(f"  used by   {label}")
+    if users:
+        out.tell("what these runs delivered stands; run them again to replace it")
+    return 0
+
+
+# --- predictions ------------------------------------------------------------------------------------------------------
+
+
+def _add_predictions(made: ArgumentParser) -> None:
+    made.add_argument(
+        "action", metavar="ACTION", nargs="?", help="whose predictions (default: the one that delivers)"
+    )
+    parsing.add_limit(made, 20, "how many rows")
+
+
+def predictions(args: Namespace, out: Output) -> int:
+    """Show the delivered rows, and the runs they come from."""
+    controller = opening.controller(args)
+    delivery = _delivery(controller.service, args.action)
+    warehouse = warehouses.connect(controller.target.warehouse)
+    found = warehouse.query(delivery.table, limit=args.limit or None)
+    rows = [dict(zip(found.columns, row, strict=True)) for row in found.rows]
+    out.document({"table": found.table, "rows": rows})
+    numeric = [
+        name for name, *cells in zip(found.columns, *found.rows, strict=True) if all(map(_is_number, cells))
+    ]
+    out.table(found.columns, [[value(cell) for cell in row] for row in found.rows], right=numeric)
+    _tell_origin(controller, found, out)
+    return 0
+
+
+def _delivery(service: Service, action: str | None) -> Delivery:
+    delivering = {name: found.delivery for name, found in service.actions.items() if found.delivery}
+    if action is None and len(delivering) == 1:
+        return next(iter(delivering.values()))
+    if action in delivering:
+        return delivering[action]
+    names = ", ".join(delivering) or "none"
+    if action is None:
+        raise UsageError(
+            "it is not clear whose predictions are meant", why=f"delivering actions: {names}", hint="name one"
+        )
+    raise UsageError(
+        f'"{action}" delivers nothing', why=f"delivering actions: {names}", hint="see `foretell.toml`"
+    )
+
+
+def _tell_origin(controller: Controller, found: Rows, out: Output) -> None:
+    out.tell((f'{len(found.rows):,} of {counted(found.total, "row")} in "{found.table}"', "faint"))
+    for receipt in found.receipts[:5]:
+        model = _model_of(controller, receipt)
+        out.tell(
+            (f"  {counted(receipt.rows, 'row')} from {receipt.run}{model}, {moment(receipt.at)} UTC", "faint")
+        )
+    if len(found.receipts) > 5:
+        out.tell((f"  and from {len(found.receipts) - 5:,} more runs", "faint"))
+
+
+def _model_of(controller: Controller, receipt: Receipt) -> str:
+    """Say which model a delivered run used; nothing for a run of another store, which shares the table."""
+    try:
+        pins = controller.request(controller.find(receipt.run)).inputs
+    except UsageError:
+        return ""
+    return "".join(f", by {names.run_of(pin.run).label}" for pin in pins)
+
+
+def _is_number(cell: object) -> bool:
+    return cell is None or (isinstance(cell, int | float) and not isinstance(cell, bool))
+
+
+# --- claim ------------------------------------------------------------------------------------------------------------
+
+
+def _add_claim(made: ArgumentParser) -> None:
+    made.add_argument("table", metavar="TABLE", help="a table that an action of this service delivers")
+
+
+def claim(args: Namespace, out: Output) -> int:
+    """Make this service's action the owner of a table."""
+    controller = opening.controller(args)
+    action, delivery = _deliverer(controller.service, args.table)
+    owner = names.owner(controller.identify(), controller.service.name, action.name)
+    before = warehouses.connect(controller.target.warehouse).claim(delivery, owner)
+    others = [name for name in before if name != owner]
+    out.result(owner)
+    out.document({"table": delivery.table, "owner": owner, "before": list(before)})
+    was = f"it was {', '.join(others)}" if others else "nobody else was"
+    out.tell(f'the owner of "{delivery.table}" is {owner}; {was}')
+    return 0
+
+
+def _deliverer(service: Service, table: str) -> tuple[Action, Delivery]:
+    delivered = {action.delivery.table: action for action in service.actions.values() if action.delivery}
+    for name, action in delivered.items():
+        if action.delivery and table in (name, name.rpartition(".")[2]):
+            return action, action.delivery
+    raise UsageError(
+        f'no action of "{service.name}" delivers the table "{table}"',
+        why=f"tables: {', '.join(delivered) or 'none'}",
+        hint="go to the service that is to own it",
+    )
+
+
+VERBS = {
+    "models": Verb(_add_models, models, ("foretell models", "foretell models --date 2026-11-01")),
+    "withdraw": Verb(
+        _add_withdraw,
+        withdraw,
+        ('foretell withdraw training/20261121T060000Z-1 --reason "trained on test data"',),
+    ),
+    "predictions": Verb(
+        _add_predictions,
+        predictions,
+        ("foretell predictions", "foretell predictions application --limit 0 --json"),
+    ),
+    "claim": Verb(_add_claim, claim, ("foretell claim predictions",)),
+}

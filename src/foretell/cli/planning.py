@@ -1,0 +1,100 @@
+"""plan: what would be started, without starting, writing or asking anything."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from msgspec.structs import replace
+
+from foretell import names, platforms, sources
+from foretell.agent.guard import Post
+from foretell.cli import opening
+from foretell.cli.execution import add_order, order
+from foretell.cli.output import Output
+from foretell.cli.parsing import Verb
+from foretell.errors import UsageError
+from foretell.ledger import Talk
+from foretell.names import Run
+from foretell.order import Order
+from foretell.records import Pin, Request
+from foretell.service import ProcessSettings
+
+NEW = "<new>"
+"""Stands for what is made up at the start."""
+LOCK = 3
+"""A descriptor, whichever it will be."""
+
+
+class Draft(Order):
+    """An order that is only looked at: no model is looked up, no source is frozen."""
+
+    def _pin(self, run: Run, action: str, path: str) -> Pin:  # noqa: ARG002 - a plan's is the same for all
+        chosen = self._asked.inputs.get(action)
+        known = f"{action}/{chosen.rpartition('/')[2]}" if chosen else f"<the current model of {action}>"
+        return Pin(action=action, run=known, digest="<of its manifest>", path=path)
+
+    def _freeze(self) -> tuple[str, Path]:
+        mark = sources.fingerprint(sources.scan(self._service.root, self._outputs()))
+        return mark, Path("<the snapshot of these sources>")
+
+
+def plan(args: Namespace, out: Output) -> int:
+    """Print the request and the machine that a start would make."""
+    service = opening.service(args)
+    target = opening.target(service, opening.target_name(args))
+    asked = order(args, service)
+    spec = service.actions.get(args.action)
+    if spec is None:
+        raise UsageError(
+            f'"{args.action}" is no action of "{service.name}"',
+            hint=f"use one of: {', '.join(service.actions)}",
+        )
+    platforms.connect(target.platform_of(spec.name))
+    date = (asked.date or datetime.now(UTC)).astimezone(UTC)
+    run = Run(
+        service.name, service.version, spec.name, date.replace(microsecond=date.microsecond // 1000 * 1000), 1
+    )
+    key = asked.key or (names.key(spec.name, date) if asked.date else NEW)
+    draft = Draft(service, target, spec, asked, inputs={}, store="<the store's id>", drive=_ask)
+    request = replace(draft.request(run, key), uid=NEW)
+    out.data(
+        {"object": f"{target.store}/{run.request}", "request": request, "machine": _machine(request, run)}
+    )
+    out.tell(("nothing was written or asked; where the date is taken, the run's number is higher", "faint"))
+    return 0
+
+
+def _ask(_: Talk[Any]) -> Any:
+    raise AssertionError("a plan asks nobody")
+
+
+def _machine(request: Request, run: Run) -> dict[str, object]:
+    """Give what the platform would start for the first attempt."""
+    times = request.target.times
+    name = names.machine(request.service, request.action, 1, NEW)
+    settings = request.target.platform
+    home = Path(settings.home, "machines", name) if isinstance(settings, ProcessSettings) else Path(name)
+    post = Post(
+        store=request.target.store,
+        folder=run.folder,
+        number=1,
+        machine=name,
+        home=home,
+        deadline=times.deadline(request.spec.timeout),
+        kill_after=times.kill,
+        boot=NEW,
+        lock=LOCK,
+    )
+    return {
+        "directory": home,
+        "command": [sys.executable, "-I", "-m", "foretell.agent.guard", *map(str, post)],
+    }
+
+
+VERBS = {
+    "plan": Verb(add_order, plan, ("foretell plan application", "foretell plan training --on production"))
+}

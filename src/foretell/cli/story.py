@@ -1,0 +1,131 @@
+"""One run in full: for people and as a document."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+
+import msgspec
+
+from foretell.cli.output import Output
+from foretell.cli.wording import counted, duration, metrics, moment, phase, size
+from foretell.history import Story, Try
+from foretell.names import run_of
+from foretell.records import Claimed, Request, Void
+
+FEW = 10
+"""Files that are listed one by one."""
+
+
+def tell_story(story: Story, store: str, out: Output) -> None:
+    """Print a run's story as the result."""
+    line = story.line
+    out.result((line.run.label, "strong"), "  ", phase(line.state.phase))
+    for name, text in _facts(story, store):
+        label = name
+        for part in text.splitlines():
+            out.result((f"  {label:11}", "faint"), part)
+            label = ""
+    _list_files(story, out)
+
+
+def _facts(story: Story, store: str) -> Iterator[tuple[str, str]]:
+    line, request = story.line, story.line.request
+    yield "cause", line.state.cause
+    yield "date", f"{moment(request.date)} UTC"
+    if request.interval:
+        yield "interval", f"{moment(request.interval.start)} to {moment(request.interval.end)} UTC"
+    yield (
+        "asked for",
+        f"{moment(request.asked_at)} UTC, by {request.asked_by or 'unknown'}, on {request.target.name}",
+    )
+    yield "key", f"{request.key}{', a trial' if request.trial else ''}"
+    yield "took", _took(story)
+    yield "command", shlex.join(request.spec.command)
+    yield "code", _code(request)
+    for pin in request.inputs:
+        yield "input", f"{run_of(pin.run).label} in {pin.path}/, manifest {pin.digest[:12]}"
+    for attempt in story.attempts:
+        yield f"attempt {attempt.number}", _attempt(attempt)
+    yield "metrics", metrics(line.outcome.metrics if line.outcome else None)
+    yield from _delivered(story)
+    if word := line.withdrawn:
+        yield "withdrawn", f"{moment(word.at)} UTC, by {word.by}{f': {word.reason}' if word.reason else ''}"
+    yield "records", f"{store}/{line.run.folder}"
+    yield "sources", request.snapshot or ""
+    yield "log", f"`foretell logs {line.run.label}`"
+
+
+def _took(story: Story) -> str:
+    stages = ", ".join(f"{stage} {duration(seconds)}" for stage, seconds in story.stages.items())
+    total = duration(story.line.seconds) or "not ended"
+    return f"{total} ({stages})" if stages else total
+
+
+def _code(request: Request) -> str:
+    """Say what identifies the code."""
+    revision = f", revision {request.revision}" if request.revision else ""
+    return f"fingerprint {request.fingerprint[:12]}{revision}"
+
+
+def _attempt(attempt: Try) -> str:
+    """Say how an attempt went, as far as anybody knows."""
+    parts = [f"{moment(attempt.launch.at)} UTC"]
+    if attempt.launch.after:
+        parts.append(f"after {attempt.launch.after}")
+    match attempt.claim:
+        case Claimed(host=host):
+            parts.append(f"on {host or 'an unknown host'}")
+        case Void(cause=cause):
+            parts.append(f"given up: {cause}")
+        case None:
+            parts.append("not begun")
+    if end := attempt.exit:
+        how = (
+            f"signal {end.signal}" if end.signal else f"exit code {end.code}" if end.code is not None else ""
+        )
+        parts += [part for part in (end.fault or "", how, "out of memory" if end.oom else "") if part]
+        parts.append(f"{duration(end.wall)} ({duration(end.cpu)} of CPU), peak memory {size(end.memory)}")
+    if attempt.host:
+        parts.append(attempt.host.cause)
+    return ", ".join(parts)
+
+
+def _delivered(story: Story) -> Iterator[tuple[str, str]]:
+    receipt = story.line.receipt
+    if receipt:
+        cause = f": {receipt.cause}" if receipt.cause else ""
+        yield (
+            "delivery",
+            f'{receipt.state}, {counted(receipt.rows, "row")}, "{receipt.scope}", {moment(receipt.at)} UTC{cause}',
+        )
+
+
+def _list_files(story: Story, out: Output) -> None:
+    if story.manifest is None:
+        return
+    files = story.manifest.files
+    total = size(sum(file.size for file in files))
+    out.result(
+        ("  files      ", "faint"),
+        f"{counted(len(files), 'file')}, {total}: `foretell get {story.line.run.label}`",
+    )
+    for file in files[:FEW]:
+        out.result("             ", file.path, (f"  {size(file.size)}", "faint"))
+    if len(files) > FEW:
+        out.result("             ", f"… and {len(files) - FEW:,} more")
+
+
+def story_document(story: Story, store: str) -> dict[str, object]:
+    """Give all records of a run, as they are."""
+    line = story.line
+    return {
+        "request": msgspec.to_builtins(line.request),
+        "attempts": [msgspec.to_builtins(attempt) for attempt in story.attempts],
+        "outcome": msgspec.to_builtins(line.outcome),
+        "receipt": msgspec.to_builtins(line.receipt),
+        "withdrawn_by": msgspec.to_builtins(line.withdrawn),
+        "stages": dict(story.stages),
+        "files": msgspec.to_builtins(story.manifest.files) if story.manifest else [],
+        "records": f"{store}/{line.run.folder}",
+    }

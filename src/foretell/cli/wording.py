@@ -1,0 +1,80 @@
+"""How values are said: durations, sizes, moments, metrics, states."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from foretell.cli.output import Cell
+from foretell.protocol import Phase
+
+MINUTE = 60
+STYLES = {
+    Phase.SUCCEEDED: "good",
+    Phase.CANCELLED: "warn",
+    **dict.fromkeys((Phase.FAILED, Phase.TIMEOUT, Phase.REJECTED, Phase.LOST), "bad"),
+}
+
+
+def duration(seconds: float | None) -> str:
+    """Say a duration in at most two units; nothing for None."""
+    if seconds is None:
+        return ""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), MINUTE)
+    hours, minutes = divmod(minutes, MINUTE)
+    days, hours = divmod(hours, 24)
+    parts = ((days, "d"), (hours, "h"), (minutes, "min"), (rest, "s"))
+    return " ".join([f"{count:,} {unit}" for count, unit in parts if count][:2])
+
+
+def size(count: int) -> str:
+    """Say a number of bytes."""
+    amount = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 1000:
+            return f"{amount:.0f} {unit}" if unit == "B" or amount >= 100 else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:,.1f} TB"
+
+
+def counted(count: int, thing: str) -> str:
+    """Say how many there are of something whose plural ends in s."""
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+
+
+def moment(text: str | datetime) -> str:
+    """Say a time on record, in UTC and to the second; nothing for an empty one."""
+    if not text:
+        return ""
+    at = datetime.fromisoformat(text) if isinstance(text, str) else text
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def metrics(found: Mapping[str, object] | None) -> str:
+    """Say metrics in a line."""
+    return " · ".join(f"{name} {_metric(value)}" for name, value in (found or {}).items())
+
+
+def phase(found: Phase) -> Cell:
+    """Say a state in its colour."""
+    return str(found), STYLES.get(found, "busy")
+
+
+def first_line(text: str) -> str:
+    """Give the first line of a cause, which says the essential."""
+    return text.strip().partition("\n")[0]
+
+
+def value(found: object) -> str:
+    """Say a value of a table's cell."""
+    if found is None:
+        return ""
+    if isinstance(found, bool):
+        return "true" if found else "false"
+    return str(found)
+
+
+def _metric(found: object) -> str:
+    return f"{found:.4g}" if isinstance(found, float) else value(found)
