@@ -14,12 +14,16 @@ from pathlib import Path, PurePosixPath
 from queue import Empty, SimpleQueue
 from typing import NamedTuple, TypeVar
 
-from foretell.errors import CorruptError, ForetellError, OutputError
+from foretell.errors import CorruptError, OutputError
 from foretell.names import Attempt
 from foretell.records import File, Manifest, decode, encode
 from foretell.store import PART, Store
 
 WORKERS = 8
+LONGEST_PART = 200
+"""Bytes; a directory takes 255, of which the store needs some while it writes."""
+LONGEST_KEY = 900
+"""Bytes; buckets take 1,024."""
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -56,7 +60,7 @@ def save(
     files, directories = _walk(output)
     kept = {path for path, placed in untouched.items() if _is_untouched(path, placed)}
     mine = sorted(path for path in files if path not in kept)
-    jobs = [(attempt.output(_relative(path, output)), path, _relative(path, output)) for path in mine]
+    jobs = [(_key(attempt, _relative(path, output)), path, _relative(path, output)) for path in mine]
     parts = [(attempt.rows(number), path, path.name) for number, path in enumerate(rows)]
     saved = each(lambda job: _upload(store, *job), jobs + parts)
     store.settle([file.key for file in saved])
@@ -91,7 +95,8 @@ def _walk(output: Path) -> tuple[list[Path], list[str]]:
     pending = [output]
     while pending:
         folder = pending.pop()
-        entries = list(os.scandir(folder))
+        with os.scandir(folder) as found:
+            entries = list(found)
         if not entries and folder != output:
             empty.append(_relative(folder, output))
         for entry in entries:
@@ -124,6 +129,16 @@ def _relative(path: Path, root: Path) -> str:
             hint="have the model write names that are text",
         ) from error
     return name
+
+
+def _key(attempt: Attempt, name: str) -> str:
+    """Give a file's object: named as the file, or by a hash where that is longer than stores take."""
+    key = attempt.output(name)
+    if len(key.encode()) <= LONGEST_KEY and all(
+        len(part.encode()) <= LONGEST_PART for part in key.split("/")
+    ):
+        return key
+    return attempt.output(f"{hashlib.sha256(name.encode()).hexdigest()}.file")
 
 
 def _is_untouched(path: Path, placed: Placed) -> bool:
@@ -198,8 +213,7 @@ def _download(store: Store, file: File, target: Path) -> None:
     size = 0
     with aside.open("wb") as out:
         for part in store.chunks(file.key):
-            digest.update(part)
-            out.write(part)
+            _hash_and(out.write, digest.update, part)
             size += len(part)
     if digest.hexdigest() != file.sha256:
         aside.unlink()
@@ -212,6 +226,20 @@ def _download(store: Store, file: File, target: Path) -> None:
             hint="`foretell withdraw` the run and run its action again, or restore the object from a backup",
         )
     aside.replace(target)
+
+
+def _hash_and(
+    write: Callable[[memoryview], object], update: Callable[[memoryview], None], part: memoryview
+) -> None:
+    """Hash and write a part; a large one at the same time, for its hash takes longer than its writing."""
+    if len(part) < PART:
+        update(part)
+        write(part)
+        return
+    hashing = threading.Thread(target=update, args=(part,))
+    hashing.start()
+    write(part)
+    hashing.join()
 
 
 # --- in parallel --------------------------------------------------------------------------------------------------
@@ -234,7 +262,7 @@ def each(work: Callable[[T], R], items: Iterable[T], workers: int = WORKERS) -> 
                 return
             try:
                 results[number] = work(item)
-            except (ForetellError, OSError) as error:
+            except BaseException as error:  # noqa: BLE001 - whatever it is, the caller's thread raises it
                 errors.append(error)
 
     threads = [threading.Thread(target=labour) for _ in range(min(workers, len(todo)))]

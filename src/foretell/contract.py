@@ -121,29 +121,39 @@ def check(
     run: str,
     model: str | None = None,
     partition: str | None = None,
-    memory: str | None = None,
+    connection: Connection | None = None,
 ) -> Checked:
     """
     Check what the command wrote in the directory `output`; write the rows into the directory `into`.
 
     `date` is the run's date in the service's time zone (ISO, a day or with time and offset), `run` its id,
-    `model` the run id of its first input, `partition` as in Shipment. `memory` is DuckDB's limit ("1GB"), and
-    what exceeds it is spilled to `into`. Raises DeliveryRejectedError at the first fault in the order of files,
-    rows and declared columns, WarehouseError where this machine has no room for the work.
+    `model` the run id of its first input, `partition` as in Shipment. `connection` is what `desk` gave, if that was
+    asked before. Raises DeliveryRejectedError at the first fault in the order of files, rows and declared columns,
+    WarehouseError where this machine has no room for the work.
     """
     constants = {"@date": date, "@run": run, "@model": model}
     contract = Contract(delivery=delivery, constants=constants, partition=partition)
     files = find(delivery.file, output)
+    with connection or desk(into) as opened:
+        sources = open_all(opened, files)
+        parts = tuple(into / f"{number:06d}.parquet" for number in range(len(sources)))
+        rows = [_write(opened, contract, *pair) for pair in zip(sources, parts, strict=True)]
+    return Checked(files=parts, rows=sum(rows))
+
+
+def desk(into: Path, *, memory: str | None = None) -> Connection:
+    """
+    Open what `check` works with, which takes some time and can be done before there is anything to check.
+
+    `memory` is DuckDB's limit ("1GB"); what exceeds it is spilled to `into`.
+    """
     into.mkdir(parents=True, exist_ok=True)
     config: dict[str, str | bool | int | float | list[str]] = {"temp_directory": str(into / "spill")}
     if memory:
         config["memory_limit"] = memory
-    with duckdb.connect(config=config) as connection:
-        connection.execute("SET TimeZone = 'UTC'; SET python_enable_replacements = false")
-        sources = open_all(connection, files)
-        parts = tuple(into / f"{number:06d}.parquet" for number in range(len(sources)))
-        rows = [_write(connection, contract, *pair) for pair in zip(sources, parts, strict=True)]
-    return Checked(files=parts, rows=sum(rows))
+    connection = duckdb.connect(config=config)
+    connection.execute("SET TimeZone = 'UTC'; SET python_enable_replacements = false")
+    return connection
 
 
 def _write(connection: Connection, contract: Contract, source: Source, part: Path) -> int:

@@ -6,26 +6,35 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from foretell import artifacts, catalog, ledger, names, platforms, warehouses
-from foretell.errors import PatienceError, StoreError, StoreRefusedError, UnknownRunError, UsageError
+from foretell.errors import (
+    PatienceError,
+    RefusedError,
+    StoreError,
+    StoreRefusedError,
+    UnknownRunError,
+    UsageError,
+)
+from foretell.frozen import freeze
 from foretell.ledger import Begin, Create, End, Folders, Get, Op, Probe, Put, Ship, Sleep, T, Talk
 from foretell.names import STORE_RECORD, Run
 from foretell.order import Asked, Order, asker, now
 from foretell.platforms.base import Platform
-from foretell.protocol import Phase, State
-from foretell.records import Outcome, Pin, Receipt, Request, StoreId, Withdrawn, encode
-from foretell.service import Action, PlatformSettings, Service, Target
+from foretell.protocol import Life, Phase, State
+from foretell.records import Host, Launch, Outcome, Pin, Receipt, Request, StoreId, Withdrawn, encode
+from foretell.service import Action, PlatformSettings, ProcessSettings, Service, Target
 from foretell.store import Store
 from foretell.warehouses.base import shipment
 from foretell.witness import Witness
 
 PATIENCE_OF_A_VERB = 60.0
 """Seconds for which a verb keeps asking a store that does not answer; a waiter asks for as long as it waits."""
-SHORTEST_PAUSE, LONGEST_PAUSE = 0.01, 0.08
-"""Between two looks at a run on this machine, whose end is to be noticed within 100 ms."""
 
 
 class Controller:
@@ -53,6 +62,12 @@ class Controller:
         model for an input, other parameters under a known key.
         """
         spec = self._action(action)
+        if asked.key and not asked.date:
+            raise UsageError(
+                "a key needs a date",
+                why="it says which run of a date is meant, and without one the date is now, another each time",
+                hint="give both: --key NAME --date DATE",
+            )
         self.platform(self.target.platform_of(action))
         date = (asked.date or datetime.now(UTC)).astimezone(UTC)
         date = date.replace(microsecond=date.microsecond // 1000 * 1000)
@@ -71,6 +86,17 @@ class Controller:
         if found.new or not self.drive(ledger.get(found.run.outcome, Outcome)):
             self.drive(self.witness(found.run, found.request).round())
         return found
+
+    def prepare(self, action: str, asked: Asked, say: Callable[[str], None] = lambda _: None) -> Asked:
+        """
+        Freeze the code of a run before it is asked for, where that may take minutes: an image is built.
+
+        `say` gets what the builder prints. See `freeze` for what it raises.
+        """
+        self._action(action)
+        if isinstance(self.target.platform_of(action), ProcessSettings) and not asked.image:
+            return asked
+        return replace(asked, code=freeze(self.service, self.target, action, image=asked.image, say=say))
 
     def _action(self, name: str) -> Action:
         if name not in self.service.actions:
@@ -98,8 +124,7 @@ class Controller:
 
     def exists(self) -> bool:
         """Whether anything was ever started in this store, as far as that can be told at once."""
-        directory = self.store.directory
-        return directory is None or (directory / STORE_RECORD).exists()
+        return self.store.is_there()
 
     def _chosen(self, action: str, label: str) -> catalog.Model:
         run = self.find(label if "/" in label else f"{action}/{label}")
@@ -124,12 +149,13 @@ class Controller:
         """
         began = time.monotonic()
         witness = self.witness(run, self.request(run))
-        local = self.platform(witness.request.target.platform).certain
+        platform = self.platform(witness.request.target.platform)
 
         def pause(_: Witness) -> float:
-            if not local:
+            if not platform.certain:
                 return witness.request.target.times.poll
-            return min(LONGEST_PAUSE, max(SHORTEST_PAUSE, (time.monotonic() - began) / 20))
+            shortest, longest = platform.pauses
+            return min(longest, max(shortest, (time.monotonic() - began) / 100))
 
         def until(seen: Witness) -> bool:
             on_look(seen)
@@ -139,6 +165,9 @@ class Controller:
         on_look(witness)
         if witness.receipt_due or not ended:
             raise _out_of_patience(run, witness)
+        self.store.sync(
+            run.outcome
+        )  # its writer may have been killed before it did, and now it is acted upon
         return witness.state
 
     def check(self, run: Run) -> State:
@@ -204,6 +233,7 @@ class Controller:
 
     def witness(self, run: Run, request: Request) -> Witness:
         """Give an observer of a run, with this machine's clock and nothing seen yet."""
+        self._runs[run] = request
         return Witness(
             run,
             request,
@@ -240,14 +270,33 @@ class Controller:
             case Ship(run, request, outcome):
                 return self._ship(run, request, outcome)
             case Probe(launch, run):
-                fate = self._platform_of(run).probe(launch)
-                return fate.life, fate.cause
+                return self._probe(launch, run)
             case Begin(run, request, launch, number):
-                platform = self.platform(request.target.platform)
-                platform.launch(request, launch, store=self.store.url, run=run.folder, attempt=number)
+                self._begin(run, request, launch, number)
             case End(launch, run):
                 self._platform_of(run).stop(launch)
         return None
+
+    def _probe(self, launch: Launch, run: Run) -> tuple[Life, str]:
+        """Ask the platform; what it saw die without a word is put on record, for whoever cannot ask it."""
+        fate = self._platform_of(run).probe(launch)
+        if fate.host:
+            self._testify(run, fate.attempt, fate.host)
+        return fate.life, fate.cause
+
+    def _begin(self, run: Run, request: Request, launch: Launch, number: int) -> None:
+        """Have the platform launch; that it never will is put on record, as the word of a host without a start."""
+        try:
+            platform = self.platform(request.target.platform)
+            platform.launch(request, launch, store=self.store.url, run=run.folder, attempt=number)
+        except RefusedError as error:
+            cause = ": ".join(part for part in (error.what, error.why) if part)
+            self._testify(run, number, Host(boot="", cause=cause, at=now()))
+            raise
+
+    def _testify(self, run: Run, number: int, host: Host) -> None:
+        with suppress(StoreError):  # who told it goes on without
+            self.store.create(run.attempt(number).host, encode(host))
 
     def _sleep(self, seconds: float, error: Exception | None) -> None:
         impatient = self._deadline is not None and time.monotonic() + seconds > self._deadline
@@ -265,6 +314,7 @@ class Controller:
         """Deliver for an agent that could not: fetch the checked rows and hand them to the warehouse."""
         if outcome.attempt is None or outcome.manifest is None:
             raise AssertionError(outcome)
+        self.store.sync(run.outcome)
         manifest = artifacts.manifest(self.store, run.attempt(outcome.attempt), outcome.manifest)
         with tempfile.TemporaryDirectory(prefix="foretell-") as aside:
             files = tuple(Path(aside, file.path) for file in manifest.delivery)

@@ -13,6 +13,7 @@ ForetellError                 1   something the user can act on
 │   ├── CorruptError          3   an object is not what its record says
 │   ├── PlatformError         3   the machine could not be started or asked
 │   │   └── RefusedError      3   ... and positively never will be, as asked
+│   ├── ImageError            3   the image could not be built, pushed or found
 │   ├── WarehouseError        3   the warehouse cannot be reached
 │   └── PatienceError         3   still open when patience ended
 ├── EnvironmentFailedError    1   the model's environment could not be made
@@ -108,6 +109,10 @@ class PlatformError(InfrastructureError):
 
 class RefusedError(PlatformError):
     """The platform said no for certain (quota, permission, no such image): nothing was started."""
+
+
+class ImageError(InfrastructureError):
+    """The image of a service could not be built, pushed or found."""
 
 
 class WarehouseError(InfrastructureError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from foretell import artifacts, catalog
 from foretell.controller import Controller
-from foretell.errors import UsageError
+from foretell.errors import CorruptError, UsageError
 from foretell.frames import unframe
 from foretell.ledger import SLOT, Talk, get
 from foretell.names import Run
@@ -55,8 +55,14 @@ class Story(Struct, frozen=True, kw_only=True):
     stages: Mapping[str, float]
 
 
-def lines(controller: Controller, action: str | None, limit: int | None) -> list[Line]:
-    """Give the newest runs of one action or of all, newest date first."""
+def lines(
+    controller: Controller,
+    action: str | None,
+    limit: int | None,
+    *,
+    broken: Callable[[Run, CorruptError], None] = lambda *_: None,
+) -> list[Line]:
+    """Give the newest runs of one action or of all, newest date first; `broken` is told of one that is unreadable."""
     service = controller.service
     if action is not None and action not in service.actions:
         raise UsageError(
@@ -68,7 +74,12 @@ def lines(controller: Controller, action: str | None, limit: int | None) -> list
     for name in [action] if action else service.actions:
         runs += controller.drive(catalog.newest(service.name, service.version, name, limit))
     runs.sort(key=lambda run: run.order, reverse=True)
-    found = (line(controller, run) for run in runs[:limit])
+    found = []
+    for run in runs[:limit]:
+        try:
+            found.append(line(controller, run))
+        except CorruptError as error:
+            broken(run, error)
     return [one for one in found if one is not None]
 
 

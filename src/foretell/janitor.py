@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from msgspec import Struct, field
 
 from foretell import catalog
 from foretell.controller import Controller
-from foretell.errors import ForetellError, InfrastructureError
+from foretell.errors import CorruptError, ForetellError, InfrastructureError
 from foretell.ledger import SLOT, get
 from foretell.names import Run, run_of
 from foretell.platforms.base import Machine, Platform
@@ -50,14 +50,16 @@ def tidy(
     done = Tidied()
     if not controller.exists():
         return done
+    needed: list[str] = []
     for run in open_runs(controller, every=every):
         say(f"looking at {run.label}")
-        _finish(controller, run, done)
+        if not _finish(controller, run, done):
+            needed += _machines(controller, run)
     store = controller.identify()
     for settings in _platforms(controller):
         platform = controller.platform(settings)
         _stop_the_needless(controller, platform, store, done)
-        done.removed += platform.tidy(keep=[])
+        done.removed += _removed(controller, platform, store, needed, done)
         if isinstance(settings, ProcessSettings):
             done.removed += _old_snapshots(controller, Path(settings.home) / "snapshots")
     return done
@@ -77,18 +79,43 @@ def open_runs(controller: Controller, *, every: bool = False) -> Iterator[Run]:
 
 
 def _is_open(controller: Controller, run: Run) -> bool:
-    outcome = controller.drive(get(run.outcome, Outcome))
-    if outcome and outcome.kind != "produced":
-        return False
-    request = controller.drive(get(run.request, Request))
-    if request is None:
-        return False
-    return outcome is None or (request.delivers and controller.drive(get(run.delivery, Receipt)) is None)
+    try:
+        outcome = controller.drive(get(run.outcome, Outcome))
+        if outcome and outcome.kind != "produced":
+            return False
+        request = controller.drive(get(run.request, Request))
+        if request is None:
+            return False
+        return outcome is None or (request.delivers and controller.drive(get(run.delivery, Receipt)) is None)
+    except CorruptError:
+        return True  # whoever looks closer tells why
 
 
-def _finish(controller: Controller, run: Run, done: Tidied) -> None:
-    """Do what a waiter would do, for as long as something may still follow from it."""
-    witness = controller.witness(run, controller.request(run))
+def _finish(controller: Controller, run: Run, done: Tidied) -> bool:
+    """Do what a waiter would do, for as long as something may still follow from it; tell whether the run ended."""
+    try:
+        witness = controller.witness(run, controller.request(run))
+        ended = _watch(controller, witness)
+    except ForetellError as error:
+        done.failed.append(f"{run.label}: {_said(error)}")
+        return False
+    over = ended and not witness.receipt_due
+    (done.ended if over else done.open).append(f"{run.label} {witness.state.phase}")
+    return over
+
+
+def _machines(controller: Controller, run: Run) -> Iterator[str]:
+    """Give the machines on record of a run that is still open: what is left of them may yet tell something."""
+    number = 1
+    try:
+        while isinstance(slot := controller.drive(get(run.attempt(number).launch, SLOT)), Launch):
+            yield slot.machine
+            number += 1
+    except CorruptError:
+        return
+
+
+def _watch(controller: Controller, witness: Witness) -> bool:
     times = witness.request.target.times
     end = time.monotonic() + times.lease + POLLS_OF_GRACE * times.poll
     certain = controller.platform(witness.request.target.platform).certain
@@ -96,17 +123,12 @@ def _finish(controller: Controller, run: Run, done: Tidied) -> None:
     def until(seen: Witness) -> bool:
         return shows_life(seen) or time.monotonic() >= end
 
-    try:
-        ended = controller.drive(
-            witness.watch(lambda _: min(times.poll, 0.1) if certain else times.poll, until), patience=None
-        )
-    except ForetellError as error:
-        done.failed.append(f"{run.label}: {error.what}{f' ({error.why})' if error.why else ''}")
-        return
-    if ended and not witness.receipt_due:
-        done.ended.append(f"{run.label} {witness.state.phase}")
-    else:
-        done.open.append(f"{run.label} {witness.state.phase}")
+    pause = min(times.poll, 0.1) if certain else times.poll
+    return controller.drive(witness.watch(lambda _: pause, until), patience=None)
+
+
+def _said(error: ForetellError) -> str:
+    return f"{error.what}{f' ({error.why})' if error.why else ''}"
 
 
 def shows_life(witness: Witness) -> bool:
@@ -135,10 +157,22 @@ def _stop_the_needless(controller: Controller, platform: Platform, store: str, d
         done.failed.append(error.what)
         return
     for machine in alive:
-        launch = _needless(controller, machine)
-        if launch:
-            platform.stop(launch)
-            done.stopped.append(machine.name)
+        try:
+            if launch := _needless(controller, machine):
+                platform.stop(launch)
+                done.stopped.append(machine.name)
+        except ForetellError as error:
+            done.failed.append(f"{machine.name}: {_said(error)}")
+
+
+def _removed(
+    controller: Controller, platform: Platform, store: str, needed: list[str], done: Tidied
+) -> Sequence[str]:
+    try:
+        return platform.tidy(needed, service=controller.service.name, store=store)
+    except InfrastructureError as error:
+        done.failed.append(_said(error))
+        return []
 
 
 def _needless(controller: Controller, machine: Machine) -> Launch | None:
@@ -149,10 +183,8 @@ def _needless(controller: Controller, machine: Machine) -> Launch | None:
         return _unrecorded(machine) if machine.age > boot else None
     outcome = controller.drive(get(run.outcome, Outcome))
     later = controller.drive(get(run.attempt(machine.attempt + 1).launch, SLOT))
-    over = outcome is not None and outcome.kind != "produced"
     replaced = later is not None and not (isinstance(later, Closed) and outcome is None)
-    delivered = controller.drive(get(run.delivery, Receipt)) is not None
-    return slot if over or replaced or delivered else None
+    return slot if replaced or (outcome and not _is_open(controller, run)) else None
 
 
 def _unrecorded(machine: Machine) -> Launch:
@@ -163,7 +195,10 @@ def _old_snapshots(controller: Controller, snapshots: Path) -> list[str]:
     """Remove frozen sources that are old and that no open run works on; the newest few stay in any case."""
     if not snapshots.is_dir():
         return []
-    needed = {controller.request(run).snapshot for run in open_runs(controller)}
+    try:
+        needed = {controller.request(run).snapshot for run in open_runs(controller)}
+    except CorruptError:
+        return []  # nobody knows what it needs
     by_age = sorted((path for path in snapshots.iterdir() if path.is_dir()), key=_modified, reverse=True)
     old = [
         path

@@ -11,6 +11,8 @@ from zoneinfo import ZoneInfo
 
 RUN_ID = re.compile(r"(\d{8}T\d{6}(?:\.\d{3})?Z)-([1-9]\d*)\Z")
 STORE_RECORD = "store.json"
+SERVICE_FILE = "foretell.toml"
+LOCK_FILE = "foretell.lock"
 
 
 def stamp(date: datetime) -> str:
@@ -206,3 +208,18 @@ def retried(key: str, failures: int) -> str:
 def original(key: str) -> str:
     """The key a retried key was derived from."""
     return re.sub(r"#\d+\Z", "", key)
+
+
+# --- images -----------------------------------------------------------------------------------------------------------
+
+IMAGE_AGENT = "/opt/foretell/agent"
+IMAGE_ENVIRONMENT = "/opt/foretell/environment"
+IMAGE_SERVICE = "/opt/foretell/service"
+IMAGE_HOME = "/tmp/foretell"  # noqa: S108 - of a container, whose user may be anybody
+"""Where things are in an image: Foretell's own Python, the model's, the source and configs, the agent's work."""
+
+
+def image(registry: str | None, service: str, version: str, mark: str) -> str:
+    """Name an image by what is in it; the same name never means anything else."""
+    place = f"{registry.rstrip('/')}/" if registry else "foretell/"
+    return f"{place}{service.strip('-')}:{version}-{mark}"

@@ -8,17 +8,17 @@ import uuid
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from msgspec import Struct, field
 
 from foretell import catalog, names, schedule, sources
 from foretell.errors import NoModelError
+from foretell.frozen import Frozen, freeze
 from foretell.ledger import Talk
 from foretell.names import Run
 from foretell.records import Interval, Pin, Request
-from foretell.service import Action, ProcessSettings, Service, Target
+from foretell.service import Action, Service, Target
 
 
 class Asked(Struct, frozen=True, kw_only=True):
@@ -35,6 +35,9 @@ class Asked(Struct, frozen=True, kw_only=True):
     """Explicit inputs, action to run, instead of the current models."""
     trial: bool = False
     image: str | None = None
+    """The image to run, by digest, instead of the one that is locked or built."""
+    code: Frozen | None = None
+    """The code, where it was frozen before."""
     again: bool = True
     """Whether a run of the key that ended without success is followed by a new one."""
 
@@ -66,7 +69,7 @@ class Order:
         service, spec = self._service, self._spec
         with sources.ask_revision(service.root, self._outputs()) or nullcontext() as git:
             pins = tuple(self._pin(run, item.action, item.path) for item in spec.inputs)
-            fingerprint, snapshot = self._freeze()
+            code = self._asked.code or self._freeze()
             revision = sources.read_revision(git)
         return Request(
             key=key,
@@ -85,10 +88,10 @@ class Order:
             env={**service.env, **spec.env},
             timezone=service.timezone,
             partition=self._partition(run.date),
-            fingerprint=fingerprint,
-            revision=revision,
-            snapshot=str(snapshot),
-            image=self._asked.image,
+            fingerprint=code.fingerprint,
+            revision=revision if code.revision is None else code.revision,
+            snapshot=str(code.snapshot) if code.snapshot else None,
+            image=code.image,
             trial=self._asked.trial,
             is_model=any(
                 spec.name == item.action for other in service.actions.values() for item in other.inputs
@@ -120,16 +123,8 @@ class Order:
     def _outputs(self) -> list[str]:
         return sorted({action.output for action in self._service.actions.values()})
 
-    def _freeze(self) -> tuple[str, Path]:
-        settings = self._target.platform_of(self._spec.name)
-        home = (
-            Path(settings.home) if isinstance(settings, ProcessSettings) else self._service.root / ".foretell"
-        )
-        actions = self._service.actions.values()
-        inputs = {item.path for action in actions for item in action.inputs}
-        return sources.freeze(
-            sources.scan(self._service.root, self._outputs(), inputs=inputs), home / "snapshots"
-        )
+    def _freeze(self) -> Frozen:
+        return freeze(self._service, self._target, self._spec.name, image=self._asked.image)
 
     def _interval(self, date: datetime) -> Interval | None:
         if self._spec.schedule is None:

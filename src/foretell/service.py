@@ -196,6 +196,10 @@ class BigQuerySettings(Struct, frozen=True, kw_only=True, tag="bigquery", tag_fi
 WarehouseSettings: TypeAlias = DuckDBSettings | BigQuerySettings
 
 
+EXACT = 1e-6
+"""Seconds: 6 x 0.2 is more than 1.2 to a computer, and not to us."""
+
+
 class Times(Struct, frozen=True, kw_only=True):
     """
     The durations of the protocol, in seconds; see docs/protocol.md. Each side measures them by its own clock.
@@ -223,20 +227,20 @@ class Times(Struct, frozen=True, kw_only=True):
 
     def faults(self) -> list[str]:
         """Give what is wrong with these durations, one sentence each; an empty list for a sound set."""
-        rules = {
-            "every duration must be positive": min(getattr(self, n) for n in self.__struct_fields__) > 0,
+        least = {
+            "stale must be at least 6 x beat, else a slow write looks like silence": (self.stale, 6 * self.beat),
+            "lease must be at least stale": (self.lease, self.stale),
+            "fence must be at least 3 x beat, else one lost beat ends the command": (self.fence, 3 * self.beat),
+            "boot must be at least 3 x poll, else a machine is given up unseen": (self.boot, 3 * self.poll),
             "lease must be larger than 1.02 x (fence + beat / 5 + kill), else a command may outlive its loss": (
-                self.lease > (self.fence + self.beat / 5 + self.kill) * 1.02
+                self.lease / 1.02 - self.kill,
+                self.fence + self.beat / 5 + EXACT,
             ),
-            "stale must be at least 6 x beat, else a slow write looks like silence": self.stale
-            >= 6 * self.beat,
-            "lease must be at least stale": self.lease >= self.stale,
-            "fence must be at least 3 x beat, else one lost beat ends the command": self.fence
-            >= 3 * self.beat,
-            "boot must be at least 3 x poll, else a machine is given up before it is looked for": self.boot
-            >= 3 * self.poll,
         }
-        return [rule for rule, holds in rules.items() if not holds]
+        found = [rule for rule, (given, least) in least.items() if given < least - EXACT / 2]
+        if min(getattr(self, name) for name in self.__struct_fields__) <= 0:
+            found.insert(0, "every duration must be positive")
+        return found
 
 
 class Target(Struct, frozen=True, kw_only=True):

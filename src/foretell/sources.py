@@ -18,6 +18,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from foretell.errors import UsageError
+from foretell.names import LOCK_FILE
 
 LARGE = 10 * 1024 * 1024
 """Bytes from which on a file, or a directory of data, is linked and not copied."""
@@ -327,7 +328,7 @@ def _unreadable(root: Path, error: OSError) -> UsageError:
 
 def ask_revision(root: Path, outputs: Collection[str] = ()) -> Popen[bytes] | None:
     """Begin to ask Git, which goes on while others work; None where there is no Git to ask."""
-    left_out = [f":(exclude){path}" for path in (".foretell", *outputs)]
+    left_out = [f":(exclude){path}" for path in (".foretell", LOCK_FILE, *outputs)]
     status = ["git", "--no-optional-locks", "status", "--porcelain=v2", "--branch", "--", ".", *left_out]
     status.append(":(exclude,glob)**/__pycache__/**")
     try:

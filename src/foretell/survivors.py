@@ -13,6 +13,7 @@ from typing import Any
 
 PROC = Path("/proc")
 HAS_PROC = (PROC / "self" / "environ").exists()
+STATE, FLAGS, KERNEL_THREAD = 0, 6, 0x00200000
 PAUSE = 0.002
 LOOKS = 3
 """Looks that find nothing, in a row: one may miss a process that is just being forked."""
@@ -25,12 +26,8 @@ def marker(machine: str) -> str:
 
 def survivors(entry: str) -> list[int]:
     """List the live processes but this one whose environment holds `entry` ("NAME=value"), newest first."""
-    if HAS_PROC:
-        pids = [int(place.name) for place in PROC.iterdir() if place.name.isdigit()]
-    else:
-        pids = _psutil().pids()
     # newest first, since a process that forks and ends all the time is caught only while it is young
-    return [pid for pid in sorted(pids, reverse=True) if pid != os.getpid() and _carries(pid, entry)]
+    return [pid for pid in sorted(_pids(), reverse=True) if pid != os.getpid() and _carries(pid, entry)]
 
 
 def kill_survivors(entry: str, *, patience: float = 5.0) -> list[int]:
@@ -89,13 +86,15 @@ def kill(pids: Iterable[int], number: int = signal.SIGKILL) -> None:
             continue
 
 
+def _pids() -> list[int]:
+    if not HAS_PROC:
+        return list(_psutil().pids())
+    return [int(place.name) for place in PROC.iterdir() if place.name.isdigit()]
+
+
 def _carries(pid: int, entry: str) -> bool:
     if HAS_PROC:
-        try:
-            environment = (PROC / str(pid) / "environ").read_bytes()
-        except OSError:
-            return False
-        return os.fsencode(entry) in environment.split(b"\0")
+        return os.fsencode(entry) in _environment(pid).split(b"\0")
     name, _, value = entry.partition("=")
     psutil = _psutil()
     try:
@@ -121,13 +120,28 @@ def _kill_if(pid: int, entry: str) -> None:
         os.close(handle)
 
 
+def _environment(pid: int) -> bytes:
+    """Read a process's environment; for an instant, while the process becomes another program, it has none."""
+    for _ in range(LOOKS):
+        try:
+            found = (PROC / str(pid) / "environ").read_bytes()
+        except OSError:
+            return b""
+        if found or not _is_alive(pid):
+            return found
+        time.sleep(PAUSE)
+    return b""
+
+
 def _is_alive(pid: int) -> bool:
+    """Tell whether a process runs a program: neither dead and not waited for, nor a thread of the kernel."""
     try:
         stat = (PROC / str(pid) / "stat").read_bytes()
     except OSError:
         return False
-    # the name of the program stands in parentheses before the state and may itself hold any character
-    return stat.rpartition(b")")[2].split()[0] not in (b"Z", b"X")
+    # the name of the program stands in parentheses before the rest and may itself hold any character
+    fields = stat.rpartition(b")")[2].split()
+    return fields[STATE] not in (b"Z", b"X") and not int(fields[FLAGS]) & KERNEL_THREAD
 
 
 def _psutil() -> Any:

@@ -62,10 +62,19 @@ def tick(
 
 def due(controller: Controller, at: datetime) -> list[Due]:
     """List what is due, inputs before those who take them."""
-    found = [item for action in in_order(controller) for item in _due(controller, action, at)]
-    missing = [item for consumer in found for item in _first_inputs(controller, consumer)]
+    order = [action.name for action in in_order(controller)]
+    found = [item for name in order for item in _due(controller, controller.service.actions[name], at)]
     scheduled = {item.action for item in found}
-    return [item for item in missing if item.action not in scheduled] + found
+    missing: dict[str, Due] = {}
+    consumers = list(found)
+    for consumer in consumers:  # which grows: an input may need one itself
+        for item in _first_inputs(controller, consumer):
+            earlier = missing.get(item.action)
+            # Of the earliest date, one model serves all who need it.
+            if item.action not in scheduled and (earlier is None or item.date < earlier.date):
+                missing[item.action] = item
+                consumers.append(item)
+    return sorted(missing.values(), key=lambda item: order.index(item.action)) + found
 
 
 def in_order(controller: Controller) -> list[Action]:
@@ -101,9 +110,9 @@ def _due(controller: Controller, action: Action, at: datetime) -> Iterator[Due]:
 
 
 def _first_inputs(controller: Controller, consumer: Due) -> Iterator[Due]:
-    """An input that never succeeded is due at once, whatever its own schedule."""
+    """An input that never succeeded is due at once, whatever its own schedule, unless it is under way."""
     for item in controller.service.actions[consumer.action].inputs:
-        if _current(controller, item.action, consumer.date) is None:
+        if _current(controller, item.action, consumer.date) is None and not _is_open(controller, item.action):
             key = names.key(item.action, consumer.date)
             why = f"{consumer.action} needs its first model"
             yield Due(action=item.action, date=consumer.date, key=key, why=why)
@@ -121,7 +130,9 @@ def _started(controller: Controller, item: Due) -> Ticked:
     try:
         found = controller.ask(item.action, asked)
     except NoModelError as error:
-        return Ticked(due=item, run=None, new=False, problem=error.what, waiting=_is_coming(controller, item.action))
+        return Ticked(
+            due=item, run=None, new=False, problem=error.what, waiting=_is_coming(controller, item.action)
+        )
     except ForetellError as error:
         problem = f"{error.what}{f': {error.why}' if error.why else ''}"
         return Ticked(due=item, run=None, new=False, problem=problem)
@@ -129,13 +140,17 @@ def _started(controller: Controller, item: Due) -> Ticked:
 
 
 def _is_coming(controller: Controller, action: str) -> bool:
-    """Whether the newest run of some input of an action is still open."""
+    """Whether some input of an action is under way."""
+    return any(_is_open(controller, item.action) for item in controller.service.actions[action].inputs)
+
+
+def _is_open(controller: Controller, action: str) -> bool:
+    """Whether the newest run of an action has not ended."""
+    if not controller.exists():
+        return False
     service = controller.service
-    for item in service.actions[action].inputs:
-        newest = controller.drive(catalog.newest(service.name, service.version, item.action, 1))
-        if newest and controller.drive(get(newest[0].outcome, Outcome)) is None:
-            return True
-    return False
+    newest = controller.drive(catalog.newest(service.name, service.version, action, 1))
+    return bool(newest) and controller.drive(get(newest[0].outcome, Outcome)) is None
 
 
 def crontab(service_file: Path, target: str) -> str:
@@ -144,4 +159,5 @@ def crontab(service_file: Path, target: str) -> str:
         [sys.executable, "-m", "foretell", "tick", "--on", target, "--file", str(service_file)]
     )
     home = shlex.quote(str(service_file.parent / ".foretell"))
-    return f"* * * * * mkdir -p {home} && {program} >> {home}/tick.log 2>&1"
+    command = f"mkdir -p {home} && {program} >> {home}/tick.log 2>&1"
+    return f"* * * * * {command.replace('%', chr(92) + '%')}"  # which cron takes for the end of the line

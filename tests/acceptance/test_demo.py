@@ -16,7 +16,9 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_the_demo_trains_applies_and_shows_everything(tmp_path: Path) -> None:
-    shutil.copytree(ROOT / "examples", tmp_path / "examples", ignore=shutil.ignore_patterns(".foretell", "output"))
+    shutil.copytree(
+        ROOT / "examples", tmp_path / "examples", ignore=shutil.ignore_patterns(".foretell", "output")
+    )
 
     shown = subprocess.run(
         ["sh", str(tmp_path / "examples" / "demo.sh"), str(Path(sys.executable).parent)],

@@ -20,8 +20,8 @@ import uv
 from foretell.agent import environment
 from foretell.agent.environment import ensure
 from foretell.agent.interpreter import own
-from foretell.agent.requirements import read
 from foretell.errors import EnvironmentFailedError
+from foretell.requirements import read
 from foretell.service import Source
 
 LOCAL = "--no-index\n--find-links wheels\n"

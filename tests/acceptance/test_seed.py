@@ -24,7 +24,9 @@ def git(*arguments: str, cwd: Path) -> None:
 
 
 def foretell(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*FORETELL, *arguments], cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run(
+        [*FORETELL, *arguments], cwd=cwd, capture_output=True, text=True, timeout=300, check=False
+    )
 
 
 @pytest.fixture

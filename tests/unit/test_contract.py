@@ -11,6 +11,7 @@ import duckdb
 import pytest
 
 from foretell.contract import Checked, check
+from foretell.contract import desk as open_desk
 from foretell.errors import DeliveryRejectedError, WarehouseError
 from foretell.service import TYPES, Column, Delivery
 
@@ -464,10 +465,13 @@ def test_rows_of_another_partition_are_refused(
 
 def test_little_memory_is_enough(desk: Desk) -> None:
     desk.parquet("p.parquet", "SELECT md5(range::VARCHAR) AS x FROM range(1000000)")
-    assert desk.check(column("x"), file="p.parquet", memory="64MB").rows == 1_000_000
+    assert (
+        desk.check(column("x"), file="p.parquet", connection=open_desk(desk.into, memory="64MB")).rows
+        == 1_000_000
+    )
 
 
 def test_no_room_at_all_is_not_the_models_fault(desk: Desk) -> None:
     desk.parquet("p.parquet", "SELECT repeat(md5(range::VARCHAR), 20) AS x FROM range(400000)")
     with pytest.raises(WarehouseError, match="no room"):
-        desk.check(column("x"), file="p.parquet", memory="3MB")
+        desk.check(column("x"), file="p.parquet", connection=open_desk(desk.into, memory="3MB"))

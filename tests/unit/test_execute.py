@@ -125,7 +125,9 @@ def test_the_directory_the_variables_and_no_standard_input(tmp_path: Path) -> No
 def test_time_and_memory_are_of_all_processes() -> None:
     hog = "x = bytearray(200_000_000); sum(range(3_000_000))"
     ended = python(f"import subprocess, sys; subprocess.run([sys.executable, '-c', '{hog}'])")
-    held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # what a child shows before it is a program
+    held = (
+        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    )  # what a child shows before it is a program
     assert 200e6 < ended.memory < max(400e6, 1.1 * held)
     assert 0.02 < ended.cpu < 20
     assert ended.wall > 0.02

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -72,14 +75,27 @@ def test_a_directory_a_pipe_and_a_circle_of_links_are_no_files(tmp_path: Path) -
             load(tmp_path / name, environ={})
 
 
-def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
-    file = tmp_path / "foretell.toml"
-    file.write_text(LEAST, encoding="utf-8")
-    file.chmod(0)
-    if os.access(file, os.R_OK):
-        pytest.skip("this user may read everything")
-    with pytest.raises(ServiceFileError, match="may not be read"):
-        load(file, environ={})
+def test_a_file_that_may_not_be_read() -> None:
+    # not below tmp_path, which nobody but its owner may enter
+    with TemporaryDirectory() as place:
+        file = Path(place, "foretell.toml")
+        file.write_text(LEAST, encoding="utf-8")
+        file.chmod(0)
+        Path(place).chmod(0o755)
+        with as_nobody(), pytest.raises(ServiceFileError, match="may not be read"):
+            load(file, environ={})
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Be somebody who may not read everything, where the tests are run by root."""
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(before)
 
 
 # --- faults, each with its line

@@ -15,8 +15,8 @@ import uv
 
 from foretell.agent.execute import Limits, run
 from foretell.agent.interpreter import Said, find, own
-from foretell.agent.requirements import Needs, read
 from foretell.errors import EnvironmentFailedError
+from foretell.requirements import Needs, read
 from foretell.service import Source
 
 PAUSE = 0.1

@@ -1,15 +1,16 @@
 """
 The host of an agent on this machine: its parent, its deadline, and the second witness of its death.
 
-Started by the platform with the machine's lock in hand, it forks the agent and waits. As long as guard or agent
-live, the lock is held, so whoever looks knows for certain. The agent dies with its guard (on Linux at once, elsewhere within a second); when the
-agent ends, the guard ends everything that it left behind; when the time is over or a stop is asked for (TERM),
-both. Whatever is imported before the fork stays small and starts no thread.
+Started by the platform with the machine's lock in hand, or before as a spare, it forks the agent and waits. As long
+as guard or agent live, the lock is held, so whoever looks knows for certain. The agent dies with its guard (on Linux
+at once, elsewhere within a second); when the agent ends, the guard ends everything that it left behind; when the time
+is over or a stop is asked for (TERM), both. Nothing that is imported before the fork starts a thread.
 """
 
 from __future__ import annotations
 
 import ctypes
+import gc
 import importlib
 import os
 import select
@@ -20,8 +21,9 @@ import time
 import traceback
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from foretell.spare import await_post
 from foretell.survivors import kill_survivors, marker
 
 WORDS = frozenset({0, 80, 81, 82})
@@ -43,14 +45,27 @@ class Post(NamedTuple):
     kill_after: float
     boot: str
     lock: int
-    """The descriptor that holds the machine's lock; the agent's fork of it holds it too, the command's does not."""
+    """
+    The descriptor that holds the machine's lock; the agent's fork of it holds it too, the command's does not.
+
+    Negative in a container, whose process 1 the guard is: there the engine knows whether it lives.
+    """
 
 
 def main(argv: list[str]) -> int:
-    """Guard one agent; give the guard's own exit status."""
+    """Guard one agent; give the guard's own exit status. A single argument is the line on which the post will come."""
+    if len(argv) == 1:
+        _load_session()
+        posted = await_post(int(argv[0]))
+        if posted is None:
+            return 0
+        argv = posted
     post = read(argv)
-    os.pwrite(post.lock, str(os.getpid()).encode(), 0)
-    os.set_inheritable(post.lock, False)
+    if post.lock >= 0:
+        os.pwrite(post.lock, str(os.getpid()).encode(), 0)
+        os.set_inheritable(post.lock, False)
+    post.home.mkdir(parents=True, exist_ok=True)
+    os.chdir(post.home)
     wake = _listen()
     _say_where_errors_go(post.home)
     guard = os.getpid()
@@ -59,9 +74,10 @@ def main(argv: list[str]) -> int:
         _become_agent(post, guard)
     status = _wait(agent, wake, post)
     kill_survivors(marker(post.machine))
+    _clear(post.home, everything=status in WORDS - {FENCED})
     if status not in WORDS:
         _testify(post, status)
-    _clear(post.home, everything=status in WORDS - {FENCED})
+        return 1
     return 0
 
 
@@ -102,16 +118,26 @@ def _become_agent(post: Post, guard: int) -> None:
         for number in (signal.SIGCHLD, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
         if sys.platform == "linux":
-            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+            # not KILL: the command has to go as well
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() != guard:
             return  # it died before it could be known
-        # Only after the fork: what the agent loads starts threads, which a fork would not bring along.
-        status = importlib.import_module("foretell.agent.session").main(post, guard)
-    except BaseException:  # noqa: BLE001 - the last words of a process, whatever ended it
-        traceback.print_exc()
+        status = _load_session().main(post, guard)
+    except BaseException as error:  # noqa: BLE001 - the last words of a process, whatever ended it
+        with suppress(OSError):  # of a full disk
+            traceback.print_exc()
+            sys.stderr.write(f"{type(error).__name__}: {' '.join(str(error).split())}\n")
+            sys.stderr.flush()
     finally:
-        sys.stderr.flush()
         os._exit(status)
+
+
+def _load_session() -> Any:
+    """Load what an agent needs: by the agent itself, or by a guard that has to wait anyway. It starts no thread."""
+    gc.disable()  # modules are no garbage; to look for it among them takes 5 ms
+    session = importlib.import_module("foretell.agent.session")
+    gc.enable()
+    return session
 
 
 def _wait(agent: int, wake: int, post: Post) -> int:
@@ -119,9 +145,11 @@ def _wait(agent: int, wake: int, post: Post) -> int:
     end = time.monotonic() + post.deadline
     stopping = False
     while True:
-        done, status = os.waitpid(agent, os.WNOHANG)
-        if done:
+        done, status = os.waitpid(-1, os.WNOHANG)  # also the orphans that process 1 of a container is given
+        if done == agent:
             return os.waitstatus_to_exitcode(status)
+        if done:
+            continue
         left = end - time.monotonic()
         if left <= 0:
             if stopping or not _signal(agent, signal.SIGTERM):

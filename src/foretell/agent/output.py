@@ -9,6 +9,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from foretell import artifacts
 from foretell.artifacts import Placed
 from foretell.errors import CorruptError, OutputError
@@ -18,6 +20,8 @@ from foretell.records import Outcome, Receipt, Request
 from foretell.store import Store
 
 METRICS = "metrics.json"
+LARGEST_METRICS = 1024 * 1024
+"""Bytes; the metrics are read with every look at the outcome."""
 
 
 class Output:
@@ -35,9 +39,11 @@ class Output:
         self._rows: int | None = None
         self._placed: dict[Path, Placed] = {}
         self._loading: threading.Thread | None = None
+        self._desk: Any = None
 
     def place_inputs(self) -> None:
         """Put every pinned model where the command expects it, verified; CorruptError where one is not what it was."""
+        self._placed.clear()
         for pin in self._request.inputs:
             run = run_of(pin.run)
             outcome = drive(get(run.outcome, Outcome), self._world)
@@ -60,10 +66,13 @@ class Output:
                 (into / name).mkdir(parents=True, exist_ok=True)
 
     def load_in_background(self) -> None:
-        """Load what delivers while the command runs: it takes longer than everything else of the agent."""
-        if self._request.spec.delivery:
-            self._loading = threading.Thread(target=_predictions, daemon=True)
+        """Load once, while the command runs, what delivers: it takes longer than everything else of the agent."""
+        if self._request.spec.delivery and not self._loading:
+            self._loading = threading.Thread(target=self._load, daemon=True)
             self._loading.start()
+
+    def _load(self) -> None:
+        self._desk = _predictions().contract.desk(self._checked)
 
     def check(self) -> None:
         """See that the output can be saved, is there where others need it, and is what the delivery declares."""
@@ -77,7 +86,7 @@ class Output:
         if self._request.spec.delivery:
             self._wait_loaded()
             self._files, self._rows = _predictions().check(
-                self._request, self._run, self._directory, into=self._checked
+                self._request, self._run, self._directory, into=self._checked, desk=self._desk
             )
 
     def save(self, attempt: Attempt, *, by: str, at: str) -> Outcome:
@@ -118,8 +127,13 @@ class Output:
         if path in self._placed and Placed.of(path) == self._placed[path]:
             return None  # the input's own
         try:
+            if path.stat().st_size > LARGEST_METRICS:
+                return None
             found = json.loads(path.read_bytes())
-        except (OSError, ValueError):
+            msgspec.json.encode(
+                found
+            )  # the record takes no text that is not UTF-8, nor what is nested too deeply
+        except (OSError, ValueError, RecursionError):
             return None
         return found if isinstance(found, dict) else None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from foretell import contract, warehouses
@@ -13,7 +14,7 @@ from foretell.records import Outcome, Receipt, Request
 from foretell.warehouses.base import shipment
 
 
-def check(request: Request, run: Run, output: Path, *, into: Path) -> tuple[tuple[Path, ...], int]:
+def check(request: Request, run: Run, output: Path, *, into: Path, desk: Any) -> tuple[tuple[Path, ...], int]:
     """Check the model's files and write them as Parquet; give the files and their number of rows."""
     if request.spec.delivery is None:
         raise UsageError(f'the action "{request.action}" declares no delivery')
@@ -27,6 +28,7 @@ def check(request: Request, run: Run, output: Path, *, into: Path) -> tuple[tupl
         run=run.id,
         model=model,
         partition=request.partition,
+        connection=desk,
     )
     return checked.files, checked.rows
 

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import signal
-import socket
 import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NoReturn, cast
 
 from foretell import ledger, names
-from foretell.agent import environment, execute, workspace
+from foretell.agent import execute, workspace
 from foretell.agent.guard import Post
 from foretell.agent.lifecycle import Agent, Command, Left, Task, Upload, live, pulse
 from foretell.agent.log import Log
@@ -29,8 +29,10 @@ from foretell.errors import (
     ForetellError,
     OutputError,
     StoreError,
+    StoreFullError,
+    WarehouseError,
 )
-from foretell.ledger import Create, Folders, Get, Op, Put, Ship, Sleep, Talk
+from foretell.ledger import Create, Folders, Get, Op, Put, Ship, Sleep, T, Talk
 from foretell.names import Attempt, rfc3339, run_of
 from foretell.records import Exit, Host, Outcome, Request, encode
 from foretell.store import Store
@@ -55,7 +57,7 @@ def main(post: Post, guard: int) -> int:
         number=post.number,
         nonce=uuid.uuid4().hex,
         boot=post.boot,
-        host=socket.gethostname(),
+        host=os.uname().nodename,
         clock=time.monotonic,
         now=now,
     )
@@ -131,15 +133,31 @@ class Fence(threading.Thread):
         """Note that a beat which was sent then has arrived."""
         self._reached = max(self._reached, sent)
 
+    @property
+    def orphaned(self) -> bool:
+        """Whether the guard is dead, so that nobody keeps the deadline any more."""
+        return os.getppid() != self._guard
+
     def run(self) -> None:
-        pause = 1.0
-        while os.getppid() == self._guard and time.monotonic() - self._reached <= self._seconds:
-            time.sleep(min(pause, self._seconds / 100))
-        print(
-            f"the store was out of reach for {self._seconds:.0f} s, or the guard died",
-            file=sys.stderr,
-            flush=True,
-        )
+        while not self.orphaned:
+            self.hold()
+            time.sleep(min(1.0, self._seconds / 100))
+        self._fall("its guard died")
+
+    def hold(self) -> None:
+        """
+        Let nobody pass who is cut off, stood still for as long, or leaves already.
+
+        That the command was killed for it is no word about the command.
+        """
+        if time.monotonic() - self._reached > self._seconds:
+            self._fall(f"the store was out of reach for {self._seconds:.0f} s")
+        while self._leaving.is_set():
+            time.sleep(LOG_PAUSE)
+
+    def _fall(self, why: str) -> NoReturn:
+        with suppress(OSError):  # of a full disk
+            print(why, file=sys.stderr, flush=True)
         self.leave(Left.FENCED)
 
     def leave(self, status: Left) -> NoReturn:
@@ -150,11 +168,6 @@ class Fence(threading.Thread):
             kill(below)
             time.sleep(SHORT_PAUSE)
         os._exit(status)
-
-    def hold(self) -> None:
-        """Let nobody pass once the agent leaves: that the command was killed for it is no word about the command."""
-        while self._leaving.is_set():
-            time.sleep(LOG_PAUSE)
 
 
 class Session(_StoreWorld):
@@ -187,7 +200,7 @@ class Session(_StoreWorld):
     def stop(self) -> None:
         """Have the command end in good order; everything else is let go."""
         self.limits.stopping.set()
-        if self.stage not in ("environment", "command"):
+        if self.fence.orphaned or self.stage not in ("environment", "command"):
             self.fence.leave(Left.SUPERSEDED)
 
     # --- showing life -----------------------------------------------------------------------------------------
@@ -216,6 +229,8 @@ class Session(_StoreWorld):
         while True:
             try:
                 self.store.create(self.attempt.log(number), chunk, durable=False)
+            except StoreFullError:
+                raise  # who prints may be who fills it
             except StoreError:
                 time.sleep(LOG_PAUSE)
             else:
@@ -228,8 +243,8 @@ class Session(_StoreWorld):
         match op:
             case Command():
                 return self.command()
-            case Upload(end):
-                return self.upload(end)
+            case Upload():
+                return self.upload()
             case Ship():
                 self.stage = "delivery"
                 return self.output.ship(op.outcome)
@@ -246,15 +261,16 @@ class Session(_StoreWorld):
             with self._in("environment"):
                 place = self._prepare()
             with self._in("inputs"):
-                self.output.place_inputs()
+                self._insist(self.output.place_inputs)
             with self._in("command"):
-                self.output.load_in_background()
                 ended = self._run(place)
             if ended.ok:
                 with self._in("check"):
                     self.output.check()
         except (EnvironmentFailedError, CorruptError, OutputError) as error:
             return self._end(ended, fault="failed", cause=_sentence(error), final=True)
+        except (StoreFullError, WarehouseError) as error:  # no room: for the log, or to check the predictions
+            return self._end(ended, fault="failed", cause=_sentence(error))
         except DeliveryRejectedError as error:
             return self._end(ended, fault="rejected", cause=str(error))
         except OSError as error:
@@ -264,10 +280,15 @@ class Session(_StoreWorld):
         return self._end(ended)
 
     def _prepare(self) -> Path | None:
-        snapshot = Path(self.request.snapshot or ".")
+        """Lay out the source; give the model's environment, which an image brings along where it needs one."""
+        snapshot = Path(names.IMAGE_SERVICE if self.request.image else self.request.snapshot or ".")
         shutil.rmtree(self.work, ignore_errors=True)  # of an agent of this machine that was here before
         workspace.prepare(snapshot, self.work, output=self.request.spec.output)
-        return environment.ensure(
+        if self.request.image:
+            place = Path(names.IMAGE_ENVIRONMENT)
+            return place if place.is_dir() else None
+        # Loaded here, for an image's agent makes no environments and has not what makes them.
+        ensured: Path | None = importlib.import_module("foretell.agent.environment").ensure(
             self.request.source,
             snapshot,
             names.cache(os.environ) / "environments",
@@ -275,6 +296,7 @@ class Session(_StoreWorld):
             environ=os.environ,
             stopping=self.limits.stopping,
         )
+        return ensured
 
     def _run(self, place: Path | None) -> execute.Ended:
         variables = workspace.variables(
@@ -287,12 +309,16 @@ class Session(_StoreWorld):
         )
         argv = workspace.arguments(self.request.spec.command, self.request)
         ended = execute.run(
-            argv, cwd=self.work, env=variables, sink=self.log.add, limits=self.limits, tick=self.log.tick
+            argv, cwd=self.work, env=variables, sink=self.log.add, limits=self.limits, tick=self._tick
         )
         if ended.stopped:
             self.log.close()
             self.fence.leave(Left.SUPERSEDED)
         return ended
+
+    def _tick(self) -> None:
+        self.output.load_in_background()  # begun before the command, it would take turns with its start
+        self.log.tick()
 
     def _note(self, text: bytes) -> None:
         self.log.add(2, text)
@@ -312,7 +338,8 @@ class Session(_StoreWorld):
             fault, cause = ("timeout" if ended.timed_out else "failed"), ended.cause
         if fault:
             self.output.discard()  # a full disk would take the last word away
-        self.log.close()
+        with suppress(StoreFullError):
+            self.log.close()
         facts = ended or execute.Ended()
         return Exit(
             nonce=self.agent.nonce,
@@ -330,17 +357,23 @@ class Session(_StoreWorld):
             at=now(),
         )
 
-    def upload(self, end: Exit) -> Outcome:
+    def upload(self) -> Outcome:
         """Save the output, durably, and give the outcome that this makes possible."""
-        pause = 0.5
         with self._in("output"):
-            while True:
-                try:
-                    return self.output.save(self.attempt, by=self.agent.nonce, at=now())
-                except StoreError as error:
-                    print(error, file=sys.stderr)
-                    time.sleep(pause)
-                    pause = min(pause * 2, 15)
+            return self._insist(lambda: self.output.save(self.attempt, by=self.agent.nonce, at=now()))
+
+    def _insist(self, work: Callable[[], T]) -> T:
+        """Do what needs the store until it is done, or until the fence ends it all; a full store stays full."""
+        pause = 0.5
+        while True:
+            try:
+                return work()
+            except StoreFullError:
+                raise
+            except StoreError as error:
+                print(error, file=sys.stderr)
+                time.sleep(pause)
+                pause = min(pause * 2, 15)
 
 
 def _sentence(error: ForetellError) -> str:

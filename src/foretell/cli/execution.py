@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from foretell.cli import opening, parsing
 from foretell.cli.follow import Follower, tail
@@ -46,6 +46,7 @@ def add_order(made: ArgumentParser) -> None:
     made.add_argument(
         "--trial", action="store_true", help="check the delivery without delivering; never a model"
     )
+    made.add_argument("--image", metavar="REF@sha256:…", help="run this image, not the one of foretell.lock")
 
 
 def order(args: Namespace, service: Service) -> Asked:
@@ -64,13 +65,13 @@ def order(args: Namespace, service: Service) -> Asked:
                 hint=f'leave --input {action}=… out, or add "{action}" to inputs of [actions.{args.action}]',
             )
     date = opening.aware(args.date, service) if args.date else None
-    return Asked(date=date, key=args.key, inputs=inputs, trial=args.trial)
+    return Asked(date=date, key=args.key, inputs=inputs, trial=args.trial, image=args.image)
 
 
 def run(args: Namespace, out: Output) -> int:
     """Start a run, follow it, and give its verdict."""
     controller = opening.controller(args)
-    asked = order(args, controller.service)
+    asked = controller.prepare(args.action, order(args, controller.service), say=_progress(out))
     with Held() as held:
         found = controller.ask(args.action, asked)
     begun = "started" if found.new else "known by this key"
@@ -99,10 +100,24 @@ def _stop_and_wait(
         raise
 
 
+def _progress(out: Output) -> Callable[[str], None]:
+    """Say once that an image is built, and show what the builder does in the line of progress."""
+    told: list[str] = []
+
+    def say(line: str) -> None:
+        if not told:
+            out.tell(("building the image", "faint"))
+        told.append(line)
+        out.status(line)
+
+    return say
+
+
 def start(args: Namespace, out: Output) -> int:
     """Start a run and print its name."""
     controller = opening.controller(args)
-    found = controller.ask(args.action, order(args, controller.service))
+    asked = controller.prepare(args.action, order(args, controller.service), say=_progress(out))
+    found = controller.ask(args.action, asked)
     if not found.new:
         out.tell((f"{found.run.label} is known by this key: {controller.check(found.run).phase}", "warn"))
     out.result(found.run.label)

@@ -34,7 +34,12 @@ def _add_runs(made: ArgumentParser) -> None:
 def runs(args: Namespace, out: Output) -> int:
     """List the newest runs."""
     controller = opening.controller(args)
-    found = history.lines(controller, args.action, args.limit or None)
+    found = history.lines(
+        controller,
+        args.action,
+        args.limit or None,
+        broken=lambda run, error: out.tell((f"{run.label} is left out: {error.what}: {error.why}", "bad")),
+    )
     out.document({"target": controller.target.name, "runs": [line_document(line) for line in found]})
     if not found:
         action = args.action or next(iter(controller.service.actions), "ACTION")

@@ -43,6 +43,7 @@ GROUPS = {
         "tidy": ("upkeep", "finish what can be finished, stop what should not be alive, clean up"),
     },
     "to build upon": {
+        "build": ("images", "make the image of the service, and push it for the targets that run it"),
         "plan": ("planning", "print what would be started, without starting it"),
         "schema": ("setup", "print the JSON Schema of foretell.toml, for editors"),
         "completion": ("completion", "print what makes the shell complete verbs and options"),
@@ -62,6 +63,8 @@ RUN is what `start` prints: ACTION/RUN-ID, or a bare run id. `foretell VERB --he
 exit codes: 0 succeeded, 1 failed, 2 wrong usage or file, 3 infrastructure or still open, 4 timeout,
 5 delivery rejected, 6 cancelled, 70 a bug in Foretell, 130 interrupted
 """
+LAUNCHING = ("run", "start")
+"""Verbs that need an agent: one is made ready while they load."""
 VALUED = ("--on", "--file")
 """Options that may stand before the verb too, and take a value."""
 
@@ -72,15 +75,17 @@ BUG = 70
 
 def main(argv: list[str] | None = None) -> int:
     """Carry out a command line; give the exit code."""
-    argv = sys.argv[1:] if argv is None else argv
     try:
-        code = _answer(argv)
+        code = _answer(sys.argv[1:] if argv is None else argv)
         _flush()
     except BrokenPipeError:
         _leave_pipe()
         return BROKEN_PIPE
     except KeyboardInterrupt:
         return INTERRUPTED
+    finally:
+        if argv is not None:
+            gc.unfreeze()  # the caller's process does not end with us
     return code
 
 
@@ -136,6 +141,8 @@ def _carry_out(name: str, rest: list[str]) -> int:
     if name not in VERBS:
         raise _unknown_verb(name)
     module, text = VERBS[name]
+    if name in LAUNCHING and _on_this_machine(rest):
+        importlib.import_module("foretell.spare").begin()
     gc.disable()  # modules are no garbage; to look for it among them, also at the exit, takes 15 ms
     verb = importlib.import_module(f"foretell.cli.{module}").VERBS[name]
     parsing = importlib.import_module("foretell.cli.parsing")
@@ -144,6 +151,14 @@ def _carry_out(name: str, rest: list[str]) -> int:
     args = parsing.parse(parsing.parser(name, text, verb), rest)
     code: int = verb.act(args, _output(rest))
     return code
+
+
+def _on_this_machine(rest: list[str]) -> bool:
+    """Guess from the raw arguments that the agent will be a process here; a wrong guess costs time only."""
+    if "-h" in rest or "--help" in rest:
+        return False
+    named = [rest[place + 1] for place, word in enumerate(rest[:-1]) if word == "--on"]
+    return (named or [os.environ.get("FORETELL_TARGET") or "local"])[-1] == "local"
 
 
 def _output(rest: list[str]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from argparse import Namespace
 from datetime import UTC, datetime
@@ -17,11 +18,14 @@ from foretell.cli.execution import add_order, order
 from foretell.cli.output import Output
 from foretell.cli.parsing import Verb
 from foretell.errors import UsageError
+from foretell.frozen import Frozen
+from foretell.images import build, lock
 from foretell.ledger import Talk
 from foretell.names import Run
 from foretell.order import Order
-from foretell.records import Pin, Request
-from foretell.service import ProcessSettings
+from foretell.platforms import docker
+from foretell.records import Launch, Pin, Request
+from foretell.service import DockerSettings, ProcessSettings
 
 NEW = "<new>"
 """Stands for what is made up at the start."""
@@ -37,9 +41,14 @@ class Draft(Order):
         known = f"{action}/{chosen.rpartition('/')[2]}" if chosen else f"<the current model of {action}>"
         return Pin(action=action, run=known, digest="<of its manifest>", path=path)
 
-    def _freeze(self) -> tuple[str, Path]:
+    def _freeze(self) -> Frozen:
+        if not isinstance(self._target.platform_of(self._spec.name), ProcessSettings):
+            entry = lock.read(self._service.root).get(self._target.name)
+            known = entry.image if entry else "<built from these sources at the start>"
+            draft = build.Draft(self._service, self._target)
+            return Frozen(fingerprint=draft.fingerprint, image=self._asked.image or known)
         mark = sources.fingerprint(sources.scan(self._service.root, self._outputs()))
-        return mark, Path("<the snapshot of these sources>")
+        return Frozen(fingerprint=mark, snapshot=Path("<the snapshot of these sources>"))
 
 
 def plan(args: Namespace, out: Output) -> int:
@@ -77,6 +86,11 @@ def _machine(request: Request, run: Run) -> dict[str, object]:
     times = request.target.times
     name = names.machine(request.service, request.action, 1, NEW)
     settings = request.target.platform
+    if isinstance(settings, DockerSettings):
+        launch = Launch(nonce=NEW, machine=name, failures_left=0, losses_left=0)
+        place = (request.target.store, run.folder, 1)
+        told = docker.command(settings, request, launch, place=place, boot=NEW, environ=os.environ)
+        return {"command": ["docker", *told]}
     home = Path(settings.home, "machines", name) if isinstance(settings, ProcessSettings) else Path(name)
     post = Post(
         store=request.target.store,

@@ -14,9 +14,12 @@ def connect(settings: PlatformSettings) -> Platform:
             from foretell.platforms.process import ProcessPlatform
 
             return ProcessPlatform(settings)
-        case DockerSettings() | ComputeEngineSettings():
-            kind = "docker" if isinstance(settings, DockerSettings) else "compute-engine"
+        case DockerSettings():
+            from foretell.platforms.docker import DockerPlatform
+
+            return DockerPlatform(settings)
+        case ComputeEngineSettings():
             raise UsageError(
-                f'the platform "{kind}" is not part of this version of Foretell',
-                hint="run on this machine: `--on local`, or a target of kind process",
+                'the platform "compute-engine" is not part of this version of Foretell',
+                hint="run on this machine: `--on local` or `--on docker`",
             )

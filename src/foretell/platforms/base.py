@@ -8,7 +8,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from foretell.protocol import Life
-from foretell.records import Launch, Request
+from foretell.records import Host, Launch, Request
 
 
 class Fate(Struct, frozen=True, kw_only=True):
@@ -16,6 +16,10 @@ class Fate(Struct, frozen=True, kw_only=True):
 
     life: Life
     cause: str = ""
+    host: Host | None = None
+    """What the platform saw, of a machine that ended without its agent's own word: the second witness."""
+    attempt: int = 0
+    """The attempt that `host` is about."""
 
 
 class Machine(Struct, frozen=True, kw_only=True):
@@ -39,7 +43,9 @@ class Platform(Protocol):
     """
 
     certain: bool
-    """Whether `probe` knows for certain and costs nothing: then waiters ask it in every round, and look often."""
+    """Whether `probe` knows for certain and costs little: then waiters ask it in every round, and look often."""
+    pauses: tuple[float, float]
+    """The shortest and the longest seconds between two such looks, by what one costs."""
 
     def launch(self, request: Request, launch: Launch, *, store: str, run: str, attempt: int) -> None:
         """
@@ -62,6 +68,10 @@ class Platform(Protocol):
         """List the live machines of a service, of every store."""
         ...
 
-    def tidy(self, keep: Sequence[str]) -> Sequence[str]:
-        """Remove what dead machines left behind (directories, containers), those in `keep` excepted; give what went."""
+    def tidy(self, keep: Sequence[str], *, service: str = "", store: str = "") -> Sequence[str]:
+        """
+        Remove what dead machines left behind (directories, containers), those in `keep` excepted; give what went.
+
+        `service` and `store` (its id) say whose machines they are, for a platform that others use too.
+        """
         ...

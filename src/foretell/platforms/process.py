@@ -20,14 +20,17 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from foretell import spare
 from foretell.errors import PlatformError, RefusedError
 from foretell.platforms.base import Fate, Machine
 from foretell.protocol import Life
 from foretell.records import Launch, Request
 from foretell.service import ProcessSettings
-from foretell.survivors import kill_survivors, marker
+from foretell.survivors import descendants, kill, kill_survivors, marker
 
 CARD = "machine.json"
+A_WHILE = 60.0
+"""Seconds after which a directory without its card was left by a launch that died."""
 PROMPT = 5.0
 """Seconds in which a guard that was asked to stop is expected to have begun it."""
 
@@ -49,10 +52,12 @@ class ProcessPlatform:
     """Child processes under `settings.home`."""
 
     certain = True
+    pauses = (0.01, 0.08)
+    """So that an end is noticed within 100 ms."""
 
     def __init__(self, settings: ProcessSettings) -> None:
         self._machines = Path(settings.home) / "machines"
-        self._children: list[subprocess.Popen[bytes]] = []
+        self._children: list[int] = []
 
     def launch(self, request: Request, launch: Launch, *, store: str, run: str, attempt: int) -> None:
         home = self._machines / launch.machine
@@ -74,12 +79,14 @@ class ProcessPlatform:
     def _spawn_guard(self, request: Request, launch: Launch, home: Path, lock: int, what: list[str]) -> None:
         """Start the guard with the lock already taken, so that there is no moment in which it looks dead."""
         times = request.target.times
-        deadline = times.boot + request.spec.timeout + times.kill + times.deliver + times.grace
+        deadline = times.deadline(request.spec.timeout)
         boot = f"{launch.nonce}-{os.getpid()}-{time.time_ns()}"
-        arguments = [*what, launch.machine, home, deadline, times.kill, boot, lock]
+        arguments = [*what, *map(str, (launch.machine, home, deadline, times.kill, boot, lock))]
+        if ready := spare.post(arguments, lock):
+            self._children.append(ready)
+            return
         guard = subprocess.Popen(
-            # -I: neither the caller's directory nor its PYTHONPATH may stand in front of our own modules.
-            [sys.executable, "-I", "-m", "foretell.agent.guard", *map(str, arguments)],
+            [sys.executable, *spare.GUARD, *arguments],
             cwd=home,
             env={**os.environ, **dict([marker(launch.machine).split("=", 1)])},
             stdin=subprocess.DEVNULL,
@@ -88,13 +95,12 @@ class ProcessPlatform:
             pass_fds=[lock],
             start_new_session=True,
         )
-        self._children.append(guard)
+        guard.returncode = 0  # it is meant to outlive us, so it is nothing to be warned of
+        self._children.append(guard.pid)
 
     def probe(self, launch: Launch) -> Fate:
         """Look at the lock. Where it is free, what is left of the machine is ended first: then it is certain."""
-        self._children = [
-            child for child in self._children if child.poll() is None
-        ]  # else they stay as zombies
+        self._children = [child for child in self._children if not _reaped(child)]  # else they stay zombies
         home = self._machines / launch.machine
         if not home.is_dir():
             return Fate(
@@ -116,6 +122,8 @@ class ProcessPlatform:
             with suppress(ProcessLookupError):
                 os.kill(guard, signal.SIGTERM)
             self._await_end(launch.machine, _card(home).kill_after + PROMPT)
+            if self._is_held(launch.machine):
+                kill([guard, *descendants(guard)])
         if home.is_dir():
             kill_survivors(marker(launch.machine))
 
@@ -130,24 +138,28 @@ class ProcessPlatform:
                 )
         return found
 
-    def tidy(self, keep: Sequence[str]) -> Sequence[str]:
+    def tidy(self, keep: Sequence[str], *, service: str = "", store: str = "") -> Sequence[str]:  # noqa: ARG002 - `home` is one store's
         gone = []
-        for home in self._homes():
+        for home in self._directories():
             with self._look(home) as alive:
-                if not alive and home.name not in keep:
+                if not alive and home.name not in keep and not _is_being_made(home):
                     kill_survivors(marker(home.name))
                     shutil.rmtree(home, ignore_errors=True)
                     gone.append(home.name)
         return gone
 
     def _homes(self) -> list[Path]:
+        return [home for home in self._directories() if (home / CARD).is_file() and home.name[0] != "."]
+
+    def _directories(self) -> list[Path]:
+        """Every machine's, also of those that are just being made or cleared away."""
         if not self._machines.is_dir():
             return []
-        return sorted(home for home in self._machines.iterdir() if (home / CARD).is_file())
+        return sorted(home for home in self._machines.iterdir() if home.is_dir())
 
     @contextmanager
     def _look(self, home: Path) -> Iterator[bool]:
-        """Give whether a machine is alive. Of one that is not the lock is shared by who looks, so nobody can launch it."""
+        """Give whether a machine is alive. If not, whoever looks shares its lock, so that nobody can launch it."""
         try:
             lock = os.open(home / "lock", os.O_RDONLY)
         except FileNotFoundError:
@@ -173,13 +185,30 @@ class ProcessPlatform:
         """Give the guard's process id while it holds the lock."""
         if not self._is_held(machine):
             return None
-        text = (self._machines / machine / "lock").read_text()
+        try:
+            text = (self._machines / machine / "lock").read_text()
+        except FileNotFoundError:  # it ended between the two looks
+            return None
         return int(text) if text.isdigit() else None
 
     def _await_end(self, machine: str, patience: float) -> None:
         end = time.monotonic() + patience
         while self._is_held(machine) and time.monotonic() < end:
-            time.sleep(0.02)
+            time.sleep(0.002)
+
+
+def _is_being_made(home: Path) -> bool:
+    try:
+        return not (home / CARD).is_file() and time.time() - home.stat().st_mtime < A_WHILE
+    except FileNotFoundError:
+        return True  # cleared away by its own guard
+
+
+def _reaped(child: int) -> bool:
+    try:
+        return bool(os.waitpid(child, os.WNOHANG)[0])
+    except ChildProcessError:  # whoever uses this library has waited for all children
+        return True
 
 
 def _take(home: Path) -> int | None:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path, PurePosixPath
 
+from foretell.names import LOCK_FILE
 from foretell.service import Source
 from foretell.servicefile.faults import Faults
 from foretell.servicefile.form import SourceTable
 from foretell.servicefile.layers import Table
 from foretell.servicefile.lines import KeyPath
 from foretell.servicefile.site import Site
-
-LOCK = "foretell.lock"
-"""Where it is, images are made already: neither the sources nor what they need have to be here."""
 
 
 def source(site: Site) -> Source:
@@ -73,9 +71,14 @@ def _directories(path: Path) -> list[Path]:
 def _there(root: Path, path: str, *, directory: bool = False) -> bool:
     place = root / path
     try:
-        return (place.is_dir() if directory else place.is_file()) or (root / LOCK).is_file()
+        return (place.is_dir() if directory else place.is_file()) or _is_built(root)
     except OSError:
         return False
+
+
+def _is_built(root: Path) -> bool:
+    """Tell whether images are made already: then neither the sources nor what they need have to be here."""
+    return (root / LOCK_FILE).is_file()
 
 
 def _needed(table: SourceTable, root: Path, path: str, faults: Faults) -> tuple[tuple[str, ...], str | None]:

@@ -193,8 +193,9 @@ class DuckDBWarehouse:
         if not Path(self.settings.path).exists():
             self._make()
         with self._open() as connection:
-            connection.execute(LEDGER.read_text())
-            connection.execute("INSERT OR IGNORE INTO foretell.lock VALUES (?, 0, NULL, 0)", [table.key])
+            if not _has_turn(connection, table):
+                connection.execute(LEDGER.read_text())
+                connection.execute("INSERT OR IGNORE INTO foretell.lock VALUES (?, 0, NULL, 0)", [table.key])
             connection.execute("BEGIN")
             lock = "UPDATE foretell.lock SET turn = turn + 1 WHERE scope = ? RETURNING turn, owner, since"
             ((number, owner, since),) = connection.execute(lock, [table.key]).fetchall()
@@ -268,6 +269,14 @@ class DuckDBWarehouse:
             total=total,
             receipts=tuple(standing),
         )
+
+
+def _has_turn(connection: Connection, table: Table) -> bool:
+    """Whether the table's lock row is there, as it is after the first delivery."""
+    try:
+        return bool(connection.execute("FROM foretell.lock WHERE scope = ?", [table.key]).fetchall())
+    except duckdb.CatalogException:
+        return False
 
 
 def _another_was_first(error: Exception) -> bool:

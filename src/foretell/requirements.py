@@ -69,6 +69,21 @@ def read(source: Source, snapshot: Path, interpreter: Path) -> Needs:
     return Needs(key=key.hexdigest()[:32], python=source.python, requirements=requirements, project=project)
 
 
+def files(source: Source, root: Path) -> tuple[tuple[Path, ...], bool]:
+    """
+    List the files that say what is needed, with those they include, as absolute paths.
+
+    With whether they ask for something that lies in the source tree. EnvironmentFailedError where one is missing.
+    """
+    asked = source.requirements if source.locked is None else _of_project(source.locked)
+    texts = _read_all(root, [root / name for name in asked])
+    return tuple(texts), any(_is_local(path, data) for path, data in texts.items())
+
+
+def _of_project(directory: str) -> tuple[str, ...]:
+    return f"{directory}/pyproject.toml", f"{directory}/uv.lock"
+
+
 def _read_all(snapshot: Path, paths: list[Path]) -> dict[Path, bytes]:
     """Read files and, in order, what they include."""
     texts: dict[Path, bytes] = {}

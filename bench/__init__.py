@@ -1,0 +1,1 @@
+"""What Foretell costs, as ratios: each table is made in one run of `python -m bench NAME`."""

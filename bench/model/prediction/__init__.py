@@ -1,0 +1,1 @@
+"""The least model that a team would recognise."""

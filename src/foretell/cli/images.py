@@ -1,0 +1,127 @@
+"""build: the image of the service, and foretell.lock."""
+
+from __future__ import annotations
+
+import os
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from foretell import engine as engines
+from foretell.cli import opening
+from foretell.cli.output import Output
+from foretell.cli.parsing import Verb
+from foretell.errors import UsageError
+from foretell.images import build as building
+from foretell.images import lock
+from foretell.images.build import Draft
+from foretell.names import LOCK_FILE
+from foretell.service import ProcessSettings, Service
+
+USUAL = "docker"
+
+
+def _add(made: ArgumentParser) -> None:
+    made.add_argument("--push", action="store_true", help="push it, and write its digest into foretell.lock")
+    other = made.add_mutually_exclusive_group()
+    other.add_argument("--dry-run", action="store_true", help="print the Dockerfile, and build nothing")
+    other.add_argument("--context", metavar="DIR", help="write what another builder needs, and build nothing")
+    other.add_argument(
+        "--record", metavar="REF@sha256:…", help="write what another builder has pushed into foretell.lock"
+    )
+
+
+def build(args: Namespace, out: Output) -> int:
+    """Make the image, or what makes it."""
+    service = opening.service(args)
+    draft = Draft(service, opening.target(service, opening.target_name(args, _usual(service))))
+    if not draft.sources_are_here:
+        raise UsageError(
+            f'the sources of "{service.name}" are not here',
+            where=str(service.root / service.source.path),
+            hint='build where they are; a submodule is fetched by "git submodule update --init"',
+        )
+    if args.dry_run:
+        text = draft.dockerfile()
+        out.result(text.rstrip())
+        out.document({"tag": draft.tag, "fingerprint": draft.fingerprint, "dockerfile": text})
+    elif args.context:
+        _write_context(draft, Path(args.context), out)
+    elif args.record:
+        _record(draft, args.record, out, new=True)
+    elif args.push:
+        _push(draft, out)
+    else:
+        _build(draft, out)
+    return 0
+
+
+def _usual(service: Service) -> str:
+    """Give the target that schedules use, where that one runs images."""
+    target = service.targets.get(service.target or "")
+    return USUAL if target is None or isinstance(target.platform, ProcessSettings) else target.name
+
+
+def _build(draft: Draft, out: Output) -> None:
+    built = building.build(draft, engines.find(os.environ), lambda line: out.log(f"{line}\n".encode()))
+    out.clear()
+    out.tell(
+        ("built" if built.new else "nothing has changed since it was built", "good" if built.new else "faint")
+    )
+    out.result(built.tag)
+    out.document({"tag": built.tag, "id": built.id, "fingerprint": draft.fingerprint, "new": built.new})
+
+
+def _push(draft: Draft, out: Output) -> None:
+    pushed = building.push(draft, engines.find(os.environ), lambda line: out.log(f"{line}\n".encode()))
+    out.clear()
+    out.tell(
+        ("pushed" if pushed.new else "the registry has it already", "good" if pushed.new else "faint"),
+        f": {draft.tag}",
+    )
+    _record(draft, pushed.image, out, new=pushed.new)
+
+
+def _record(draft: Draft, image: str, out: Output, *, new: bool) -> None:
+    changed = lock.write(draft.service.root, draft.target.name, draft.locked(image))
+    if changed:
+        out.tell(f'"{LOCK_FILE}" says so for "{draft.target.name}"; commit it')
+    out.result(image)
+    out.document(
+        {
+            "image": image,
+            "tag": draft.tag,
+            "fingerprint": draft.fingerprint,
+            "new": new,
+            "locked": draft.target.name,
+        }
+    )
+
+
+def _write_context(draft: Draft, into: Path, out: Output) -> None:
+    try:
+        into.mkdir(parents=True, exist_ok=True)
+        if any(into.iterdir()):
+            raise UsageError(f'the directory "{into}" is not empty', hint="name one that is new")
+        draft.write(into, mounts=False)
+        into.with_name(f"{into.name}.tag").write_text(f"{draft.tag}\n")
+    except OSError as error:
+        raise UsageError(f'"{into}" cannot be written', why=error.strerror or str(error)) from error
+    out.tell(
+        f"build it as {draft.tag}, push it, then `foretell build --record REF@sha256:… --on {draft.target.name}`"
+    )
+    out.result(str(into))
+    out.document({"context": into, "tag": draft.tag, "fingerprint": draft.fingerprint})
+
+
+VERBS = {
+    "build": Verb(
+        _add,
+        build,
+        (
+            "foretell build --on docker",
+            "foretell build --push --on production",
+            "foretell build --dry-run",
+            "foretell build --context /tmp/context",
+        ),
+    )
+}

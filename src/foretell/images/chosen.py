@@ -1,0 +1,53 @@
+"""Which image a run on a target executes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from foretell import engine as engines
+from foretell.errors import UsageError
+from foretell.images import build, lock
+from foretell.images.build import Draft
+from foretell.names import LOCK_FILE
+from foretell.service import Service, Target
+
+
+class Chosen(Struct, frozen=True, kw_only=True):
+    """An image by digest, and what is in it, as far as that is known."""
+
+    image: str
+    fingerprint: str = ""
+    revision: str | None = ""
+
+
+def named(service: Service, target: Target, image: str) -> Chosen:
+    """Give the image that was named for a run; what is in it is known where it is the locked one."""
+    entry = lock.read(service.root).get(target.name)
+    if entry and entry.image == image:
+        return Chosen(image=image, fingerprint=entry.fingerprint, revision=entry.revision)
+    return Chosen(image=lock.pinned(image))
+
+
+def choose(service: Service, target: Target, *, local: bool, say: Callable[[str], None]) -> Chosen:
+    """Give the locked image; without a lock and with an engine here (`local`), the one that is built from the sources."""
+    entry = lock.read(service.root).get(target.name)
+    draft = Draft(service, target)
+    if entry:
+        if draft.sources_are_here and draft.fingerprint != entry.fingerprint:
+            raise UsageError(
+                f'the sources are not those of the image that "{target.name}" runs',
+                where=str(service.root / LOCK_FILE),
+                why=f"it was built from revision {entry.revision[:12]}" if entry.revision else "",
+                hint=f"run `foretell build --push --on {target.name}`, or name the image: --image {entry.image}",
+            )
+        return Chosen(image=entry.image, fingerprint=entry.fingerprint, revision=entry.revision)
+    if not local or not draft.sources_are_here:
+        raise UsageError(
+            f'"{target.name}" has no image of "{service.name}" yet',
+            why=f'there is no entry for it in "{LOCK_FILE}"',
+            hint=f"run `foretell build --push --on {target.name}` where the sources are",
+        )
+    built = build.build(draft, engines.find(), say)
+    return Chosen(image=built.id, fingerprint=draft.fingerprint, revision=None)

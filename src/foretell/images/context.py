@@ -1,0 +1,123 @@
+"""What an image is made of: the files of the service that belong in it, read and written as a build's context."""
+
+from __future__ import annotations
+
+import shutil
+import stat
+import sys
+from pathlib import Path, PurePosixPath
+
+import msgspec
+
+from foretell import requirements, sources
+from foretell.errors import UsageError
+from foretell.images.recipe import TEMPLATES, Ingredients
+from foretell.images.wheel import Agent
+from foretell.names import LOCK_FILE, SERVICE_FILE
+from foretell.service import Service
+from foretell.sources import IGNORE_FILE, Entry, Tree
+
+PLACE = ".foretell"
+"""Where Foretell's own parts are in a context: a name that no service has files under."""
+DOCKER_IGNORE = ".dockerignore"
+OWN = frozenset({SERVICE_FILE, LOCK_FILE})
+"""What says how runs are asked for. It is resolved at the start of each, and is in no image."""
+NO_SOURCES = frozenset({*OWN, IGNORE_FILE, "dags.py", "README.md"})
+"""What may lie there where a service is only started from."""
+READABLE = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
+
+
+def scan(service: Service) -> Tree:
+    """Find the files of the image: those of a run on this machine, less what is linked there and not copied."""
+    actions = service.actions.values()
+    inputs = {item.path for action in actions for item in action.inputs}
+    tree = sources.scan(service.root, sorted({action.output for action in actions}), inputs=inputs)
+    kept = [entry for entry in tree.entries if _belongs(tree, entry)]
+    return Tree(root=tree.root, entries=tuple(kept))
+
+
+def is_here(service: Service, tree: Tree) -> bool:
+    """Whether the sources are here, so that an image can be compared with them or made from them."""
+    if not (service.root / service.source.path).is_dir():
+        return False
+    return any(entry.path not in NO_SOURCES for entry in tree.entries)
+
+
+def read(service: Service, tree: Tree) -> Ingredients:
+    """Read what the recipe depends on; UsageError where the user's Dockerfile is missing."""
+    files, whole = (
+        requirements.files(service.source, tree.root) if service.image.dockerfile is None else ((), False)
+    )
+    return Ingredients(
+        sources=sources.fingerprint(tree),
+        requirements=tuple(path.relative_to(tree.root).as_posix() for path in files),
+        whole=whole,
+        own=_own_dockerfile(service),
+        running=(sys.version_info.major, sys.version_info.minor),
+    )
+
+
+def write(into: Path, tree: Tree, ingredients: Ingredients, agent: Agent, dockerfile: str) -> None:
+    """Write the context of a build into a directory that is empty: the Dockerfile, and all that it copies."""
+    place = into / PLACE
+    stage = place / "agent"
+    stage.mkdir(parents=True)
+    (stage / agent.name).write_bytes(agent.wheel)
+    (stage / "requirements.txt").write_text(agent.requirements)
+    shutil.copyfile(TEMPLATES / "assemble.py", stage / "assemble.py")
+    _copy(tree, place / "service")
+    if ingredients.own is not None:
+        _copy(tree, into)
+        (into / DOCKER_IGNORE).unlink(missing_ok=True)  # what is here is chosen already, and it may name our place
+    elif not ingredients.whole:
+        (place / "requirements").mkdir()
+        for name in ingredients.requirements:
+            to = place / "requirements" / name
+            to.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(tree.root / name, to)
+    (into / "Dockerfile").unlink(missing_ok=True)  # the user's own: its text is in ours
+    (into / "Dockerfile").write_text(dockerfile)
+
+
+def _belongs(tree: Tree, entry: Entry) -> bool:
+    """Tell whether an entry is in the image; what lies outside of the tree, or is large, is not."""
+    if entry.path in OWN or entry.kind == "link":
+        return False
+    if entry.kind != "symlink":
+        return True
+    goal = PurePosixPath(entry.target)
+    return not goal.is_absolute() and (tree.root / entry.path).parent.joinpath(goal).exists()
+
+
+def _own_dockerfile(service: Service) -> str | None:
+    named = service.image.dockerfile
+    if named is None:
+        return None
+    try:
+        return (service.root / named).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f'the Dockerfile "{named}" cannot be read',
+            where=str(service.root / named),
+            why=str(error),
+            hint="mend [image] dockerfile, or leave it out: one is made",
+        ) from error
+
+
+def _copy(tree: Tree, into: Path) -> None:
+    into.mkdir(exist_ok=True)
+    for entry in tree.entries:
+        to = into / entry.path
+        to.parent.mkdir(parents=True, exist_ok=True)
+        match entry.kind:
+            case "copy":
+                # whoever the container runs as has to read it
+                sources.copy_file(
+                    (tree.root / entry.path).read_bytes(), to, entry.mode | READABLE, entry.mtime
+                )
+            case "directory":
+                to.mkdir(exist_ok=True)
+            case "symlink":
+                to.symlink_to(entry.target)
+            case "link":
+                raise AssertionError(msgspec.to_builtins(entry))

@@ -1,0 +1,218 @@
+"""Service → Dockerfile and fingerprint. Pure: whatever was read from disk is given."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable, Mapping
+from hashlib import sha256
+from pathlib import Path
+from string import Template
+
+import msgspec
+from msgspec import Struct
+
+from foretell import names
+from foretell.errors import UsageError
+from foretell.service import Service
+
+TEMPLATES = Path(__file__).parents[1] / "resources" / "image"
+FORMAT = "1"
+"""Grows when images of an older Foretell must not pass for what a newer one would build."""
+KNOWN = tuple((3, minor) for minor in range(7, 15))
+"""The versions of Python that `base` is looked up for, where a range is asked for."""
+USER = "10001:10001"
+ENTRYPOINT = (
+    f"{names.IMAGE_AGENT}/lib/ld.so",
+    "--library-path",
+    f"{names.IMAGE_AGENT}/lib",
+    f"{names.IMAGE_AGENT}/bin/python",
+    "-I",
+    "-m",
+    "foretell.agent.guard",
+)
+"""The guard is process 1, so that signals arrive; its own loader makes it independent of the model's base."""
+SECRETS = ("foretell-index", "foretell-certificates")
+"""What the host knows of package indexes, mounted while something is installed and in no layer."""
+ARGUMENTS = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST", "UV_DEFAULT_INDEX", "UV_INDEX")
+"""The same for builders that mount nothing; only stages that stay out of the image take them."""
+FROM = re.compile(
+    r"^[ \t]*FROM[ \t]+(?:--\S+[ \t]+)*(\S+)(?:[ \t]+AS[ \t]+(\S+))?[ \t]*$", re.MULTILINE | re.IGNORECASE
+)
+CLAUSE = re.compile(r"(===|==|~=|!=|<=|>=|<|>|)\s*(\d+)(?:\.(\d+|\*))?(\.\d+|\.\*)?")
+
+
+class Ingredients(Struct, frozen=True, kw_only=True):
+    """
+    What was read for an image.
+
+    `sources` is the fingerprint of the files it holds, `requirements` the files that are installed from, relative.
+    `whole` says that they ask for parts of the source tree, `own` is the text of the user's Dockerfile.
+    """
+
+    sources: str
+    requirements: tuple[str, ...] = ()
+    whole: bool = False
+    own: str | None = None
+    running: tuple[int, int]
+    """The Python that Foretell itself runs on, which serves where the model asks for none."""
+
+
+def fingerprint(service: Service, read: Ingredients) -> str:
+    """
+    Give the SHA-256 (hex) of all that the service says of its image: sources, requirements, base.
+
+    Neither the service file is part of it, whose other keys are resolved when a run is asked for, nor Foretell itself,
+    so that an upgrade of whoever starts runs leaves an image that was pushed before what it is.
+    """
+    image = (service.image.base, service.image.agent_base, service.image.apt, read.own)
+    said = (FORMAT, service.name, service.version, service.source, image, read.sources)
+    return sha256(msgspec.json.encode(said)).hexdigest()
+
+
+def mark(fingerprint: str, *made: str) -> str:
+    """Give what tags an image: its fingerprint, and how it is `made`: Dockerfile, agent, architecture."""
+    return sha256("\0".join((fingerprint, *made)).encode()).hexdigest()[:16]
+
+
+def dockerfile(
+    service: Service, read: Ingredients, *, uv: str, labels: Mapping[str, str], mounts: bool = True
+) -> str:
+    """
+    Give the Dockerfile. `uv` is the version that installs; `mounts` is False for builders that mount nothing.
+
+    UsageError where the service asks for what no image can be made from.
+    """
+    values = {
+        "agent_base": service.image.agent_base,
+        "base": _base(service, read),
+        "apt": _apt(service.image.apt),
+        "uv": uv,
+        "user": USER,
+        "entrypoint": msgspec.json.encode(ENTRYPOINT).decode(),
+        "labels": "\n".join(f"LABEL {name}={_quoted(value)}" for name, value in labels.items()),
+        "requirements": ".foretell/service" if read.whole else ".foretell/requirements",
+        "install": _install(service, read),
+        "environment": f"COPY --from=foretell-environment {names.IMAGE_ENVIRONMENT} {names.IMAGE_ENVIRONMENT}",
+        "index": "".join(f"--mount=type=secret,id={name} " for name in SECRETS) if mounts else "",
+        "mount_cache": "--mount=type=cache,id=foretell,target=/root/.cache " if mounts else "",
+        "set_index": f"\\\n    if [ -r /run/secrets/{SECRETS[0]} ]; then . /run/secrets/{SECRETS[0]}; fi; \\\n   "
+        if mounts
+        else "\\\n   ",
+    }
+    parts = ["agent", "uv", "environment", "service"]
+    text = ""
+    if read.own is not None:
+        parts = ["agent", "service"]
+        text = _named(read.own)
+        values["environment"] = "# the model's environment is the base's own"
+    text += "\n".join(_filled(part, values) for part in parts)
+    return text if mounts else _with_arguments(text)
+
+
+def python(asked: str | None, running: tuple[int, int]) -> str:
+    """
+    Give the version, "3.11", whose image serves for what is asked for: a version or specifiers.
+
+    Foretell's own where it is within, else the newest that is. UsageError where none is.
+    """
+    if asked is None:
+        return f"{running[0]}.{running[1]}"
+    exact = re.fullmatch(r"\s*(?:==\s*)?(\d+\.\d+(?:\.\d+)?)\s*", asked)
+    if exact:
+        return exact[1]
+    clauses = [CLAUSE.fullmatch(part.strip()) for part in asked.split(",")]
+    fitting = [version for version in KNOWN if all(clause and _allows(clause, version) for clause in clauses)]
+    if not fitting:
+        raise UsageError(
+            f'no image of Python is known for "{asked}"',
+            hint='name one version: python = "3.11" in [source], or a base without {python} in [image]',
+        )
+    major, minor = running if running in fitting else fitting[-1]
+    return f"{major}.{minor}"
+
+
+def _allows(clause: re.Match[str], version: tuple[int, int]) -> bool:
+    sign, major, minor = clause[1], int(clause[2]), clause[3]
+    there = (major, int(minor)) if minor and minor != "*" else (major,)
+    mine = version[: len(there)]
+    match sign:
+        case ">=":
+            return version >= there
+        case ">":
+            # 3.8.1 is newer than 3.8, and so is its image
+            return mine > there or bool(clause[4] and mine == there)
+        case "<":
+            return mine < there or bool(clause[4] and clause[4] != ".0" and mine == there)
+        case "<=":
+            return mine <= there
+        case "!=":
+            return mine != there or bool(clause[4] and clause[4] != ".*")
+        case "~=":
+            return version >= there and (mine == there if clause[4] else version[0] == major)
+        case _:
+            return mine == there
+
+
+def _base(service: Service, read: Ingredients) -> str:
+    base = service.image.base
+    return (
+        base.replace("{python}", python(service.source.python, read.running)) if "{python}" in base else base
+    )
+
+
+def _apt(packages: Iterable[str]) -> str:
+    wanted = shlex.join(packages)
+    if not wanted:
+        return "USER 0:0\n"
+    steps = (
+        "apt-get update",
+        f"apt-get install --yes --no-install-recommends {wanted}",
+        "rm -rf /var/lib/apt/lists/*",
+    )
+    return f"USER 0:0\nRUN {' && '.join(steps)}\n"
+
+
+def _install(service: Service, read: Ingredients) -> str:
+    """Install as a run on this machine does: by uv; by pip where uv fails, for older packages' metadata."""
+    place = names.IMAGE_ENVIRONMENT
+    if service.source.locked is not None:
+        options = "--locked --no-dev --no-install-project --no-editable --compile-bytecode --python python"
+        project = shlex.quote(f"{names.IMAGE_SERVICE}/{service.source.locked}")
+        return f"UV_PROJECT_ENVIRONMENT={place} uv sync {options} --project {project}"
+    made = f"uv venv --quiet --no-project --python python {place}"
+    files = " ".join(f"-r {shlex.quote(name)}" for name in service.source.requirements)
+    if not files:
+        return made
+    by_uv = f"uv pip install --python {place}/bin/python --compile-bytecode {files}"
+    by_pip = f"{place}/bin/python -m pip install --disable-pip-version-check {files}"
+    return f"{{ {made} \\\n && {by_uv}; }} \\\n || {{ python -m venv --clear {place} \\\n && {by_pip}; }}"
+
+
+def _named(text: str) -> str:
+    """Give the user's Dockerfile with a name for what it makes, so that the agent and the service come on top."""
+    stages = list(FROM.finditer(text))
+    if not stages:
+        raise UsageError(
+            "the Dockerfile of [image] dockerfile has no FROM",
+            hint="see docs/images.md for what it must make",
+        )
+    last = stages[-1]
+    if last[2]:
+        return f"{text.rstrip()}\n\nFROM {last[2]} AS foretell-base\n\n"
+    return f"{text[: last.end()].rstrip()} AS foretell-base{text[last.end() :].rstrip()}\n\n"
+
+
+def _with_arguments(text: str) -> str:
+    taken = "\n".join(f"ARG {name}" for name in ARGUMENTS)
+    return re.sub(
+        r"^(FROM .* AS foretell-(?:agent|uv|environment))$", rf"\1\n{taken}", text, flags=re.MULTILINE
+    )
+
+
+def _filled(part: str, values: Mapping[str, str]) -> str:
+    return Template((TEMPLATES / f"{part}.dockerfile").read_text()).substitute(values)
+
+
+def _quoted(text: str) -> str:
+    return msgspec.json.encode(text).decode().replace("$", "\\$")

@@ -1,0 +1,94 @@
+"""Foretell itself as a wheel, made of the files that run here, and the versions of what its agent needs."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+import zipfile
+from collections.abc import Iterator
+from hashlib import sha256
+from importlib import metadata
+from pathlib import Path
+
+from msgspec import Struct
+
+PACKAGE = Path(__file__).parents[1]
+NAME = "foretell"
+NEEDED = ("duckdb", "msgspec", "obstore", "tzdata")
+"""What an agent in an image loads; it makes no environments, reads no cron lines, completes no shell."""
+EPOCH = (1980, 1, 1, 0, 0, 0)
+REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+class Agent(Struct, frozen=True, kw_only=True):
+    """What the agent's Python is filled with: `wheel` is Foretell, `requirements` what it needs, each pinned."""
+
+    name: str
+    wheel: bytes
+    requirements: str
+
+    @property
+    def digest(self) -> str:
+        return sha256(self.wheel + self.requirements.encode()).hexdigest()
+
+
+def agent() -> Agent:
+    """Give the agent as it is here. The same files give the same bytes, wherever they are installed."""
+    version = metadata.version(NAME)
+    pins = "".join(f"{name}=={found}\n" for name, found in sorted(_pins(NEEDED).items()))
+    return Agent(name=f"{NAME}-{version}-py3-none-any.whl", wheel=_wheel(version), requirements=pins)
+
+
+def version(name: str) -> str:
+    """Give the version of a package as it is installed here."""
+    return metadata.version(name)
+
+
+def _pins(names: tuple[str, ...]) -> dict[str, str]:
+    """Give the versions installed here of packages and of all they need in turn."""
+    found: dict[str, str] = {}
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        key = re.sub(r"[-_.]+", "-", name).lower()
+        try:
+            there = metadata.distribution(name)
+        except metadata.PackageNotFoundError:
+            continue  # needed on other machines than this one
+        if key not in found:
+            found[key] = there.version
+            waiting += _required(there)
+    return found
+
+
+def _required(package: metadata.Distribution) -> Iterator[str]:
+    for line in package.requires or ():
+        named = REQUIREMENT.match(line)
+        if named and "extra" not in line.partition(";")[2]:
+            yield named[0]
+
+
+def _wheel(version: str) -> bytes:
+    information = f"{NAME}-{version}.dist-info"
+    files = {path.relative_to(PACKAGE.parent).as_posix(): path.read_bytes() for path in _modules()}
+    files[f"{information}/METADATA"] = f"Metadata-Version: 2.1\nName: {NAME}\nVersion: {version}\n".encode()
+    tag = f"Wheel-Version: 1.0\nGenerator: {NAME}\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    files[f"{information}/WHEEL"] = tag.encode()
+    lines = [f"{name},sha256={_digest(data)},{len(data)}\n" for name, data in files.items()]
+    files[f"{information}/RECORD"] = "".join([*lines, f"{information}/RECORD,,\n"]).encode()
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in files.items():
+            entry = zipfile.ZipInfo(name, EPOCH)
+            entry.external_attr = 0o100644 << 16
+            archive.writestr(entry, data)
+    return buffer.getvalue()
+
+
+def _modules() -> list[Path]:
+    return sorted(path for path in PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+
+
+def _digest(data: bytes) -> str:
+    return base64.urlsafe_b64encode(sha256(data).digest()).rstrip(b"=").decode()

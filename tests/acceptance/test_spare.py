@@ -1,0 +1,79 @@
+"""A guard that was started before it was needed is as good as any, and leaves when it is not needed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from foretell import spare
+from foretell.protocol import Phase
+from tests.acceptance.stage import Stage
+
+
+@pytest.fixture
+def waiting() -> Iterator[spare.Spare]:
+    spare.begin()
+    (found,) = spare._waiting
+    yield found
+    for left in spare._waiting:
+        left.line.close()
+    spare._waiting.clear()
+
+
+def ended(pid: int, patience: float = 10) -> bool:
+    """Whether a child of ours ends in time."""
+    end = time.monotonic() + patience
+    while time.monotonic() < end:
+        try:
+            if os.waitpid(pid, os.WNOHANG)[0]:
+                return True
+        except ChildProcessError:
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def test_it_takes_the_next_launch(stage: Stage, waiting: spare.Spare) -> None:
+    stage.action("trains", "echo model > output/model.txt")
+    controller = stage.controller
+
+    run = controller.start("trains")
+
+    assert not spare._waiting
+    assert controller.wait(run).phase is Phase.SUCCEEDED
+    assert ended(waiting.pid)
+
+
+def test_it_leaves_when_nobody_needs_it(waiting: spare.Spare) -> None:
+    waiting.line.close()
+    spare._waiting.clear()
+
+    assert ended(waiting.pid)
+
+
+def test_one_that_died_is_no_loss(stage: Stage, waiting: spare.Spare) -> None:
+    os.kill(waiting.pid, signal.SIGKILL)
+    assert ended(waiting.pid)
+    stage.action("trains", "echo model > output/model.txt")
+    controller = stage.controller
+
+    assert controller.wait(controller.start("trains")).phase is Phase.SUCCEEDED
+
+
+def test_stop_ends_it_and_its_command(stage: Stage, waiting: spare.Spare) -> None:
+    stage.action("stays", f"echo $$ > {stage.pids}; sleep 500")
+    controller = stage.controller
+    run = controller.start("stays")
+    while not stage.pids.exists() or not stage.pids.read_text().strip():
+        time.sleep(0.02)
+
+    controller.stop(run)
+
+    assert controller.wait(run).phase is Phase.CANCELLED
+    assert ended(waiting.pid)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(stage.pids.read_text()), 0)

@@ -1,0 +1,244 @@
+"""What every platform does: one suite, which each kind of platform passes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from foretell import platforms
+from foretell.errors import RefusedError
+from foretell.names import Run
+from foretell.platforms.base import Platform
+from foretell.protocol import Life
+from foretell.records import Launch, Request
+from foretell.survivors import marker, survivors
+from tests.acceptance.stage import Stage, eventually, must_be_gone
+
+GONE = (Life.GONE, Life.GONE_FOR_CERTAIN)
+
+
+class Bench:
+    """A platform, and runs whose first launch is on record and was not carried out."""
+
+    def __init__(self, kind: str, root: Path) -> None:
+        self.stage = Stage(root / "service")
+        self.stage.action("training", "true")
+        self.stage.target(f'platform = {{kind = "{kind}"}}')
+        self.platform: Platform = platforms.connect(self.stage.service.targets["local"].platform)
+
+    def record(self, script: str, *, more: str = "") -> tuple[Request, Launch, Run]:
+        """Record the launch of a run whose command is a script."""
+        self.stage.action("training", script, more=more)
+        assert (
+            self.stage.act("start", "training", kills=[("start", "before", "^launch$", "self")]) == "killed"
+        )
+        (run,) = self.stage.runs("training")
+        launch = self.stage.read(run.attempt(1).launch, Launch)
+        assert isinstance(launch, Launch)
+        return self.stage.controller.request(run), launch, run
+
+    def stays(self, *, more: str = "") -> tuple[Request, Launch, Run]:
+        """Record the launch of a command that stays, with a child, and tells of both."""
+        return self.record(f"sleep 500 & echo $$ $! >> {self.stage.pids}; wait", more=more)
+
+    def launch(self, request: Request, launch: Launch, run: Run) -> None:
+        self.platform.launch(request, launch, store=request.target.store, run=run.folder, attempt=1)
+
+    def begun(self) -> list[int]:
+        """Wait for the command that stays, and give its processes."""
+        pids = self.stage.pids
+        eventually(lambda: pids.exists() and pids.read_text().endswith("\n"), "no command")
+        return [int(pid) for pid in pids.read_text().split()]
+
+    def must_be_gone(self, launch: Launch) -> None:
+        eventually(lambda: self.platform.probe(launch).life in GONE, "the machine does not end", within=20)
+
+
+@pytest.fixture(params=["process"])
+def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(request.param, tmp_path)
+    yield made
+    for run in made.stage.runs("training"):
+        made.stage.act("stop", run.label)
+
+
+def test_a_machine_lives_as_long_as_its_agent(bench: Bench) -> None:
+    request, launch, run = bench.record("sleep 1; echo model > output/model")
+    began = time.monotonic()
+    bench.launch(request, launch, run)
+    assert time.monotonic() - began < 0.5
+    assert bench.platform.probe(launch).life is Life.ALIVE
+    bench.must_be_gone(launch)
+    assert bench.stage.controller.check(run).phase == "succeeded"
+
+
+def test_a_machine_that_was_never_launched_is_gone_and_no_error(bench: Bench) -> None:
+    _, launch, _ = bench.record("true")
+    assert bench.platform.probe(launch).life in GONE
+    bench.platform.stop(launch)
+    assert not bench.platform.alive("toy")
+
+
+def test_what_is_alive_is_listed_with_what_it_is_for(bench: Bench) -> None:
+    request, launch, run = bench.stays()
+    bench.launch(request, launch, run)
+    (machine,) = bench.platform.alive("toy")
+    assert (machine.name, machine.store) == (launch.machine, request.store)
+    assert (machine.run, machine.attempt) == (run.folder, 1)
+    assert 0 <= machine.age < 30
+    assert not bench.platform.alive("another")
+
+
+def test_a_launch_may_be_repeated(bench: Bench) -> None:
+    request, launch, run = bench.stays()
+    for _ in range(3):
+        bench.launch(request, launch, run)
+    bench.begun()
+    bench.launch(request, launch, run)
+    assert len(bench.platform.alive("toy")) == 1
+    assert set(bench.stage.begun().values()) == {1}
+
+
+def test_a_launch_may_be_repeated_by_another_process(bench: Bench) -> None:
+    request, launch, run = bench.stays()
+    with ExitStack() as waiting:
+        for _ in range(3):
+            waiter = waiting.enter_context(bench.stage.spawn("wait", run.label))
+            waiting.callback(waiter.kill)
+        bench.launch(request, launch, run)
+        bench.begun()
+        time.sleep(0.5)
+    assert len(bench.platform.alive("toy")) == 1
+    assert set(bench.stage.begun().values()) == {1}
+    assert len(bench.stage.machines(run)) == 1
+
+
+def test_launching_again_what_has_ended_runs_nothing_twice(bench: Bench) -> None:
+    request, launch, run = bench.record("echo model > output/model")
+    bench.launch(request, launch, run)
+    bench.must_be_gone(launch)
+    bench.launch(request, launch, run)
+    bench.must_be_gone(launch)
+    assert set(bench.stage.begun().values()) == {1}
+    assert bench.stage.controller.check(run).phase == "succeeded"
+
+
+def test_stop_ends_everything_and_may_be_repeated(bench: Bench) -> None:
+    request, launch, run = bench.stays()
+    bench.launch(request, launch, run)
+    pids = bench.begun()
+    bench.platform.stop(launch)
+    must_be_gone(pids)
+    assert bench.platform.probe(launch).life in GONE
+    assert not bench.platform.alive("toy")
+    bench.platform.stop(launch)
+
+
+def test_stop_ends_what_ignores_it(bench: Bench) -> None:
+    request, launch, run = bench.record(
+        f"trap '' TERM; echo $$ >> {bench.stage.pids}; while :; do sleep 1; done"
+    )
+    bench.launch(request, launch, run)
+    pids = bench.begun()
+    bench.platform.stop(launch)
+    must_be_gone(pids)
+    assert bench.platform.probe(launch).life in GONE
+
+
+def test_stop_right_after_launch_ends_it(bench: Bench) -> None:
+    request, launch, run = bench.stays()
+    bench.launch(request, launch, run)
+    bench.platform.stop(launch)
+    assert bench.platform.probe(launch).life in GONE
+    assert not survivors(marker(launch.machine))
+
+
+def test_what_is_dead_is_gone_with_all_that_it_started(bench: Bench) -> None:
+    request, launch, run = bench.stays()
+    bench.launch(request, launch, run)
+    pids = bench.begun()
+    for pid in bench.stage.guard_and_agent(run):
+        os.kill(pid, signal.SIGKILL)
+    eventually(lambda: bench.platform.probe(launch).life is Life.GONE_FOR_CERTAIN, "nobody notices")
+    assert not any(map(os.path.exists, (f"/proc/{pid}/exe" for pid in pids)))
+
+
+def test_a_machine_outlives_who_launched_it(bench: Bench) -> None:
+    _, launch, run = bench.stays()
+    program = """
+import sys
+from foretell import Controller, Service
+from foretell.records import Launch, decode
+root, label, record = sys.argv[1:]
+service = Service.load(root)
+controller = Controller(service, service.targets["local"])
+run = controller.find(label)
+request = controller.request(run)
+platform = controller.platform(request.target.platform)
+launch = decode(open(record, "rb").read(), Launch, record)
+platform.launch(request, launch, store=request.target.store, run=run.folder, attempt=1)
+"""
+    record = bench.stage.store / run.attempt(1).launch
+    subprocess.run([sys.executable, "-c", program, str(bench.stage.root), run.label, str(record)], check=True)
+    bench.begun()
+    assert bench.platform.probe(launch).life is Life.ALIVE
+
+
+def test_no_machine_outlives_its_deadline(bench: Bench) -> None:
+    """Even where the agent stands still: the deadline is kept by something that is not the agent (P5)."""
+    bench.stage = Stage(bench.stage.root.with_name("short"), times=SHORT)
+    request, launch, run = bench.stays(more='timeout = "1s"')
+    bench.platform = platforms.connect(request.target.platform)
+    bench.launch(request, launch, run)
+    pids = bench.begun()
+    _, agent = bench.stage.guard_and_agent(run)
+    os.kill(agent, signal.SIGSTOP)
+    must_be_gone([agent, *pids], within=15)
+    bench.must_be_gone(launch)
+
+
+SHORT = {
+    "beat": "0.1s",
+    "fence": "0.5s",
+    "kill": "0.5s",
+    "lease": "2s",
+    "stale": "1s",
+    "poll": "0.1s",
+    "boot": "1s",
+    "deliver": "0.5s",
+    "grace": "0.5s",
+}
+
+
+def test_tidy_removes_what_the_dead_left_and_nothing_else(bench: Bench) -> None:
+    request, launch, run = bench.stays()
+    bench.launch(request, launch, run)
+    bench.begun()
+    assert list(bench.platform.tidy([])) == []
+    assert bench.platform.probe(launch).life is Life.ALIVE
+    for pid in bench.stage.guard_and_agent(run):
+        os.kill(pid, signal.SIGKILL)
+    bench.must_be_gone(launch)
+    assert list(bench.platform.tidy([launch.machine])) == []
+    assert list(bench.platform.tidy([])) == [launch.machine]
+    assert list(bench.platform.tidy([])) == []
+
+
+def test_a_refusal_is_positive_and_starts_nothing(bench: Bench) -> None:
+    request, launch, run = bench.record("true")
+    machines = bench.stage.root / ".foretell" / "machines"
+    shutil.rmtree(machines, ignore_errors=True)
+    machines.write_text("in the way")
+    with pytest.raises(RefusedError, match="the agent cannot be started"):
+        bench.launch(request, launch, run)
+    assert not bench.stage.begun()
+    machines.unlink()

@@ -1,0 +1,163 @@
+"""A service with a past: runs written into its store as they would stand there had they happened."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from textwrap import dedent
+
+from foretell import names
+from foretell.controller import Controller
+from foretell.frames import frame
+from foretell.names import STORE_RECORD, Run
+from foretell.records import (
+    Claimed,
+    Exit,
+    File,
+    Launch,
+    Manifest,
+    Outcome,
+    Pin,
+    Receipt,
+    Record,
+    Request,
+    StoreId,
+    encode,
+)
+from foretell.service import Service
+from foretell.store import Store
+
+NOON = datetime(2026, 6, 15, 12, tzinfo=UTC)
+TOML = """
+    name = "toy"
+    [actions.training]
+    command = "true"
+    schedule = "0 6 * * *"
+    [actions.application]
+    command = "true"
+    inputs = ["training"]
+    [actions.application.delivery]
+    file = "predictions.csv"
+    columns = "a:STRING"
+"""
+
+
+class Past:
+    """A service directory; `add` writes runs into its store."""
+
+    def __init__(self, root: Path, toml: str = TOML) -> None:
+        self.root = root
+        root.mkdir(parents=True, exist_ok=True)
+        (root / "foretell.toml").write_text(dedent(toml))
+        self.service = Service.load(root)
+        self.controller = Controller(self.service, self.service.targets["local"])
+        self.store: Store = self.controller.store
+
+    def write(self, key: str, record: Record) -> None:
+        """Write a record as it is."""
+        if not self.store.is_there():
+            self.store.create(STORE_RECORD, encode(StoreId(id="here")))
+        self.store.create(key, encode(record), durable=False)
+
+    def add(
+        self,
+        date: datetime,
+        end: str = "produced",
+        *,
+        action: str = "training",
+        n: int = 1,
+        key: str = "",
+        trial: bool = False,
+        took: float = 10,
+        inputs: tuple[Run, ...] = (),
+    ) -> Run:
+        """
+        Add a run that ended so after `took` seconds.
+
+        `end` is the kind of an outcome, a state of delivery, "undelivered", or "open", "launched", "running".
+        """
+        run = Run(self.service.name, self.service.version, action, date, n)
+        pins = tuple(Pin(action=pin.action, run=pin.folder, digest="", path="output") for pin in inputs)
+        self.write(
+            run.request, self.request(run, key=key or names.key(action, date), trial=trial, inputs=pins)
+        )
+        if end == "open":
+            return run
+        self._attempt(run, claimed=end != "launched")
+        if end in ("launched", "running"):
+            return run
+        kind = end if end in ("failed", "timeout", "lost", "cancelled") else "produced"
+        self._decide(run, kind, date + timedelta(seconds=took))
+        if end in ("delivered", "superseded", "rejected"):
+            self._deliver(run, end, date + timedelta(seconds=took + 1))
+        return run
+
+    def request(self, run: Run, *, key: str, trial: bool, inputs: tuple[Pin, ...]) -> Request:
+        """The request of a run, as `start` would have written it."""
+        return Request(
+            key=key,
+            uid=run.id,
+            service=run.service,
+            version=run.version,
+            action=run.action,
+            date=names.rfc3339(run.date),
+            n=run.n,
+            store="here",
+            inputs=inputs,
+            spec=self.service.actions[run.action],
+            target=self.service.targets["local"],
+            source=self.service.source,
+            fingerprint="f",
+            trial=trial,
+            asked_at=names.rfc3339(run.date),
+        )
+
+    def _attempt(self, run: Run, *, claimed: bool) -> None:
+        attempt = run.attempt(1)
+        machine = names.machine(run.service, run.action, 1, run.id.lower())
+        self.write(attempt.launch, Launch(nonce=run.id, machine=machine, failures_left=0, losses_left=0))
+        if claimed:
+            self.write(attempt.claim, Claimed(nonce=run.id, boot="b"))
+
+    def _decide(self, run: Run, kind: str, at: datetime) -> None:
+        attempt = run.attempt(1)
+        fault = "failed" if kind == "failed" else None
+        stages = {"command": 2.0, "queued": 0.1, "environment": 1.0}
+        end = Exit(
+            nonce=run.id, fault=fault, code=0, stages=stages, at=names.rfc3339(at - timedelta(seconds=3))
+        )  # type: ignore[arg-type]
+        self.write(attempt.exit, end)
+        self.log(run, 1, 0, (1, b"hello\n"), (2, b"oh\n"))
+        digest = self._manifest(run) if kind == "produced" else None
+        cause = "it broke" if kind == "failed" else ""
+        outcome = Outcome(kind=kind, attempt=1, by=run.id, cause=cause, manifest=digest, at=names.rfc3339(at))  # type: ignore[arg-type]
+        self.write(run.outcome, outcome)
+
+    def _manifest(self, run: Run) -> str:
+        key = run.attempt(1).output("model")
+        self.store.create(key, b"model", durable=False)
+        file = File(path="model", key=key, sha256=hashlib.sha256(b"model").hexdigest(), size=5)
+        manifest = Manifest(files=(file,), directories=("hollow",))
+        self.write(run.attempt(1).manifest, manifest)
+        return hashlib.sha256(encode(manifest)).hexdigest()
+
+    def _deliver(self, run: Run, state: str, at: datetime) -> None:
+        place = {"table": "predictions", "scope": "main.predictions", "owner": "here/toy/application"}
+        cause = "no such column" if state == "rejected" else ""
+        receipt = Receipt(
+            uid=run.id,
+            state=state,  # type: ignore[arg-type]
+            run=run.label,
+            attempt=1,
+            rows=1,
+            cause=cause,
+            at=names.rfc3339(at),
+            **place,
+        )
+        self.write(run.delivery, receipt)
+
+    def log(self, run: Run, attempt: int, chunk: int, *pieces: tuple[int, bytes]) -> None:
+        """Write a part of the log: what was printed on which stream."""
+        data = b"".join(frame(stream, text) for stream, text in pieces)
+        self.store.create(run.attempt(attempt).log(chunk), data, durable=False)
