@@ -17,8 +17,8 @@ from foretell.ledger import SLOT, get
 from foretell.names import Run, run_of
 from foretell.platforms.base import Machine, Platform
 from foretell.protocol import Life
-from foretell.records import Closed, Launch, Outcome, Receipt, Request
-from foretell.service import PlatformSettings, ProcessSettings
+from foretell.records import Beat, Closed, Launch, Outcome, Receipt, Request
+from foretell.service import PlatformSettings, ProcessSettings, Times
 from foretell.witness import Witness
 
 MONTHS = 3
@@ -26,6 +26,8 @@ SNAPSHOTS_KEPT = 5
 OLD = 7 * 24 * 3600.0
 """Seconds after which sources that no run needs any more may go."""
 POLLS_OF_GRACE = 4
+BEATS_MISSED = 3
+"""After which an agent whose machine lives is watched all the same: it may hang."""
 
 
 class Tidied(Struct, kw_only=True):
@@ -132,12 +134,20 @@ def _said(error: ForetellError) -> str:
 
 
 def shows_life(witness: Witness) -> bool:
-    """Whether an agent is at work, so that nobody else needs to be."""
-    if witness.seen.fate is Life.ALIVE:
+    """
+    Whether an agent is at work, so that nobody else needs to be.
+
+    The wall time of its last beat decides nothing; it only tells whose silence is worth being watched.
+    """
+    first, beat = witness.first_beat, witness.records.beat
+    if witness.seen.fate is Life.ALIVE and (beat is None or _is_recent(beat, witness.request.target.times)):
         return True
-    first = witness.first_beat
-    beat = witness.records.beat
     return first is not None and beat is not None and beat.seq > first
+
+
+def _is_recent(beat: Beat, times: Times) -> bool:
+    age = datetime.now(UTC) - datetime.fromisoformat(beat.at)
+    return age.total_seconds() < BEATS_MISSED * times.beat
 
 
 def _platforms(controller: Controller) -> list[PlatformSettings]:

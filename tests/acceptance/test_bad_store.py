@@ -251,6 +251,18 @@ def test_who_stands_still_for_the_lease_is_killed_and_replaced(hasty: Stage, who
     hasty.must_be_settled(run, "succeeded")
 
 
+def test_tidy_replaces_an_agent_that_hangs_beside_a_living_guard(hasty: Stage) -> None:
+    run = stays(hasty, until="never")
+    still = standing(hasty, run, "agent")
+    signalled(still, signal.SIGSTOP)
+    time.sleep(1)  # more than the beats it may miss
+    hasty.act("tidy")
+    must_be_gone(still)
+    assert len(hasty.machines(run)) == 2
+    assert hasty.act("wait", run.label) == "succeeded"
+    hasty.must_be_settled(run, "succeeded")
+
+
 def standing(stage: Stage, run: Run, who: str) -> list[int]:
     guard, agent = stage.guard_and_agent(run)
     return {"agent": [agent], "both": [guard, agent]}[who]

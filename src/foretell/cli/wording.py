@@ -9,6 +9,8 @@ from foretell.cli.output import Cell
 from foretell.protocol import Phase
 
 MINUTE = 60
+LARGE = 1000
+"""Of a metric, from where on its fraction says nothing."""
 STYLES = {
     Phase.SUCCEEDED: "good",
     Phase.CANCELLED: "warn",
@@ -77,4 +79,6 @@ def value(found: object) -> str:
 
 
 def _metric(found: object) -> str:
-    return f"{found:.4g}" if isinstance(found, float) else value(found)
+    if isinstance(found, float):
+        return f"{found:,.0f}" if abs(found) >= LARGE else f"{found:.4g}"
+    return value(found)

@@ -1,0 +1,297 @@
+"""
+A container engine, a registry and a package index of the tests' own, in a network namespace of their own.
+
+Everything lies below one temporary directory and listens on loopback of that namespace alone, so nothing of the
+machine is touched. `python -m tests.docker.engine DIRECTORY` starts them for work by hand, until its input ends.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+REGISTRY = "localhost:5055"
+INDEX = "http://127.0.0.1:5056"
+PACKAGES = ("docker.io", "docker-registry")
+PROGRAMS = ("/usr/sbin/dockerd", "/usr/bin/docker", "/usr/bin/docker-registry")
+AGENT = tuple(
+    f"{name}=={metadata.version(name)}" for name in ("duckdb", "msgspec", "obstore", "tzdata", "uv")
+)
+PATIENCE = 30.0
+REGISTRY_FILE = """\
+version: 0.1
+log: {{level: error, accesslog: {{disabled: true}}}}
+storage: {{filesystem: {{rootdirectory: {root}}}, delete: {{enabled: true}}}}
+http: {{addr: 127.0.0.1:5055}}
+"""
+
+
+def why_not() -> str:
+    """Install what is missing where that is possible; else say in one line why these tests cannot run."""
+    if sys.platform != "linux":
+        return "containers are tested on Linux alone"
+    if os.geteuid():
+        return "an engine of the tests' own needs root"
+    if not shutil.which("nsenter") or not shutil.which("ip"):
+        return "nsenter and ip are missing"
+    if not all(Path(program).exists() for program in PROGRAMS):
+        if not shutil.which("apt-get"):
+            return f"{' and '.join(PACKAGES)} are missing, and so is apt-get"
+        install = ["apt-get", "install", "--yes", "--no-install-recommends", *PACKAGES]
+        for command in (install, ["apt-get", "update"], install):
+            if not subprocess.run(command, capture_output=True, timeout=300, check=False).returncode:
+                break
+    if not all(Path(program).exists() for program in PROGRAMS):
+        return f"apt-get does not install {' and '.join(PACKAGES)}"
+    return ""
+
+
+class Engine:
+    """One dockerd with its registry and index. `path` holds the `docker` that talks to it."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.space = f"foretell-{os.getpid()}"
+        self.wheels = home / "index"
+        self.socket = f"unix://{home}/docker.sock"
+        self._daemon: subprocess.Popen[bytes] | None = None
+        self._registry: subprocess.Popen[bytes] | None = None
+        self._index: subprocess.Popen[bytes] | None = None
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """What a program needs to reach this engine, and what is built on it to reach the index."""
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("PIP_", "UV_", "DOCKER"))
+        }
+        return inherited | {
+            "DOCKER_HOST": self.socket,
+            "DOCKER_CONFIG": str(self.home / "config"),
+            "PATH": f"{self.home / 'bin'}:{os.environ['PATH']}",
+            "PIP_INDEX_URL": INDEX,
+            "PIP_CONFIG_FILE": os.devnull,
+        }
+
+    def start(self) -> None:
+        for name in ("bin", "config", "index", "registry"):
+            (self.home / name).mkdir(parents=True, exist_ok=True)
+        subprocess.run(["ip", "netns", "add", self.space], check=True)
+        self.inside("ip", "link", "set", "lo", "up").wait()
+        shim = self.home / "bin" / "docker"
+        shim.write_text(f'#!/bin/sh\nexec nsenter --net=/run/netns/{self.space} /usr/bin/docker "$@"\n')
+        shim.chmod(0o755)
+        self.start_registry()
+        self._index = self.inside(
+            sys.executable,
+            "-m",
+            "http.server",
+            "5056",
+            "--bind",
+            "127.0.0.1",
+            "--directory",
+            str(self.wheels),
+        )
+        self.start_daemon()
+
+    def start_daemon(self) -> None:
+        """Start dockerd and wait until it answers."""
+        places = {"--data-root": "data", "--exec-root": "exec", "--pidfile": "docker.pid"}
+        options = [part for name, place in places.items() for part in (name, str(self.home / place))]
+        self._daemon = self.inside("/usr/sbin/dockerd", "--host", self.socket, *options, log="dockerd.log")
+        end = time.monotonic() + PATIENCE
+        while self.docker("version", check=False).returncode:
+            assert self._daemon.poll() is None, (self.home / "dockerd.log").read_text()[-3000:]
+            assert time.monotonic() < end, "dockerd does not answer"
+            time.sleep(0.05)
+
+    def stop_daemon(self) -> None:
+        """End dockerd, and its containers with it."""
+        _end(self._daemon)
+
+    @property
+    def registry(self) -> int:
+        """The registry's process."""
+        assert self._registry
+        return self._registry.pid
+
+    def start_registry(self) -> None:
+        file = self.home / "registry.yml"
+        file.write_text(REGISTRY_FILE.format(root=self.home / "registry"))
+        self._registry = self.inside("/usr/bin/docker-registry", "serve", str(file), log="registry.log")
+
+    def stop_registry(self) -> None:
+        _end(self._registry)
+
+    def stop(self) -> None:
+        """End everything and give back what was taken of the machine."""
+        found = self.docker("ps", "--all", "--quiet", check=False).stdout.split()
+        if found:
+            self.docker("rm", "--force", *found, check=False)
+        for process in (self._daemon, self._registry, self._index):
+            _end(process)
+        subprocess.run(["ip", "netns", "delete", self.space], check=False)
+
+    def docker(
+        self, *arguments: str, check: bool = True, stdin: bytes | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Call the command line of this engine."""
+        done = subprocess.run(
+            [str(self.home / "bin" / "docker"), *arguments],
+            env=self.environ,
+            input=stdin,
+            capture_output=True,
+            timeout=300,
+            check=False,
+        )
+        out, errors = done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
+        assert not check or not done.returncode, f"docker {' '.join(arguments)}: {errors}"
+        return subprocess.CompletedProcess(arguments, done.returncode, out, errors)
+
+    def inside(self, *command: str, log: str = "") -> subprocess.Popen[bytes]:
+        with Path(self.home / log if log else os.devnull).open("ab") as words:
+            return subprocess.Popen(
+                ["nsenter", f"--net=/run/netns/{self.space}", *command],
+                stdin=subprocess.DEVNULL,
+                stdout=words,
+                stderr=words,
+                start_new_session=True,
+            )
+
+    def adopt(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Make this the engine that a test and the programs it starts find."""
+        for name in [name for name in os.environ if name not in self.environ]:
+            monkeypatch.delenv(name)
+        for name, value in self.environ.items():
+            monkeypatch.setenv(name, value)
+
+    def containers(self) -> list[str]:
+        """Every container there is, dead ones too."""
+        return self.docker("ps", "--all", "--format", "{{.Names}}").stdout.split()
+
+    def clear(self) -> None:
+        """Remove the containers that a failed test has left."""
+        if found := self.containers():
+            self.docker("rm", "--force", *found, check=False)
+
+    # --- what is built from ---------------------------------------------------------------------------------------
+
+    def offer(self, wheels: Path) -> None:
+        """Put wheels into the index."""
+        for wheel in wheels.glob("*.whl"):
+            place = self.wheels / wheel.name.partition("-")[0].lower().replace("_", "-").replace(".", "-")
+            place.mkdir(exist_ok=True)
+            if not (place / wheel.name).exists():
+                shutil.copy(wheel, place)
+
+    def import_base(self, python: Path, tag: str) -> None:
+        """Make an image that stands in for python:X-slim from an interpreter of this machine."""
+        if self.docker("image", "inspect", tag, check=False).returncode:
+            root = self.home / "base"
+            shutil.rmtree(root, ignore_errors=True)
+            subprocess.run(
+                ["sh", str(Path(__file__).with_name("base.sh")), str(python), str(root)], check=True
+            )
+            path = f"{python}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+            with subprocess.Popen(["tar", "-C", str(root), "-c", "."], stdout=subprocess.PIPE) as tar:
+                subprocess.run(
+                    [
+                        str(self.home / "bin" / "docker"),
+                        "import",
+                        "-c",
+                        f"ENV PATH={path} LANG=C.UTF-8",
+                        "-",
+                        tag,
+                    ],
+                    stdin=tar.stdout,
+                    env=self.environ,
+                    capture_output=True,
+                    check=True,
+                )
+            shutil.rmtree(root)
+
+
+@contextmanager
+def started(home: Path) -> Iterator[Engine]:
+    """Have an engine with a base image and the agent's packages; the test is skipped where there can be none."""
+    if reason := why_not():
+        pytest.skip(reason)
+    engine = Engine(home)
+    try:
+        engine.start()
+        download(AGENT, home / "wheels")
+        engine.offer(home / "wheels")
+        engine.import_base(Path(sys.base_prefix), "python:3.11-slim")
+        yield engine
+    finally:
+        engine.stop()
+
+
+def interpreters() -> dict[str, Path]:
+    """Give the prefixes of this machine's interpreters that can be put into an image, by "3.11"."""
+    found = {f"{sys.version_info.major}.{sys.version_info.minor}": Path(sys.base_prefix)}
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions")
+    for place in sorted(pyenv.glob("3.*")):
+        version = ".".join(place.name.split(".")[:2])
+        if (place / "bin" / f"python{version}").exists():
+            found.setdefault(version, place)
+    return found
+
+
+def download(requirements: Sequence[str], into: Path, *, python: str | None = None) -> None:
+    """Fetch wheels for the index by the ordinary client."""
+    into.mkdir(parents=True, exist_ok=True)
+    interpreter = [python] if python else [sys.executable]
+    subprocess.run(
+        [
+            *interpreter,
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--only-binary",
+            ":all:",
+            "--dest",
+            str(into),
+            *requirements,
+        ],
+        check=True,
+        timeout=600,
+    )
+
+
+def _end(process: subprocess.Popen[bytes] | None) -> None:
+    if process and process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+if __name__ == "__main__":
+    engine = Engine(Path(sys.argv[1]).absolute())
+    engine.start()
+    print(
+        *(
+            f"export {name}='{engine.environ[name]}'"
+            for name in ("DOCKER_HOST", "DOCKER_CONFIG", "PATH", "PIP_INDEX_URL")
+        ),
+        sep="\n",
+        flush=True,
+    )
+    try:
+        sys.stdin.read()
+    finally:
+        engine.stop()

@@ -1,0 +1,172 @@
+"""A service whose runs are containers, and verbs on it by processes of their own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import duckdb
+
+from foretell import loading
+from foretell.controller import Controller
+from foretell.ledger import SLOT
+from foretell.names import Run, run_of
+from foretell.records import Host, Launch, Outcome, decode
+from tests.docker.engine import INDEX, REGISTRY
+
+FORETELL = [sys.executable, "-m", "foretell"]
+TIMES = {
+    "beat": "0.2s", "fence": "30s", "kill": "1s", "lease": "40s", "stale": "2s", "boot": "30s", "poll": "0.2s",
+    "deliver": "20s", "grace": "5s",
+}  # fmt: skip
+PREDICTIONS = r'printf "a,b\nx,1\ny,2\n" > output/predictions.csv'
+ROWS = [("x", 1), ("y", 2)]
+
+
+class Toy:
+    """A directory with a service. `platform` are lines of its [targets.docker.platform]."""
+
+    def __init__(self, root: Path, *, python: str = "3.11") -> None:
+        self.root = root
+        self.python = python
+        self.platform = ""
+        self.image = f'registry = "{REGISTRY}/team"\n'
+        self.source = ""
+        self.actions: dict[str, str] = {}
+        root.mkdir(parents=True)
+        self.command("training", "echo model > output/model")
+        self.command("application", PREDICTIONS)
+
+    def command(self, action: str, script: str) -> None:
+        """Give an action its script."""
+        (self.root / f"{action}.sh").write_text(dedent(script) + "\n")
+        self.actions[action] = f'command = "/bin/sh {action}.sh"\n'
+        self.write()
+
+    def write(self) -> None:
+        """Write the service file as it stands."""
+        times = "\n".join(f'{name} = "{value}"' for name, value in TIMES.items())
+        actions = "".join(f"[actions.{name}]\n{text}" for name, text in self.actions.items())
+        (self.root / "foretell.toml").write_text(
+            f'name = "toy"\n[source]\npython = "{self.python}"\n{self.source}\n'
+            f'[image]\nnetwork = "host"\n{self.image}\n{actions}'
+            'inputs = ["training"]\n[actions.application.delivery]\nfile = "predictions.csv"\n'
+            'columns = "a:STRING,b:INT64"\n'
+            f"[targets.docker.platform]\n{self.platform}\n[targets.docker.times]\n{times}\n"
+        )
+
+    # --- verbs ----------------------------------------------------------------------------------------------------
+
+    def foretell(
+        self, *arguments: str, code: int | None = 0, on: str = "docker"
+    ) -> subprocess.CompletedProcess[str]:
+        """Do a verb, and see that it ends with the code."""
+        done = subprocess.run(
+            [*FORETELL, *arguments, "--on", on],
+            cwd=self.root,
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+        assert code is None or done.returncode == code, (
+            f"{arguments}: {done.returncode}\n{done.stdout}{done.stderr}"
+        )
+        return done
+
+    def spawn(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [*FORETELL, *arguments, "--on", "docker"],
+            cwd=self.root,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def start(self, action: str) -> Run:
+        label = self.foretell("start", action).stdout.strip()
+        return self.controller.find(label)
+
+    def finish(self, run: Run, verb: str, *, within: float = 60) -> str:
+        """Bring a run to its end by `wait`, or by `tidy` as cron calls it; give the phase."""
+        end = time.monotonic() + within
+        if verb == "wait":
+            self.foretell("wait", run.label)
+        while not (state := self.controller.check(run)).phase.ended:
+            assert time.monotonic() < end, self.tell(run)
+            self.foretell("tidy", code=None)
+        return str(state.phase)
+
+    # --- what there is --------------------------------------------------------------------------------------------
+
+    @property
+    def controller(self) -> Controller:
+        service = loading.load(self.root, environ={})
+        return Controller(service, service.targets["docker"])
+
+    @property
+    def store(self) -> Path:
+        return self.root / ".foretell" / "store"
+
+    def record(self, key: str, kind: Any) -> Any:
+        path = self.store / key
+        return decode(path.read_bytes(), kind, key) if path.exists() else None
+
+    def outcome(self, run: Run) -> Outcome:
+        found = self.record(run.outcome, Outcome)
+        assert isinstance(found, Outcome), self.tell(run)
+        return found
+
+    def host(self, run: Run, attempt: int = 1) -> Host | None:
+        found: Host | None = self.record(run.attempt(attempt).host, Host)
+        return found
+
+    def machine(self, run: Run, attempt: int = 1) -> str:
+        """The container of an attempt."""
+        slot = self.record(run.attempt(attempt).launch, SLOT)
+        assert isinstance(slot, Launch)
+        return slot.machine
+
+    def newest(self, action: str) -> Run:
+        """The newest run of an action, by the store alone: the engine may be down."""
+        folders = sorted(path.parent for path in self.store.glob(f"toy/1/{action}/*/*/request.json"))
+        return run_of(folders[-1].relative_to(self.store).as_posix())
+
+    def rows(self) -> list[tuple[object, ...]]:
+        with duckdb.connect(str(self.root / ".foretell" / "warehouse.duckdb"), read_only=True) as connection:
+            return connection.execute("SELECT a, b FROM predictions ORDER BY ALL").fetchall()
+
+    def log(self, run: Run, attempt: int = 1) -> bytes:
+        chunks = sorted((self.store / run.attempt(attempt).folder / "log").glob("*"))
+        return b"".join(chunk.read_bytes() for chunk in chunks)
+
+    def begun(self, run: Run, attempt: int = 1) -> bool:
+        """Whether the command of an attempt has said something."""
+        return b"begun" in self.log(run, attempt)
+
+    def tell(self, run: Run) -> str:
+        """What a failed test shows."""
+        folder = self.store / run.folder
+        return "\n".join(f"--- {path}\n{path.read_text()[:1500]}" for path in sorted(folder.rglob("*.json")))
+
+    def locked(self) -> dict[str, Any]:
+        done = self.foretell("build", "--push", "--json")
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
+
+
+def eventually(holds: Callable[[], bool], message: str, *, within: float = 20.0) -> None:
+    """Wait until something holds."""
+    end = time.monotonic() + within
+    while not holds():
+        assert time.monotonic() < end, message
+        time.sleep(0.05)
+
+
+__all__ = ["INDEX", "PREDICTIONS", "REGISTRY", "ROWS", "Toy", "eventually"]
