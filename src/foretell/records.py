@@ -87,7 +87,8 @@ class Request(Record, frozen=True, kw_only=True):
         return self.spec.delivery is not None and not self.trial
 
 
-Fault: TypeAlias = Literal["failed", "timeout", "rejected", "lost"]
+CommandFault: TypeAlias = Literal["failed", "timeout", "rejected"]
+Fault: TypeAlias = Literal[CommandFault, "lost"]
 OutcomeKind: TypeAlias = Literal["produced", "failed", "timeout", "rejected", "cancelled", "lost"]
 
 
@@ -163,7 +164,7 @@ class Exit(Record, frozen=True, kw_only=True):
     """`attempts/N/exit.json`: how the command ended, written once it and every child of it are dead."""
 
     nonce: str
-    fault: Literal["failed", "timeout", "rejected"] | None = None
+    fault: CommandFault | None = None
     final: bool = False
     """A fault that no retry can mend: a withdrawn input, say."""
     cause: str = ""

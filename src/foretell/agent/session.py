@@ -34,7 +34,7 @@ from foretell.errors import (
 )
 from foretell.ledger import Create, Folders, Get, Op, Put, Ship, Sleep, T, Talk
 from foretell.names import Attempt, rfc3339, run_of
-from foretell.records import Exit, Host, Outcome, Request, encode
+from foretell.records import CommandFault, Exit, Host, Outcome, Request, encode
 from foretell.store import Store
 from foretell.survivors import descendants, kill
 
@@ -332,7 +332,12 @@ class Session(_StoreWorld):
             self.log.close()
 
     def _end(
-        self, ended: execute.Ended | None, *, fault: str | None = None, cause: str = "", final: bool = False
+        self,
+        ended: execute.Ended | None,
+        *,
+        fault: CommandFault | None = None,
+        cause: str = "",
+        final: bool = False,
     ) -> Exit:
         if ended and not ended.ok:
             fault, cause = ("timeout" if ended.timed_out else "failed"), ended.cause
@@ -343,7 +348,7 @@ class Session(_StoreWorld):
         facts = ended or execute.Ended()
         return Exit(
             nonce=self.agent.nonce,
-            fault=cast("None", fault),
+            fault=fault,
             final=final,
             cause=cause,
             code=facts.code,
