@@ -156,11 +156,13 @@ def guard(argv: list[str]) -> int:
 
 def verb(who: str, root: str, *args: str) -> object:
     from foretell import Asked, Controller, Service, janitor, timetable
+    from foretell.platforms.docker import DockerPlatform
     from foretell.platforms.process import ProcessPlatform
 
     arm(who)
-    around(ProcessPlatform, "launch", who, lambda *_: "launch")
-    around(ProcessPlatform, "stop", who, lambda *_: "stop")
+    for platform in (ProcessPlatform, DockerPlatform):
+        around(platform, "launch", who, lambda *_: "launch")
+        around(platform, "stop", who, lambda *_: "stop")
     sys.executable = str(HERE.with_name("interpreter.sh"))
     service = Service.load(root)
     controller = Controller(service, service.targets["local"])

@@ -26,6 +26,8 @@ from typing import Any, NamedTuple
 from foretell.spare import await_post
 from foretell.survivors import kill_survivors, marker
 
+CLEAN = frozenset({0, 80})
+"""Of these, the statuses of an agent that has ended its command and all below it, or never had one."""
 WORDS = frozenset({0, 80, 81, 82})
 """Exit statuses by which an agent says itself that it is done: see `lifecycle.Left`."""
 FENCED = 81
@@ -73,7 +75,8 @@ def main(argv: list[str]) -> int:
     if not agent:
         _become_agent(post, guard)
     status = _wait(agent, wake, post)
-    kill_survivors(marker(post.machine))
+    if status not in CLEAN:
+        kill_survivors(marker(post.machine))
     _clear(post.home, everything=status in WORDS - {FENCED})
     if status not in WORDS:
         _testify(post, status)

@@ -31,6 +31,8 @@ from foretell.survivors import descendants, kill, kill_survivors, marker
 CARD = "machine.json"
 A_WHILE = 60.0
 """Seconds after which a directory without its card was left by a launch that died."""
+LEAVING = 0.15
+"""Seconds in which an agent that has said its last word is gone; to end it then would take longer."""
 PROMPT = 5.0
 """Seconds in which a guard that was asked to stop is expected to have begun it."""
 
@@ -117,6 +119,7 @@ class ProcessPlatform:
         home = self._machines / launch.machine
         if not home.is_dir():
             return
+        self._await_end(launch.machine, LEAVING)
         guard = self._holder(launch.machine)
         if guard is not None:
             with suppress(ProcessLookupError):
