@@ -14,7 +14,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import duckdb
 from msgspec import Struct
 
 from foretell.errors import DeliveryRejectedError, ForetellError
@@ -32,7 +31,7 @@ from foretell.formats import (
     unreadable,
 )
 from foretell.service import TYPES, Column, Delivery
-from foretell.sql import identifier, literal, paths
+from foretell.sql import duckdb, identifier, literal, paths
 
 DAY = "[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}"
 CLOCK = r"[0-9]{1,2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6}0*)?)?"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 import time
-import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -71,7 +70,7 @@ class Controller:
         self.platform(self.target.platform_of(action))
         date = (asked.date or datetime.now(UTC)).astimezone(UTC)
         date = date.replace(microsecond=date.microsecond // 1000 * 1000)
-        key = asked.key or (names.key(action, date) if asked.date else uuid.uuid4().hex)
+        key = asked.key or (names.key(action, date) if asked.date else names.nonce())
         if asked.trial:
             key = f"{key} (trial)"
         first = Run(self.service.name, self.service.version, action, date, 1)
@@ -108,7 +107,7 @@ class Controller:
 
     def identify(self) -> str:
         """Give the store's id, making it at the first start."""
-        mine = StoreId(id=uuid.uuid4().hex)
+        mine = StoreId(id=names.nonce())
         there = self._store_id() if self.store.directory is None or self.exists() else None
         if there is None:
             self.store.create(STORE_RECORD, encode(mine))
@@ -180,11 +179,11 @@ class Controller:
         """Cancel a run unless it is decided already, and end its machines; give the decision."""
         self.request(run)
         cause = cause or f"stopped by {asker()}"
-        return self.drive(ledger.cancel(run, by=uuid.uuid4().hex, at=now(), cause=cause))
+        return self.drive(ledger.cancel(run, by=names.nonce(), at=now(), cause=cause))
 
     def withdraw(self, run: Run, reason: str) -> Withdrawn:
         """Take a model back; it stays where it is and is not used again. Gives the word that stands."""
-        mine = Withdrawn(nonce=uuid.uuid4().hex, by=asker(), reason=reason, at=now())
+        mine = Withdrawn(nonce=names.nonce(), by=asker(), reason=reason, at=now())
         word = self.drive(ledger.withdraw(run, mine))
         if word is None:
             raise UsageError(
@@ -238,7 +237,7 @@ class Controller:
             run,
             request,
             clock=time.monotonic,
-            mint=lambda: uuid.uuid4().hex,
+            mint=names.nonce,
             now=now,
             certain=self.platform(request.target.platform).certain,
         )

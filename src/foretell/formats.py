@@ -12,11 +12,10 @@ from itertools import groupby
 from pathlib import Path
 from typing import TextIO, TypeAlias, cast
 
-import duckdb
 from msgspec import Struct
 
 from foretell.errors import DeliveryRejectedError, WarehouseError
-from foretell.sql import identifier, literal, paths
+from foretell.sql import duckdb, identifier, literal, paths
 
 Connection: TypeAlias = duckdb.DuckDBPyConnection
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -9,10 +10,16 @@ from pathlib import Path
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+STAMP = re.compile(r"\d{8}T\d{6}(?:\.\d{3})?Z")
 RUN_ID = re.compile(r"(\d{8}T\d{6}(?:\.\d{3})?Z)-([1-9]\d*)\Z")
 STORE_RECORD = "store.json"
 SERVICE_FILE = "foretell.toml"
 LOCK_FILE = "foretell.lock"
+
+
+def nonce() -> str:
+    """Give a name that nobody else has: 128 random bits, in hex."""
+    return os.urandom(16).hex()
 
 
 def stamp(date: datetime) -> str:
@@ -24,8 +31,10 @@ def stamp(date: datetime) -> str:
 
 def unstamp(text: str) -> datetime:
     """Read what `stamp` wrote; ValueError for anything else."""
-    form = "%Y%m%dT%H%M%S.%fZ" if "." in text else "%Y%m%dT%H%M%SZ"
-    return datetime.strptime(text, form).replace(tzinfo=UTC)
+    # not by strptime, whose first call loads calendars and locales for longer than everything else here takes
+    if not STAMP.fullmatch(text):
+        raise ValueError(text)
+    return datetime.fromisoformat(text)
 
 
 def rfc3339(date: datetime) -> str:

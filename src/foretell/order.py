@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import os
-import uuid
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from datetime import UTC, datetime
@@ -73,7 +72,7 @@ class Order:
             revision = sources.read_revision(git)
         return Request(
             key=key,
-            uid=uuid.uuid4().hex,
+            uid=names.nonce(),
             service=run.service,
             version=run.version,
             action=run.action,

@@ -228,9 +228,15 @@ class Times(Struct, frozen=True, kw_only=True):
     def faults(self) -> list[str]:
         """Give what is wrong with these durations, one sentence each; an empty list for a sound set."""
         least = {
-            "stale must be at least 6 x beat, else a slow write looks like silence": (self.stale, 6 * self.beat),
+            "stale must be at least 6 x beat, else a slow write looks like silence": (
+                self.stale,
+                6 * self.beat,
+            ),
             "lease must be at least stale": (self.lease, self.stale),
-            "fence must be at least 3 x beat, else one lost beat ends the command": (self.fence, 3 * self.beat),
+            "fence must be at least 3 x beat, else one lost beat ends the command": (
+                self.fence,
+                3 * self.beat,
+            ),
             "boot must be at least 3 x poll, else a machine is given up unseen": (self.boot, 3 * self.poll),
             "lease must be larger than 1.02 x (fence + beat / 5 + kill), else a command may outlive its loss": (
                 self.lease / 1.02 - self.kill,

@@ -23,6 +23,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from foretell.lean import load_msgspec
 from foretell.spare import await_post
 from foretell.survivors import kill_survivors, marker
 
@@ -138,6 +139,7 @@ def _become_agent(post: Post, guard: int) -> None:
 def _load_session() -> Any:
     """Load what an agent needs: by the agent itself, or by a guard that has to wait anyway. It starts no thread."""
     gc.disable()  # modules are no garbage; to look for it among them takes 5 ms
+    load_msgspec()
     session = importlib.import_module("foretell.agent.session")
     gc.enable()
     return session

@@ -9,7 +9,6 @@ import signal
 import sys
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -55,7 +54,7 @@ def main(post: Post, guard: int) -> int:
         run=run,
         request=request,
         number=post.number,
-        nonce=uuid.uuid4().hex,
+        nonce=names.nonce(),
         boot=post.boot,
         host=os.uname().nodename,
         clock=time.monotonic,

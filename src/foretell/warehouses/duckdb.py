@@ -15,7 +15,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
-import duckdb
 import msgspec
 from msgspec import Struct
 
@@ -23,6 +22,7 @@ from foretell import names
 from foretell.errors import UsageError, WarehouseError
 from foretell.records import Receipt, Verdict
 from foretell.service import Delivery, DuckDBSettings
+from foretell.sql import duckdb
 from foretell.warehouses.base import Rows, Shipment
 from foretell.warehouses.duckdb_table import Table, UnfitError, columns, put, said, select
 

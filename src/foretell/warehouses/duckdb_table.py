@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from typing import TypeAlias
 
-import duckdb
 import msgspec
 from msgspec import Struct
 
 from foretell.errors import WarehouseError
 from foretell.service import TYPES, Column, Delivery
-from foretell.sql import identifier, literal, paths
+from foretell.sql import duckdb, identifier, literal, paths
 from foretell.warehouses.base import Shipment
 
 Connection: TypeAlias = duckdb.DuckDBPyConnection
