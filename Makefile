@@ -6,7 +6,7 @@ UV := $(BIN)/uv
 FAST := not slow and not simulation
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fast check format bench simulate setup lock clean
+.PHONY: help demo test test-docker fast check format bench simulate setup lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -15,7 +15,10 @@ demo: .venv/foretell ## train and apply a real model, and see what became of it
 	@sh examples/demo.sh $(CURDIR)/$(BIN)
 
 test: check fast ## pass everything: checks, fast tests, then the slow and the simulated
-	$(BIN)/python -m pytest -m "slow or simulation" --durations=10
+	$(BIN)/python -m pytest -m "(slow or simulation) and not docker" --durations=10
+
+test-docker: .venv/all ## the tests of images and containers, on an engine of their own; not part of `test` yet
+	$(BIN)/python -m pytest -m docker --durations=10
 
 fast: .venv/all ## the tests that take seconds
 	$(BIN)/python -m coverage run -m pytest -m "$(FAST)"

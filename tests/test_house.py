@@ -80,9 +80,7 @@ def test_nothing_committed_names_a_machine_or_a_registry() -> None:
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     # put together here, so that this file does not name them itself
     forbidden = re.compile(
-        "|".join(
-            ["pypi" + r"\.org", "python" + "hosted", "registry" + r"\.npmjs", "/wo" + "rk/"]
-        )
+        "|".join(["pypi" + r"\.org", "python" + "hosted", "registry" + r"\.npmjs", "/wo" + "rk/"])
     )
     found = [
         f"{path}:{number}"

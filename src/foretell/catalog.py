@@ -90,7 +90,9 @@ def newest(service: str, version: str, action: str, limit: int | None) -> Talk[l
 def since(first: Run) -> Talk[list[Run]]:
     """List the runs of an action whose date is not before another's, newest first."""
     found: list[Run] = []
-    for month in (yield from months(first.service, first.version, first.action, datetime.max.replace(tzinfo=UTC))):
+    for month in (
+        yield from months(first.service, first.version, first.action, datetime.max.replace(tzinfo=UTC))
+    ):
         runs = yield from runs_of(first.service, first.version, first.action, month)
         found += [run for run in runs if run.date >= first.date]
         if month < f"{first.date.astimezone(UTC):%Y-%m}":

@@ -17,12 +17,13 @@ from typing import Literal
 import uv
 from msgspec import Struct
 
+from foretell import engine as engines
 from foretell import names, platforms, warehouses
 from foretell.agent import interpreter
 from foretell.agent.interpreter import Said
 from foretell.errors import EnvironmentFailedError, ForetellError
 from foretell.names import STORE_RECORD
-from foretell.service import DuckDBSettings, ProcessSettings, Service, Target
+from foretell.service import DockerSettings, DuckDBSettings, ProcessSettings, Service, Target
 from foretell.store import Store
 
 LITTLE, TOO_LITTLE = 2_000_000_000, 200_000_000
@@ -183,6 +184,8 @@ def machines(target: Target) -> Check:
         platforms.connect(target.platform)
         if isinstance(target.platform, ProcessSettings):
             _try_to_write(Path(target.platform.home))
+        if isinstance(target.platform, DockerSettings):
+            return _engine(target)
     except ForetellError as error:
         return _failed("platform", error)
     except OSError as error:
@@ -193,6 +196,17 @@ def machines(target: Target) -> Check:
             fix="make it writable",
         )
     return Check(name="platform", state="ok", detail=f"processes of this machine, for target {target.name}")
+
+
+def _engine(target: Target) -> Check:
+    engine = engines.find()
+    said = engine.call("ps", "--quiet")
+    detail = f"containers of {engine.program}, for target {target.name}"
+    if said.ok:
+        return Check(name="platform", state="ok", detail=detail)
+    return Check(
+        name="platform", state="missing", detail=f"{detail}: {said.why}", fix="see that you may use it"
+    )
 
 
 def store(target: Target) -> Check:

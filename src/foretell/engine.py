@@ -17,7 +17,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from foretell.errors import PlatformError, RefusedError
+from foretell.errors import PlatformError
 
 KNOWN = ("docker", "podman")
 CHOICE = "FORETELL_ENGINE"
@@ -122,13 +122,17 @@ class Engine:
 
 
 def find(environ: Mapping[str, str] = os.environ) -> Engine:
-    """Give the engine of this machine: FORETELL_ENGINE, else Docker, else Podman. RefusedError where neither is."""
+    """
+    Give the engine of this machine: FORETELL_ENGINE, else Docker, else Podman.
+
+    PlatformError where neither is: another machine may still have started what is asked for.
+    """
     wanted = environ.get(CHOICE)
     for name in (wanted,) if wanted else KNOWN:
         program = shutil.which(name, path=environ.get("PATH", os.defpath))
         if program:
             return Engine(program, environ)
-    raise RefusedError(
+    raise PlatformError(
         "no container engine is found",
         why=f'there is no "{wanted}" ({CHOICE})'
         if wanted

@@ -21,8 +21,8 @@ import pytest
 
 REGISTRY = "localhost:5055"
 INDEX = "http://127.0.0.1:5056"
-PACKAGES = ("docker.io", "docker-registry")
-PROGRAMS = ("/usr/sbin/dockerd", "/usr/bin/docker", "/usr/bin/docker-registry")
+PACKAGES = ("docker.io", "docker-registry", "podman", "runc")
+PROGRAMS = ("/usr/sbin/dockerd", "/usr/bin/docker", "/usr/bin/docker-registry", "/usr/bin/podman")
 AGENT = tuple(
     f"{name}=={metadata.version(name)}" for name in ("duckdb", "msgspec", "obstore", "tzdata", "uv")
 )
@@ -60,6 +60,10 @@ class Engine:
 
     def __init__(self, home: Path) -> None:
         self.home = home
+        self.inherited = {
+            name: value for name, value in os.environ.items() if name.startswith(("PIP_", "UV_"))
+        }
+        """How this machine reaches its own index; what is built here does not."""
         self.space = f"foretell-{os.getpid()}"
         self.wheels = home / "index"
         self.socket = f"unix://{home}/docker.sock"
@@ -141,6 +145,10 @@ class Engine:
         for process in (self._daemon, self._registry, self._index):
             _end(process)
         subprocess.run(["ip", "netns", "delete", self.space], check=False)
+        # a daemon leaves mounts of namespaces and layers behind, in which nothing could be removed
+        for line in reversed(Path("/proc/self/mounts").read_text().splitlines()):
+            if line.split()[1].startswith(f"{self.home}/"):
+                subprocess.run(["umount", "--lazy", line.split()[1]], check=False)
 
     def docker(
         self, *arguments: str, check: bool = True, stdin: bytes | None = None
@@ -231,15 +239,20 @@ def started(home: Path) -> Iterator[Engine]:
         engine.start()
         download(AGENT, home / "wheels")
         engine.offer(home / "wheels")
-        engine.import_base(Path(sys.base_prefix), "python:3.11-slim")
+        engine.import_base(Path(sys.base_prefix), f"python:{running()}-slim")
         yield engine
     finally:
         engine.stop()
 
 
+def running() -> str:
+    """Give this Python's version, "3.11"."""
+    return f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
 def interpreters() -> dict[str, Path]:
     """Give the prefixes of this machine's interpreters that can be put into an image, by "3.11"."""
-    found = {f"{sys.version_info.major}.{sys.version_info.minor}": Path(sys.base_prefix)}
+    found = {running(): Path(sys.base_prefix)}
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions")
     for place in sorted(pyenv.glob("3.*")):
         version = ".".join(place.name.split(".")[:2])

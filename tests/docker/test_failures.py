@@ -69,7 +69,7 @@ def test_an_engine_that_stops_and_comes_back_loses_nothing(stays: Toy, engine: E
         if finisher == "tidy":
             waiter.kill()
             stays.finish(run, "tidy")
-        out, errors = waiter.communicate(timeout=60)
+        _, errors = waiter.communicate(timeout=60)
     assert finisher == "tidy" or waiter.returncode == 0, errors
     assert stays.controller.check(run).phase == "succeeded"
     must_be_settled(stays, engine)
@@ -120,7 +120,9 @@ def test_an_image_that_was_removed_cannot_be_run_again(stays: Toy, engine: Engin
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     place = tmp_path / "small"
     place.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m,mode=1777", "small", str(place)], check=False)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=4m,mode=1777", "small", str(place)], check=False
+    )
     if mounted.returncode:
         pytest.skip("no file system can be mounted here")
     yield place
@@ -135,9 +137,13 @@ def test_a_full_disk_fails_the_run_for_that(toy: Toy, engine: Engine, small_disk
     assert engine.containers() == []
 
 
-def test_a_full_disk_before_the_command_fails_the_run_for_that(toy: Toy, engine: Engine, small_disk: Path) -> None:
+def test_a_full_disk_before_the_command_fails_the_run_for_that(
+    toy: Toy, engine: Engine, small_disk: Path
+) -> None:
     (small_disk / "filler").write_bytes(b"")
-    subprocess.run(["sh", "-c", f"head -c 9000000 /dev/zero > {small_disk}/filler"], check=False, capture_output=True)
+    subprocess.run(
+        ["sh", "-c", f"head -c 9000000 /dev/zero > {small_disk}/filler"], check=False, capture_output=True
+    )
     toy.platform = f'volumes = ["{small_disk}:/tmp"]'
     toy.command("training", "echo model > output/model")
     failed = toy.foretell("run", "training", code=None)

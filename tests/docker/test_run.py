@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from foretell.records import Request
 from tests.docker.engine import Engine
 from tests.docker.toy import ROWS, Toy, eventually
@@ -74,7 +76,7 @@ def test_sources_that_are_not_those_of_the_lock_are_refused_and_an_image_may_be_
 
 
 def test_declared_variables_and_secrets_arrive_and_nothing_else(
-    toy: Toy, engine: Engine, monkeypatch
+    toy: Toy, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FROM_THE_SHELL", "no")
     monkeypatch.setenv("TOKEN", "s3cret")

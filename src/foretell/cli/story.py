@@ -65,7 +65,8 @@ def _took(story: Story) -> str:
 def _code(request: Request) -> str:
     """Say what identifies the code."""
     revision = f", revision {request.revision}" if request.revision else ""
-    return f"fingerprint {request.fingerprint[:12]}{revision}"
+    image = f", image {request.image}" if request.image else ""
+    return f"fingerprint {request.fingerprint[:12]}{revision}{image}"
 
 
 def _attempt(attempt: Try) -> str:
@@ -86,7 +87,7 @@ def _attempt(attempt: Try) -> str:
         )
         parts += [part for part in (end.fault or "", how, "out of memory" if end.oom else "") if part]
         parts.append(f"{duration(end.wall)} ({duration(end.cpu)} of CPU), peak memory {size(end.memory)}")
-    if attempt.host:
+    if attempt.host and not any(attempt.host.cause in part for part in parts):
         parts.append(attempt.host.cause)
     return ", ".join(parts)
 

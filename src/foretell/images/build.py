@@ -28,6 +28,10 @@ FAULT = re.compile(r"error|failed|denied|unauthorized|not found|no such|cannot|u
 PROGRESS = re.compile(r"^#\d+ (?:\d+\.\d+ )?")
 NO_BUILDER = re.compile(r"buildx component is missing|requires BuildKit|unknown flag: --(?:secret|progress)")
 LOGIN = re.compile(r"unauthorized|denied|authentication required|no basic auth|401|403", re.IGNORECASE)
+NOT_THERE = re.compile(
+    r"no such manifest|manifest unknown|manifest .*not found|name unknown|does not exist|repository .*not found",
+    re.IGNORECASE,
+)
 TELLING_LINES = 6
 LOCAL_HOSTS = ("localhost", "127.", "[::1]")
 
@@ -130,6 +134,18 @@ def build(draft: Draft, engine: Engine, say: Say = lambda _: None) -> Built:
     return Built(tag=draft.tag, id=made, new=True)
 
 
+class Descriptor(Struct, frozen=True, kw_only=True):
+    """What a registry calls a manifest."""
+
+    digest: str
+
+
+class Manifest(Struct, frozen=True, kw_only=True, rename="pascal"):
+    """A manifest as Docker tells it at length."""
+
+    descriptor: Descriptor
+
+
 class Pushed(Struct, frozen=True, kw_only=True):
     """An image in the registry, by digest; `new` says whether this call put it there."""
 
@@ -164,15 +180,27 @@ def push(draft: Draft, engine: Engine, say: Say = lambda _: None) -> Pushed:
 def pushed(engine: Engine, tag: str) -> str | None:
     """Ask the registry for a tag; give the reference by digest, or None where there is none."""
     insecure = ["--insecure"] if tag.startswith(LOCAL_HOSTS) and not engine.is_podman else []
-    said = engine.call("manifest", "inspect", *insecure, tag)
-    if not said.ok:
-        if re.search(r"no such manifest|manifest unknown|not found|name unknown", said.errors, re.IGNORECASE):
-            return None
-        raise registry_error(f'the registry cannot be asked for "{tag}"', tag, said.errors)
+    verbose = [] if engine.is_podman else ["--verbose"]
+    said = engine.call("manifest", "inspect", *verbose, *insecure, tag)
+    if not said.ok and NOT_THERE.search(said.errors):
+        return None
+    if said.ok and (digest := _told_digest(said.output)):
+        return f"{_repository(tag)}@{digest}"
+    # What a manifest does not tell, and why it cannot be asked for, the engine itself tells.
     pulled = engine.call("pull", "--quiet", tag, patience=3600)
+    if not pulled.ok and NOT_THERE.search(pulled.errors):
+        return None
     if not pulled.ok:
-        raise registry_error(f'the image "{tag}" cannot be pulled', tag, pulled.errors)
+        raise registry_error(f'the registry cannot be asked for "{tag}"', tag, pulled.errors)
     return f"{_repository(tag)}@{_pushed_digest(engine, tag)}"
+
+
+def _told_digest(output: str) -> str:
+    """Read the digest of a manifest that stands for one image; nothing of one that stands for several."""
+    try:
+        return msgspec.json.decode(output, type=Manifest).descriptor.digest
+    except msgspec.DecodeError:
+        return ""
 
 
 def registry_error(what: str, image: str, errors: str) -> ImageError:
@@ -215,15 +243,19 @@ def _id(engine: Engine, tag: str) -> str | None:
 
 
 def _pushed_digest(engine: Engine, tag: str) -> str:
+    """Give the digest of an image in its registry, as the engine knows it since it was pushed or pulled."""
     said = engine.call("image", "inspect", "--format", "{{json .RepoDigests}}", tag)
-    found: list[str] = msgspec.json.decode(said.output or "[]", type=list[str]) if said.ok else []
-    for reference in found:
-        repository, _, digest = reference.partition("@")
-        if repository == _repository(tag):
-            return digest
-    raise ImageError(
-        f'the digest of "{tag}" is not told', why=said.why if not said.ok else "", hint="push it again"
-    )
+    found: list[str] = msgspec.json.decode(said.output, type=list[str] | None) or [] if said.ok else []
+    digests = [name.partition("@")[2] for name in found if name.partition("@")[0] == _repository(tag)]
+    if engine.is_podman and len(digests) > 1:
+        # Podman counts what it holds unpacked as well, which no registry knows.
+        unpacked = engine.call("image", "inspect", "--format", "{{.Digest}}", tag).output.strip()
+        digests = [digest for digest in digests if digest != unpacked]
+    if not digests:
+        raise ImageError(
+            f'the digest of "{tag}" is not told', why="" if said.ok else said.why, hint="push it again"
+        )
+    return digests[0]
 
 
 def _repository(tag: str) -> str:

@@ -31,7 +31,7 @@ def named(service: Service, target: Target, image: str) -> Chosen:
 
 
 def choose(service: Service, target: Target, *, local: bool, say: Callable[[str], None]) -> Chosen:
-    """Give the locked image; without a lock and with an engine here (`local`), the one that is built from the sources."""
+    """Give the locked image; without a lock and with an engine here (`local`), the one that the sources make."""
     entry = lock.read(service.root).get(target.name)
     draft = Draft(service, target)
     if entry:
@@ -42,6 +42,8 @@ def choose(service: Service, target: Target, *, local: bool, say: Callable[[str]
                 why=f"it was built from revision {entry.revision[:12]}" if entry.revision else "",
                 hint=f"run `foretell build --push --on {target.name}`, or name the image: --image {entry.image}",
             )
+        if local:
+            engines.find()  # else nobody would say for as long as a machine may take to start
         return Chosen(image=entry.image, fingerprint=entry.fingerprint, revision=entry.revision)
     if not local or not draft.sources_are_here:
         raise UsageError(

@@ -68,7 +68,9 @@ def write(into: Path, tree: Tree, ingredients: Ingredients, agent: Agent, docker
     _copy(tree, place / "service")
     if ingredients.own is not None:
         _copy(tree, into)
-        (into / DOCKER_IGNORE).unlink(missing_ok=True)  # what is here is chosen already, and it may name our place
+        (into / DOCKER_IGNORE).unlink(
+            missing_ok=True
+        )  # what is here is chosen already, and it may name our place
     elif not ingredients.whole:
         (place / "requirements").mkdir()
         for name in ingredients.requirements:

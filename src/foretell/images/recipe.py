@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
+from posixpath import normpath
 from string import Template
 
 import msgspec
@@ -92,7 +93,7 @@ def dockerfile(
         "entrypoint": msgspec.json.encode(ENTRYPOINT).decode(),
         "labels": "\n".join(f"LABEL {name}={_quoted(value)}" for name, value in labels.items()),
         "requirements": ".foretell/service" if read.whole else ".foretell/requirements",
-        "install": _install(service, read),
+        "install": _install(service),
         "environment": f"COPY --from=foretell-environment {names.IMAGE_ENVIRONMENT} {names.IMAGE_ENVIRONMENT}",
         "index": "".join(f"--mount=type=secret,id={name} " for name in SECRETS) if mounts else "",
         "mount_cache": "--mount=type=cache,id=foretell,target=/root/.cache " if mounts else "",
@@ -173,20 +174,20 @@ def _apt(packages: Iterable[str]) -> str:
     return f"USER 0:0\nRUN {' && '.join(steps)}\n"
 
 
-def _install(service: Service, read: Ingredients) -> str:
+def _install(service: Service) -> str:
     """Install as a run on this machine does: by uv; by pip where uv fails, for older packages' metadata."""
     place = names.IMAGE_ENVIRONMENT
     if service.source.locked is not None:
-        options = "--locked --no-dev --no-install-project --no-editable --compile-bytecode --python python"
-        project = shlex.quote(f"{names.IMAGE_SERVICE}/{service.source.locked}")
+        options = "--locked --no-dev --no-install-project --no-editable --compile-bytecode --python python3"
+        project = shlex.quote(normpath(f"{names.IMAGE_SERVICE}/{service.source.locked}"))
         return f"UV_PROJECT_ENVIRONMENT={place} uv sync {options} --project {project}"
-    made = f"uv venv --quiet --no-project --python python {place}"
+    made = f"uv venv --quiet --no-project --python python3 {place}"
     files = " ".join(f"-r {shlex.quote(name)}" for name in service.source.requirements)
     if not files:
         return made
     by_uv = f"uv pip install --python {place}/bin/python --compile-bytecode {files}"
     by_pip = f"{place}/bin/python -m pip install --disable-pip-version-check {files}"
-    return f"{{ {made} \\\n && {by_uv}; }} \\\n || {{ python -m venv --clear {place} \\\n && {by_pip}; }}"
+    return f"{{ {made} \\\n && {by_uv}; }} \\\n || {{ python3 -m venv --clear {place} \\\n && {by_pip}; }}"
 
 
 def _named(text: str) -> str:

@@ -1,0 +1,325 @@
+"""Service → Dockerfile and fingerprint, without an engine."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from foretell.errors import UsageError
+from foretell.images import build, context, index, lock, recipe, wheel
+from foretell.images.lock import Locked
+from foretell.images.recipe import Ingredients
+from foretell.loading import load
+from foretell.service import ComputeEngineSettings, Image, Service, Source
+
+GOLDEN = Path(__file__).parents[1] / "fixtures" / "dockerfiles"
+FILE = """
+name = "toy"
+[source]
+python = "3.7"
+[actions.training]
+command = "python train.py"
+"""
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "foretell.toml").write_text(FILE)
+    (tmp_path / "train.py").write_text("print()\n")
+    (tmp_path / "requirements.txt").write_text("pandas\n-r more.txt\n")
+    (tmp_path / "more.txt").write_text("six\n")
+    return tmp_path
+
+
+def service(root: Path, source: dict[str, object] | None = None, **image: object) -> Service:
+    made = load(root, environ={})
+    return replace(made, image=Image(**image), source=replace(made.source, **(source or {})))
+
+
+def draft(root: Path, target: str = "docker") -> build.Draft:
+    made = load(root, environ={})
+    return build.Draft(made, made.targets[target], environ={})
+
+
+# --- the Dockerfile ---------------------------------------------------------------------------------------------------
+
+OWN = "ARG CUDA=12\nFROM nvidia/cuda:$CUDA AS tools\nRUN make\n\nfrom --platform=linux/amd64 python:3.11\nCOPY . /model\n"
+PLAIN = Source(path="source", python="3.7", requirements=("source/requirements.txt", "requirements.txt"))
+CASES: dict[str, tuple[Image, Source, Ingredients, bool]] = {
+    "requirements": (Image(), PLAIN, Ingredients(sources="0", running=(3, 11)), True),
+    "apt": (Image(apt=("libgomp1", "a b")), PLAIN, Ingredients(sources="0", running=(3, 11)), True),
+    "locked": (
+        Image(base="registry.example.com/base:1", agent_base="python:3.12-slim"),
+        Source(python=">=3.9", locked="."),
+        Ingredients(sources="0", running=(3, 11), whole=True),
+        True,
+    ),
+    "own": (
+        Image(dockerfile="Dockerfile"),
+        Source(),
+        Ingredients(sources="0", running=(3, 11), own=OWN),
+        True,
+    ),
+    "without-mounts": (Image(), PLAIN, Ingredients(sources="0", running=(3, 11)), False),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_dockerfile_is_the_golden_one(name: str, root: Path) -> None:
+    image, source, read, mounts = CASES[name]
+    made = replace(load(root, environ={}), image=image, source=source)
+    labels = {"org.opencontainers.image.title": "toy", "a": 'with "quotes" and $signs'}
+    text = recipe.dockerfile(made, read, uv="0.13.9", labels=labels, mounts=mounts)
+    golden = GOLDEN / f"{name}.Dockerfile"
+    if os.environ.get("FORETELL_GOLDEN") == "write":
+        golden.write_text(text)
+    assert text == golden.read_text()
+
+
+def test_a_dockerfile_without_a_stage_is_refused(root: Path) -> None:
+    with pytest.raises(UsageError, match="has no FROM"):
+        recipe.dockerfile(
+            service(root), Ingredients(sources="0", running=(3, 11), own="# nothing\n"), uv="1", labels={}
+        )
+
+
+def test_the_last_stage_of_a_dockerfile_may_have_a_name(root: Path) -> None:
+    read = Ingredients(sources="0", running=(3, 11), own="FROM a AS one\nFROM one AS Two\nRUN true\n")
+    text = recipe.dockerfile(service(root), read, uv="1", labels={})
+    assert "FROM Two AS foretell-base" in text
+
+
+@pytest.mark.parametrize(
+    ("asked", "version"),
+    [
+        (None, "3.11"),
+        ("3.7", "3.7"),
+        ("3.9.18", "3.9.18"),
+        ("==3.8", "3.8"),
+        (">=3.9", "3.11"),
+        (">=3.12", "3.14"),
+        (">=3.8,<3.11", "3.10"),
+        (">=3.8, <=3.10", "3.10"),
+        ("~=3.9", "3.11"),
+        ("~=3.9.2", "3.9"),
+        (">3.11", "3.14"),
+        ("!=3.11.*", "3.14"),
+        ("==3.10.*", "3.10"),
+        ("<3.9.5", "3.9"),
+        ("<3.9.0", "3.8"),
+        (">=3.10,!=3.11.*,<3.13", "3.12"),
+        (">=3", "3.11"),
+    ],
+)
+def test_a_specifier_becomes_the_version_of_an_image(asked: str | None, version: str) -> None:
+    assert recipe.python(asked, (3, 11)) == version
+
+
+@pytest.mark.parametrize("asked", [">=4", "<3.7", "pypy3.9", ">=3.11,<3.11"])
+def test_a_specifier_without_an_image_is_refused(asked: str) -> None:
+    with pytest.raises(UsageError, match="no image of Python"):
+        recipe.python(asked, (3, 11))
+
+
+# --- the fingerprint --------------------------------------------------------------------------------------------------
+
+
+def test_the_fingerprint_changes_with_what_is_in_the_image_and_with_nothing_else(root: Path) -> None:
+    first = draft(root)
+    (root / "foretell.toml").write_text(FILE + 'schedule = "0 0 1 * *"\n[targets.other]\n')
+    (root / "foretell.lock").write_text("")
+    (root / "output").mkdir()
+    (root / "output" / "model").write_text("a")
+    os.utime(root / "train.py", (1, 1))
+    assert draft(root).fingerprint == first.fingerprint
+    assert draft(root).tag == first.tag
+    seen = {first.fingerprint}
+    for change in (
+        lambda: (root / "train.py").write_text("print(1)\n"),
+        lambda: (root / "more.txt").write_text("six==1\n"),
+        lambda: (root / "train.py").chmod(0o755),
+        lambda: (root / "foretell.toml").write_text(FILE.replace("3.7", "3.8")),
+        lambda: (root / "foretell.toml").write_text(FILE + '[image]\napt = ["git"]\n'),
+        lambda: (root / "foretell.toml").write_text(FILE + '[image]\nbase = "other"\n'),
+    ):
+        change()
+        assert draft(root).fingerprint not in seen
+        seen.add(draft(root).fingerprint)
+
+
+def test_large_and_outside_files_are_in_neither_image_nor_fingerprint(root: Path) -> None:
+    first = draft(root)
+    (root / "large.bin").write_bytes(b"x" * (11 << 20))
+    (root / "outside").symlink_to("/etc/hostname")
+    second = draft(root)
+    assert second.fingerprint == first.fingerprint
+    assert {entry.path for entry in second.tree.entries} == {"train.py", "requirements.txt", "more.txt"}
+
+
+def test_another_foretell_makes_another_image_of_the_same_fingerprint(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = draft(root)
+    newer = replace(first.agent, wheel=b"newer")
+    monkeypatch.setattr(wheel, "agent", lambda: newer)
+    second = draft(root)
+    assert (second.fingerprint, second.tag == first.tag) == (first.fingerprint, False)
+
+
+def test_sources_are_here_only_where_there_is_something_to_build(root: Path) -> None:
+    assert draft(root).sources_are_here
+    for path in root.iterdir():
+        if path.name != "foretell.toml":
+            path.unlink()
+    (root / "foretell.lock").write_text("")
+    (root / "dags.py").write_text("")
+    assert not draft(root).sources_are_here
+
+
+def test_a_target_of_processes_has_no_image(root: Path) -> None:
+    with pytest.raises(UsageError, match='the target "local" runs no images'):
+        draft(root, "local")
+
+
+@pytest.mark.parametrize(
+    ("machine_type", "platform"),
+    [
+        ("n1-standard-1", "linux/amd64"),
+        ("t2a-standard-4", "linux/arm64"),
+        (("c4a-highmem-8",), "linux/arm64"),
+    ],
+)
+def test_the_architecture_is_that_of_the_machine_type(machine_type: str, platform: str) -> None:
+    settings = ComputeEngineSettings(project="p", zones=("z",), machine_type=machine_type)
+    assert build.architecture(settings) == platform
+
+
+# --- the context ------------------------------------------------------------------------------------------------------
+
+
+def test_the_context_holds_what_the_dockerfile_copies(
+    root: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    (root / "train.py").chmod(0o600)
+    into = tmp_path_factory.mktemp("context")
+    draft(root).write(into)
+    files = {path.relative_to(into).as_posix() for path in into.rglob("*") if path.is_file()}
+    name = wheel.agent().name
+    assert files == {
+        "Dockerfile",
+        f".foretell/agent/{name}",
+        ".foretell/agent/requirements.txt",
+        ".foretell/agent/assemble.py",
+        ".foretell/requirements/requirements.txt",
+        ".foretell/requirements/more.txt",
+        *(f".foretell/service/{path}" for path in ("train.py", "requirements.txt", "more.txt")),
+    }
+    assert (into / ".foretell/service/train.py").stat().st_mode & 0o777 == 0o644
+
+
+def test_requirements_that_ask_for_the_source_bring_all_of_it(root: Path) -> None:
+    (root / "more.txt").write_text("-e ./lib\n")
+    made = draft(root)
+    assert made.ingredients.whole
+    assert "COPY .foretell/service /opt/foretell/service\nWORKDIR" in made.dockerfile()
+
+
+def test_a_users_dockerfile_sees_the_service_as_its_context(
+    root: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    (root / "foretell.toml").write_text(FILE + '[image]\ndockerfile = "Dockerfile"\n')
+    (root / "Dockerfile").write_text("FROM a\nCOPY train.py /\n")
+    (root / ".dockerignore").write_text("*\n")
+    into = tmp_path_factory.mktemp("context")
+    draft(root).write(into)
+    assert (into / "train.py").is_file()
+    assert not (into / ".dockerignore").exists()
+    assert "foretell.agent.guard" in (into / "Dockerfile").read_text()
+
+
+def test_a_missing_dockerfile_is_told(root: Path) -> None:
+    (root / "foretell.toml").write_text(FILE + '[image]\ndockerfile = "Dockerfile"\n')
+    with pytest.raises(UsageError, match='the Dockerfile "Dockerfile" cannot be read'):
+        _ = draft(root).fingerprint
+
+
+def test_the_wheel_is_the_same_every_time_and_the_agents_needs_are_pinned() -> None:
+    first, second = wheel.agent(), wheel.agent()
+    assert first == second
+    assert all("==" in line for line in first.requirements.splitlines())
+    assert {line.partition("==")[0] for line in first.requirements.splitlines()} >= set(wheel.NEEDED)
+
+
+# --- indexes ----------------------------------------------------------------------------------------------------------
+
+
+def test_what_the_host_knows_of_indexes_is_handed_on(tmp_path: Path) -> None:
+    (tmp_path / "pip.conf").write_text(
+        "[global]\nindex-url = https://a.example.com/simple\nextra-index-url = file:///x https://b.example.com\ncert = /c\n"
+    )
+    environ = {
+        "HOME": str(tmp_path),
+        "PIP_CONFIG_FILE": str(tmp_path / "pip.conf"),
+        "PIP_TRUSTED_HOST": "b.example.com",
+        "UV_INDEX_TEAM_PASSWORD": "it's secret",
+        "HTTPS_PROXY": "http://proxy:1",
+        "OTHER": "no",
+    }
+    assert index.exports(environ, certificates=True).splitlines() == [
+        "export HTTPS_PROXY=http://proxy:1",
+        "export PIP_CERT=/run/secrets/foretell-certificates",
+        "export PIP_EXTRA_INDEX_URL=https://b.example.com",
+        "export PIP_INDEX_URL=https://a.example.com/simple",
+        "export PIP_TRUSTED_HOST=b.example.com",
+        "export SSL_CERT_FILE=/run/secrets/foretell-certificates",
+        "export UV_DEFAULT_INDEX=https://a.example.com/simple",
+        "export UV_INDEX=https://b.example.com",
+        "export UV_INDEX_TEAM_PASSWORD='it'\"'\"'s secret'",
+        "export UV_INSECURE_HOST=b.example.com",
+    ]
+
+
+def test_a_secret_is_readable_by_its_owner_alone(tmp_path: Path) -> None:
+    options = index.secrets({"PIP_CONFIG_FILE": "/dev/null"}, tmp_path)
+    script = tmp_path / "foretell-index"
+    assert options == ["--secret", f"id=foretell-index,src={script}"]
+    assert script.stat().st_mode & 0o077 == 0
+
+
+# --- the lock ---------------------------------------------------------------------------------------------------------
+
+ENTRY = Locked(image=f"r/toy@sha256:{'a' * 64}", tag="r/toy:1-b", fingerprint="c", revision="d")
+
+
+def test_the_lock_is_read_as_it_was_written(tmp_path: Path) -> None:
+    assert lock.read(tmp_path) == {}
+    assert lock.write(tmp_path, "production", ENTRY)
+    other = replace(ENTRY, revision="")
+    assert lock.write(tmp_path, "docker", other)
+    assert lock.read(tmp_path) == {"production": ENTRY, "docker": other}
+
+
+def test_the_same_image_is_not_locked_again_for_another_revision(tmp_path: Path) -> None:
+    lock.write(tmp_path, "docker", ENTRY)
+    assert not lock.write(tmp_path, "docker", replace(ENTRY, revision="later"))
+    assert lock.read(tmp_path)["docker"] == ENTRY
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[docker]\nimage = 1\n", "[docker\n", '[docker]\nimage = "r/toy:1"\ntag = ""\nfingerprint = ""\n'],
+)
+def test_a_lock_that_is_no_lock_is_told(tmp_path: Path, text: str) -> None:
+    (tmp_path / "foretell.lock").write_text(text)
+    with pytest.raises(UsageError):
+        lock.read(tmp_path)
+
+
+def test_what_belongs_is_decided_without_reading(root: Path) -> None:
+    (root / "link").symlink_to("train.py")
+    (root / "broken").symlink_to("nowhere")
+    assert {entry.path for entry in context.scan(load(root, environ={})).entries} >= {"link", "train.py"}
+    assert "broken" not in {entry.path for entry in context.scan(load(root, environ={})).entries}
