@@ -6,7 +6,7 @@ UV := $(BIN)/uv
 FAST := not slow and not simulation
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-docker fast check format bench simulate setup lock clean
+.PHONY: help demo test test-docker fast coverage check format bench simulate setup lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -21,8 +21,11 @@ test-docker: .venv/all ## the tests of images and containers, on an engine of th
 	$(BIN)/python -m pytest -m docker --durations=10
 
 fast: .venv/all ## the tests that take seconds
+	$(BIN)/python -m pytest -m "$(FAST)"
+
+coverage: .venv/all ## what the fast tests do not reach
 	$(BIN)/python -m coverage run -m pytest -m "$(FAST)"
-	$(BIN)/python -m coverage report --skip-covered --sort=cover | tail -25
+	$(BIN)/python -m coverage report --skip-covered --sort=cover
 
 check: .venv/all ## what must hold before a commit: format, lint, imports, types
 	$(BIN)/ruff format --check .

@@ -99,12 +99,8 @@ def _a_run(engine: Engine, aside: Path) -> str:
     outside = timing.environment(FORETELL_CACHE=str(aside / "cache"))
     results = timing.in_turn(
         {
-            BESIDE: partial(
-                timing.command, [FORETELL, "run", "training", "--on", "local"], cwd=service, env=outside
-            ),
-            INSIDE: partial(
-                timing.command, [FORETELL, "run", "training", "--on", "docker"], cwd=service, env=env
-            ),
+            BESIDE: partial(_timed, FORETELL, "run", "training", "--on", "local", cwd=service, env=outside),
+            INSIDE: partial(_timed, FORETELL, "run", "training", "--on", "docker", cwd=service, env=env),
         },
         rounds=RUNS,
     )

@@ -12,6 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import duckdb
+import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +20,7 @@ from foretell.contract import check
 from foretell.errors import DeliveryRejectedError
 from foretell.service import Column, Delivery
 
+pytestmark = pytest.mark.slow
 FEW = settings(max_examples=25, deadline=None, database=None)
 
 

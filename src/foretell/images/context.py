@@ -40,7 +40,8 @@ def is_here(service: Service, tree: Tree) -> bool:
     """Whether the sources are here, so that an image can be compared with them or made from them."""
     if not (service.root / service.source.path).is_dir():
         return False
-    return any(entry.path not in NO_SOURCES for entry in tree.entries)
+    locked = (service.root / LOCK_FILE).exists()
+    return not locked or any(entry.path not in NO_SOURCES for entry in tree.entries)
 
 
 def read(service: Service, tree: Tree) -> Ingredients:
