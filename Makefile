@@ -51,7 +51,8 @@ setup: $(if $(ALL),.venv/all,.venv/foretell) ## make .venv; with ALL=1 everythin
 	$(BIN)/python -m compileall -q -x resources src
 	@touch $@
 
-.venv/all: .venv/foretell
+.venv/all: .venv/foretell tools/system.sh
+	@sh tools/system.sh strace
 	$(UV) pip install --quiet --compile-bytecode --constraints constraints.txt --group dev
 	@touch $@
 
