@@ -192,6 +192,12 @@ class Engine:
         if found := self.containers():
             self.docker("rm", "--force", *found, check=False)
 
+    def forget(self, repository: str) -> None:
+        """Remove the images of a repository from this machine, by whatever names, if there are any."""
+        found = self.docker("image", "ls", "--no-trunc", "--quiet", repository).stdout.split()
+        if found:
+            self.docker("rmi", "--force", *sorted(set(found)))
+
     # --- what is built from ---------------------------------------------------------------------------------------
 
     def offer(self, wheels: Path) -> None:

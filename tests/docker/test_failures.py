@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.docker.engine import Engine
-from tests.docker.toy import PREDICTIONS, ROWS, Toy, eventually
+from tests.docker.toy import PREDICTIONS, REGISTRY, ROWS, Toy, eventually
 
 FIRST = '[ "$FORETELL_ATTEMPT" = 1 ]'
 STAYS = f"echo begun; if {FIRST}; then sleep 500; fi"
@@ -159,9 +159,8 @@ def test_a_full_disk_before_the_command_fails_the_run_for_that(
 def pushed(toy: Toy, engine: Engine) -> Toy:
     """A service whose image is in the registry and not on this machine."""
     toy.command("training", "echo from the registry > output/model")
-    locked = toy.locked()
-    identity = engine.docker("image", "inspect", "--format", "{{.Id}}", locked["tag"]).stdout.strip()
-    engine.docker("rmi", "--force", identity)
+    toy.locked()
+    engine.forget(f"{REGISTRY}/team/toy")
     return toy
 
 

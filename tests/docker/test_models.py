@@ -59,8 +59,7 @@ def must_predict_the_same(engine: Engine, service: Path) -> None:
     with (service / "foretell.toml").open("a") as file:
         file.write(IMAGE)
     reference = foretell(service, "build", "--push").strip()
-    images = engine.docker("image", "ls", "--no-trunc", "--quiet", reference.partition("@")[0]).stdout.split()
-    engine.docker("rmi", "--force", *images)
+    engine.forget(reference.partition("@")[0])
     for action in ("training", "application"):
         foretell(service, "run", action, "--on", "docker", "--key", "inside", "--date", DATE)
     inside = outputs(service, "application")

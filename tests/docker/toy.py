@@ -101,6 +101,7 @@ class Toy:
         while not (state := self.controller.check(run)).phase.ended:
             assert time.monotonic() < end, self.tell(run)
             self.foretell("tidy", code=None)
+        self.foretell("tidy")  # what a run left that has ended since the last call
         return str(state.phase)
 
     # --- what there is --------------------------------------------------------------------------------------------
