@@ -3,10 +3,11 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 UV := $(BIN)/uv
-FAST := not slow and not simulation
+SERVED := docker or google or airflow
+FAST := not (slow or simulation or $(SERVED))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-docker fast coverage check format bench simulate setup lock clean
+.PHONY: help demo test test-docker test-google test-airflow fast coverage check format bench simulate setup lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -15,10 +16,16 @@ demo: .venv/foretell ## train and apply a real model, and see what became of it
 	@sh examples/demo.sh $(CURDIR)/$(BIN)
 
 test: check fast ## pass everything: checks, fast tests, then the slow and the simulated
-	$(BIN)/python -m pytest -m "(slow or simulation) and not docker" --durations=10
+	$(BIN)/python -m pytest -m "not docker and not ($(FAST))" --durations=10
 
 test-docker: .venv/all ## the tests of images and containers, on an engine of their own; not part of `test` yet
 	$(BIN)/python -m pytest -m docker --durations=10
+
+test-google: .venv/all ## the tests of Google's services, on stand-ins that they start themselves
+	$(BIN)/python -m pytest -m google --durations=10
+
+test-airflow: .venv/all ## the tests of Airflow, on components that they start themselves
+	$(BIN)/python -m pytest -m airflow --durations=10
 
 fast: .venv/all ## the tests that take seconds
 	$(BIN)/python -m pytest -m "$(FAST)"
@@ -53,7 +60,7 @@ setup: $(if $(ALL),.venv/all,.venv/foretell) ## make .venv; with ALL=1 everythin
 
 .venv/all: .venv/foretell tools/system.sh
 	@sh tools/system.sh strace
-	$(UV) pip install --quiet --compile-bytecode --constraints constraints.txt --group dev
+	$(UV) pip install --quiet --compile-bytecode --constraints constraints.txt --group dev --editable '.[google,airflow]'
 	@touch $@
 
 $(UV): constraints.txt
@@ -64,7 +71,7 @@ $(UV): constraints.txt
 
 lock: $(UV) ## take newer versions of what we depend on
 	$(UV) pip compile --quiet --universal --upgrade --no-header --no-annotate --no-emit-index-url \
-	  --group dev --output-file constraints.txt pyproject.toml
+	  --group dev --all-extras --output-file constraints.txt pyproject.toml
 
 clean: ## remove what setup made
 	rm -rf .venv
