@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from bench import timing
-from tests.docker.engine import REGISTRY, Engine, download, running, started, why_not
+from tests.docker.engine import REGISTRY, Engine, running, started, why_not
 
 ROUNDS = 3
 RUNS = 15
@@ -49,8 +49,7 @@ def main() -> None:
 
 def _a_changed_line(engine: Engine, aside: Path) -> str:
     needs = (EXAMPLE / "requirements.txt").read_text().split()
-    download(needs, aside / "wheels")
-    engine.offer(aside / "wheels")
+    engine.fetch(needs)
     ours, plain = aside / "ours", aside / "plain"
     for place in (ours, plain):
         shutil.copytree(EXAMPLE, place, ignore=shutil.ignore_patterns(".foretell", "output", "__pycache__"))

@@ -12,12 +12,15 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from hashlib import sha256
 from importlib import metadata
 from pathlib import Path
 
 import pytest
+
+from foretell.images import wheel
 
 REGISTRY = "localhost:5055"
 INDEX = "http://127.0.0.1:5056"
@@ -200,13 +203,26 @@ class Engine:
 
     # --- what is built from ---------------------------------------------------------------------------------------
 
+    def fetch(self, requirements: Sequence[str], *, python: str | None = None) -> None:
+        """Fetch wheels from where this machine gets them, for one of its Pythons, and put them into the index."""
+        mark = sha256("\0".join((*requirements, python or "")).encode()).hexdigest()[:12]
+        place = self.home / "wheels" / mark
+        if not place.exists():
+            outside = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
+            download(requirements, place, python=python, environ=outside | self.inherited)
+            self.offer(place)
+
+    def offer_google(self) -> None:
+        """Have the index offer what an agent needs that talks to Google, in the versions that are installed here."""
+        self.fetch(wheel.agent(google=True).requirements.split())
+
     def offer(self, wheels: Path) -> None:
         """Put wheels into the index."""
-        for wheel in wheels.glob("*.whl"):
-            place = self.wheels / wheel.name.partition("-")[0].lower().replace("_", "-").replace(".", "-")
+        for file in wheels.glob("*.whl"):
+            place = self.wheels / file.name.partition("-")[0].lower().replace("_", "-").replace(".", "-")
             place.mkdir(exist_ok=True)
-            if not (place / wheel.name).exists():
-                shutil.copy(wheel, place)
+            if not (place / file.name).exists():
+                shutil.copy(file, place)
 
     def import_base(self, python: Path, tag: str) -> None:
         """Make an image that stands in for python:X-slim from an interpreter of this machine."""
@@ -243,8 +259,7 @@ def started(home: Path) -> Iterator[Engine]:
     engine = Engine(home)
     try:
         engine.start()
-        download(AGENT, home / "wheels")
-        engine.offer(home / "wheels")
+        engine.fetch(AGENT)
         engine.import_base(Path(sys.base_prefix), f"python:{running()}-slim")
         yield engine
     finally:
@@ -267,7 +282,13 @@ def interpreters() -> dict[str, Path]:
     return found
 
 
-def download(requirements: Sequence[str], into: Path, *, python: str | None = None) -> None:
+def download(
+    requirements: Sequence[str],
+    into: Path,
+    *,
+    python: str | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> None:
     """Fetch wheels for the index by the ordinary client."""
     into.mkdir(parents=True, exist_ok=True)
     interpreter = [python] if python else [sys.executable]
@@ -284,6 +305,7 @@ def download(requirements: Sequence[str], into: Path, *, python: str | None = No
             str(into),
             *requirements,
         ],
+        env=dict(environ),
         check=True,
         timeout=600,
     )

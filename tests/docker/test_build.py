@@ -148,3 +148,22 @@ def test_another_builder_gets_all_it_needs_and_what_it_made_is_recorded(
 
     assert digest in (toy.root / "foretell.lock").read_text()
     toy.foretell("run", "training")
+
+
+GOOGLE = '[targets.google]\nplatform = {kind = "docker"}\nwarehouse = {kind = "bigquery", project = "p"}\n'
+
+
+def test_only_an_agent_that_talks_to_google_brings_the_libraries_for_it(toy: Toy, engine: Engine) -> None:
+    engine.offer_google()
+    toy.more = GOOGLE
+    toy.write()
+    light, heavy = built(toy), toy.foretell("build", on="google").stdout.strip()
+    assert light != heavy
+    assert json.loads(toy.foretell("build", "--push", "--json", on="google").stdout)["new"]
+    assert "google = true" in (toy.root / "foretell.lock").read_text()
+
+    agent = ["run", "--rm", "--network", "none", "--entrypoint", "/opt/foretell/agent/lib/ld.so"]
+    python = ["--library-path", "/opt/foretell/agent/lib", "/opt/foretell/agent/bin/python", "-I", "-c"]
+    load = "import google.auth.transport.requests, google.cloud.bigquery"
+    engine.docker(*agent, heavy, *python, load)
+    assert "No module named 'google'" in engine.docker(*agent, light, *python, load, check=False).stderr

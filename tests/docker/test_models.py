@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.test_seed import OLD, delivered, make
-from tests.docker.engine import Engine, download, interpreters, running
+from tests.docker.engine import Engine, interpreters, running
 from tests.docker.toy import FORETELL, REGISTRY, Toy
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "lifetime-value"
@@ -34,15 +34,8 @@ def foretell(cwd: Path, *arguments: str, environ: dict[str, str] | None = None) 
 
 def offer(engine: Engine, requirements: list[str], python: str) -> None:
     """Put what a model needs into the index, as it is for its Python."""
-    place = engine.home / f"wheels-{python}-{len(requirements)}"
     interpreter = interpreters()[python] / "bin" / f"python{python}"
-    with pytest.MonkeyPatch.context() as outside:
-        for name in ("PIP_INDEX_URL", "PIP_CONFIG_FILE"):
-            outside.delenv(name, raising=False)
-        for name, value in engine.inherited.items():
-            outside.setenv(name, value)
-        download(requirements, place, python=str(interpreter) if python != running() else None)
-    engine.offer(place)
+    engine.fetch(requirements, python=str(interpreter) if python != running() else None)
 
 
 def outputs(service: Path, action: str) -> dict[str, bytes]:

@@ -30,7 +30,7 @@ ROWS = [("x", 1), ("y", 2)]
 
 
 class Toy:
-    """A directory with a service. `platform` are lines of its [targets.docker.platform]."""
+    """A directory with a service. `platform` are lines of its [targets.docker.platform], `more` whole tables."""
 
     def __init__(self, root: Path, *, python: str = "3.11") -> None:
         self.root = root
@@ -38,6 +38,7 @@ class Toy:
         self.platform = ""
         self.image = f'registry = "{REGISTRY}/team"\n'
         self.source = ""
+        self.more = ""
         self.actions: dict[str, str] = {}
         root.mkdir(parents=True)
         self.command("training", "echo model > output/model")
@@ -58,7 +59,7 @@ class Toy:
             f'[image]\nnetwork = "host"\n{self.image}\n{actions}'
             'inputs = ["training"]\n[actions.application.delivery]\nfile = "predictions.csv"\n'
             'columns = "a:STRING,b:INT64"\n'
-            f"[targets.docker.platform]\n{self.platform}\n[targets.docker.times]\n{times}\n"
+            f"[targets.docker.platform]\n{self.platform}\n[targets.docker.times]\n{times}\n{self.more}"
         )
 
     # --- verbs ----------------------------------------------------------------------------------------------------

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
 from foretell.errors import UsageError
-from foretell.images import build, context, index, lock, recipe, wheel
+from foretell.images import build, chosen, context, index, lock, recipe, wheel
 from foretell.images.lock import Locked
 from foretell.images.recipe import Ingredients
 from foretell.loading import load
@@ -164,7 +165,7 @@ def test_another_foretell_makes_another_image_of_the_same_fingerprint(
 ) -> None:
     first = draft(root)
     newer = replace(first.agent, wheel=b"newer")
-    monkeypatch.setattr(wheel, "agent", lambda: newer)
+    monkeypatch.setattr(wheel, "agent", lambda **_: newer)
     second = draft(root)
     assert (second.fingerprint, second.tag == first.tag) == (first.fingerprint, False)
 
@@ -251,6 +252,65 @@ def test_the_wheel_is_the_same_every_time_and_the_agents_needs_are_pinned() -> N
     assert first == second
     assert all("==" in line for line in first.requirements.splitlines())
     assert {line.partition("==")[0] for line in first.requirements.splitlines()} >= set(wheel.NEEDED)
+
+
+def test_an_agent_that_talks_to_google_brings_all_that_its_libraries_need() -> None:
+    light, heavy = wheel.agent(), wheel.agent(google=True)
+    names = {line.partition("==")[0] for line in heavy.requirements.splitlines()}
+    assert names >= {"google-auth", "google-cloud-bigquery", "requests"}
+    assert "grpcio" in names  # an extra of one that they need
+    assert "cryptography" in names
+    assert not any(name in light.requirements for name in ("google", "requests", "cryptography"))
+    assert heavy.digest != light.digest
+
+
+def test_what_is_not_installed_here_cannot_be_pinned(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = metadata.distribution
+
+    def without(name: str) -> metadata.Distribution:
+        if name == "requests":
+            raise metadata.PackageNotFoundError(name)
+        return known(name)
+
+    monkeypatch.setattr(metadata, "distribution", without)
+    wheel.agent()
+    with pytest.raises(UsageError, match='needs "requests"') as caught:
+        wheel.agent(google=True)
+    assert "foretell[google]" in caught.value.hint
+
+
+ELSEWHERE = {
+    "gs": 'store = "gs://bucket"\n[targets.gs.platform]\nkind = "docker"\n',
+    "bq": 'platform = {kind = "docker"}\n[targets.bq.warehouse]\nkind = "bigquery"\n',
+    "vm": 'store = "gs://b"\n[targets.vm.platform]\nkind = "compute-engine"\nproject = "p"\nzones = ["z"]\n',
+    "s3": 'store = "s3://bucket"\n[targets.s3.platform]\nkind = "docker"\n',
+}
+
+
+@pytest.mark.parametrize(("target", "google"), [("gs", True), ("bq", True), ("vm", True), ("s3", False)])
+def test_who_talks_to_google_follows_from_the_target(root: Path, target: str, google: bool) -> None:
+    light = draft(root)
+    (root / "foretell.toml").write_text(f"{FILE}[targets.{target}]\n{ELSEWHERE[target]}")
+    made = draft(root, target)
+    assert build.needs_google(made.target) is google
+    assert ("google-auth" in made.agent.requirements) is google
+    if target != "vm":  # whose image is of another architecture besides
+        assert (made.tag != light.tag) is google
+    assert made.fingerprint == light.fingerprint
+    assert made.locked(ENTRY.image).google is google
+
+
+def test_a_locked_image_without_googles_libraries_does_not_serve_a_target_that_moved_there(
+    root: Path,
+) -> None:
+    file = f'{FILE}[targets.there]\n%splatform = {{kind = "docker"}}\n'
+    (root / "foretell.toml").write_text(file % "")
+    lock.write(root, "there", draft(root, "there").locked(ENTRY.image))
+    (root / "foretell.toml").write_text(file % 'store = "gs://bucket"\n')
+    made = draft(root, "there")
+    with pytest.raises(UsageError, match="cannot talk to Google") as caught:
+        chosen.choose(made.service, made.target, local=True, say=print)
+    assert "foretell build --push --on there" in caught.value.hint
 
 
 # --- indexes ----------------------------------------------------------------------------------------------------------

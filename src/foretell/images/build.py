@@ -19,7 +19,14 @@ from foretell.engine import Engine
 from foretell.errors import ImageError, UsageError
 from foretell.images import context, index, lock, recipe, wheel
 from foretell.images.lock import Locked
-from foretell.service import ComputeEngineSettings, PlatformSettings, ProcessSettings, Service, Target
+from foretell.service import (
+    BigQuerySettings,
+    ComputeEngineSettings,
+    PlatformSettings,
+    ProcessSettings,
+    Service,
+    Target,
+)
 
 Say = Callable[[str], None]
 ARM = ("a1-", "a4x-", "c4a-", "n4a-", "t2a-")
@@ -65,7 +72,7 @@ class Draft:
 
     @cached_property
     def agent(self) -> wheel.Agent:
-        return wheel.agent()
+        return wheel.agent(google=needs_google(self.target))
 
     @cached_property
     def tag(self) -> str:
@@ -93,7 +100,11 @@ class Draft:
     def locked(self, image: str) -> Locked:
         """Give what the lock says of an image made of this draft."""
         return Locked(
-            image=lock.pinned(image), tag=self.tag, fingerprint=self.fingerprint, revision=self.revision
+            image=lock.pinned(image),
+            tag=self.tag,
+            fingerprint=self.fingerprint,
+            revision=self.revision,
+            google=needs_google(self.target),
         )
 
     def _labels(self) -> dict[str, str]:
@@ -219,6 +230,15 @@ def architecture(settings: PlatformSettings) -> str | None:
         return None
     kinds = (settings.machine_type,) if isinstance(settings.machine_type, str) else settings.machine_type
     return "linux/arm64" if all(kind.startswith(ARM) for kind in kinds) else "linux/amd64"
+
+
+def needs_google(target: Target) -> bool:
+    """Whether an agent on this target talks to Google, and so brings the libraries for it."""
+    return (
+        target.store.startswith("gs://")
+        or isinstance(target.warehouse, BigQuerySettings)
+        or isinstance(target.platform, ComputeEngineSettings)
+    )
 
 
 def _command(draft: Draft, engine: Engine, place: Path, secret: Path) -> list[str]:

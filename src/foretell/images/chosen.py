@@ -42,6 +42,12 @@ def choose(service: Service, target: Target, *, local: bool, say: Callable[[str]
                 why=f"it was built from revision {entry.revision[:12]}" if entry.revision else "",
                 hint=f"run `foretell build --push --on {target.name}`, or name the image: --image {entry.image}",
             )
+        if build.needs_google(target) and not entry.google:
+            raise UsageError(
+                f'the image that "{target.name}" runs cannot talk to Google, where its store or warehouse is now',
+                where=str(service.root / LOCK_FILE),
+                hint=f"run `foretell build --push --on {target.name}`",
+            )
         if local:
             engines.find()  # else nobody would say for as long as a machine may take to start
         return Chosen(image=entry.image, fingerprint=entry.fingerprint, revision=entry.revision)

@@ -17,12 +17,17 @@ PINNED = re.compile(r"(?:\S+@)?sha256:[0-9a-f]{64}")
 
 
 class Locked(Struct, frozen=True, kw_only=True):
-    """The image of one target: by digest, with the fingerprint and the Git revision of what is in it."""
+    """
+    The image of one target: by digest, with the fingerprint and the Git revision of what is in it.
+
+    `google` says that its agent has Google's libraries.
+    """
 
     image: str
     tag: str
     fingerprint: str
     revision: str = ""
+    google: bool = False
 
 
 def read(root: Path) -> dict[str, Locked]:

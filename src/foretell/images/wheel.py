@@ -6,19 +6,24 @@ import base64
 import io
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from hashlib import sha256
 from importlib import metadata
 from pathlib import Path
 
 from msgspec import Struct
 
+from foretell.errors import UsageError
+
 PACKAGE = Path(__file__).parents[1]
 NAME = "foretell"
 NEEDED = ("duckdb", "msgspec", "obstore", "tzdata")
 """What an agent in an image loads; it makes no environments, reads no cron lines, completes no shell."""
+GOOGLE = "google"
+"""The extra of what an agent needs besides, where its store or warehouse is one of Google's."""
 EPOCH = (1980, 1, 1, 0, 0, 0)
-REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+REQUIREMENT = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[([^\]]*)\])?")
+EXTRA = re.compile(r"""extra\s*==\s*['"]([^'"]+)['"]""")
 
 
 class Agent(Struct, frozen=True, kw_only=True):
@@ -33,10 +38,16 @@ class Agent(Struct, frozen=True, kw_only=True):
         return sha256(self.wheel + self.requirements.encode()).hexdigest()
 
 
-def agent() -> Agent:
-    """Give the agent as it is here. The same files give the same bytes, wherever they are installed."""
+def agent(*, google: bool = False) -> Agent:
+    """
+    Give the agent as it is here, with Google's libraries where they are asked for.
+
+    The same files give the same bytes, wherever they are installed. UsageError where a library is not here, so that
+    nobody can say which version works.
+    """
     version = metadata.version(NAME)
-    pins = "".join(f"{name}=={found}\n" for name, found in sorted(_pins(NEEDED).items()))
+    wanted = [*NEEDED, *_required(metadata.distribution(NAME), {GOOGLE}, alone=True)] if google else NEEDED
+    pins = "".join(f"{name}=={found}\n" for name, found in sorted(_pins(wanted).items()))
     return Agent(name=f"{NAME}-{version}-py3-none-any.whl", wheel=_wheel(version), requirements=pins)
 
 
@@ -45,28 +56,53 @@ def version(name: str) -> str:
     return metadata.version(name)
 
 
-def _pins(names: tuple[str, ...]) -> dict[str, str]:
+def _pins(wanted: Sequence[str]) -> dict[str, str]:
     """Give the versions installed here of packages and of all they need in turn."""
     found: dict[str, str] = {}
-    waiting = list(names)
+    waiting = list(wanted)
+    asked: set[str] = set()
     while waiting:
-        name = waiting.pop()
-        key = re.sub(r"[-_.]+", "-", name).lower()
+        requirement = waiting.pop()
+        if requirement in asked:
+            continue
+        asked.add(requirement)
+        name, extras = _named(requirement)
         try:
             there = metadata.distribution(name)
-        except metadata.PackageNotFoundError:
+        except metadata.PackageNotFoundError as error:
+            if requirement in wanted:
+                raise _lacking(name) from error
             continue  # needed on other machines than this one
-        if key not in found:
-            found[key] = there.version
-            waiting += _required(there)
+        found[re.sub(r"[-_.]+", "-", name).lower()] = there.version
+        waiting += _required(there, extras)
     return found
 
 
-def _required(package: metadata.Distribution) -> Iterator[str]:
+def _required(
+    package: metadata.Distribution, extras: Collection[str], *, alone: bool = False
+) -> Iterator[str]:
+    """Give what a package requires, "name[extra]", with these extras of it; `alone`: for them and nothing else."""
     for line in package.requires or ():
-        named = REQUIREMENT.match(line)
-        if named and "extra" not in line.partition(";")[2]:
-            yield named[0]
+        requirement, _, marker = line.partition(";")
+        condition = EXTRA.search(marker)
+        named = REQUIREMENT.match(requirement)
+        if named and (condition[1] in extras if condition else not alone):
+            yield named[0].strip()
+
+
+def _named(requirement: str) -> tuple[str, set[str]]:
+    named = REQUIREMENT.match(requirement)
+    if named is None:
+        raise AssertionError(requirement)
+    return named[1], {extra.strip() for extra in (named[2] or "").split(",") if extra.strip()}
+
+
+def _lacking(name: str) -> UsageError:
+    return UsageError(
+        f'the image needs "{name}", which is not installed here',
+        why="an agent has the versions that whoever builds it has",
+        hint=f'install it: pip install "{NAME}[{GOOGLE}]"',
+    )
 
 
 def _wheel(version: str) -> bytes:

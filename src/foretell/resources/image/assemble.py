@@ -37,6 +37,11 @@ LEFT_OUT = (
     "_tkinter*",
     "*.a",
 )
+LOADED_LATE = {
+    "google-auth": "google.auth.transport.requests",
+    "google-cloud-bigquery": "google.cloud.bigquery",
+}
+"""What an agent with these packages loads when it is needed; that it can is seen before the image is made."""
 NAME_SERVICE = ("libnss_files.so.2", "libnss_dns.so.2", "libresolv.so.2")
 
 
@@ -48,7 +53,7 @@ def main(root: Path, place: Path) -> None:
     # by content and unchecked: the modules are never written again, and who runs them may write nothing
     how = PycInvalidationMode.UNCHECKED_HASH
     compileall.compile_dir(str(packages.parent), quiet=1, invalidation_mode=how, stripdir=str(root))
-    subprocess.run([*started_by(place), "-I", "-c", "import foretell.agent.session"], check=True)
+    subprocess.run([*started_by(place), "-I", "-c", f"import {', '.join(loaded())}"], check=True)
     forget_times(root)
 
 
@@ -83,6 +88,12 @@ def install(packages: Path) -> None:
     )
     (wheel,) = STAGE.glob("*.whl")
     subprocess.run([*pip, "--no-deps", "--no-index", str(wheel)], check=True)
+
+
+def loaded() -> list[str]:
+    """Give the modules that the agent loads, sooner or later."""
+    pinned = [line.partition("==")[0] for line in (STAGE / "requirements.txt").read_text().splitlines()]
+    return ["foretell.agent.session", *(LOADED_LATE[name] for name in pinned if name in LOADED_LATE)]
 
 
 def copy_libraries(place: Path, libraries: Path) -> None:
