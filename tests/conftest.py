@@ -9,7 +9,7 @@ import pytest
 
 from tests.docker.engine import Engine, started
 
-SLOW = {"acceptance", "contract", "docker"}
+SLOW = {"acceptance", "contract", "docker", "google"}
 """Folders whose tests start processes, engines and databases: seconds each, so not in the first stage."""
 
 

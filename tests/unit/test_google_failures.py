@@ -1,0 +1,47 @@
+"""What Google's two forms of an error are read as."""
+
+from __future__ import annotations
+
+import pytest
+
+from foretell.google import failures
+from foretell.google.failures import Kind
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "reason", "kind"),
+    [
+        (
+            403,
+            {"error": {"code": 403, "message": "m", "errors": [{"reason": "rateLimitExceeded"}]}},
+            "rateLimitExceeded",
+            Kind.BUSY,
+        ),
+        (
+            403,
+            {
+                "error": {
+                    "code": 403,
+                    "message": "m",
+                    "status": "PERMISSION_DENIED",
+                    "details": [{"@type": "type", "reason": "SERVICE_DISABLED"}],
+                }
+            },
+            "SERVICE_DISABLED",
+            Kind.DENIED,
+        ),
+        (
+            429,
+            {"error": {"code": 429, "message": "m", "status": "RESOURCE_EXHAUSTED"}},
+            "RESOURCE_EXHAUSTED",
+            Kind.BUSY,
+        ),
+        (400, {"error": "invalid_grant", "error_description": "d"}, "http", Kind.WRONG),
+        (502, None, "http", Kind.AWAY),
+        (404, {"error": {"code": 404, "message": "m"}}, "http", Kind.ABSENT),
+    ],
+)
+def test_a_reason_is_found_in_every_form(status: int, body: object, reason: str, kind: Kind) -> None:
+    found = failures.read(status, body, "<html>Bad Gateway</html>")
+    assert (found.reason, found.kind) == (reason, kind)
+    assert found.message
