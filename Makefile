@@ -15,8 +15,9 @@ help: ## list the targets
 demo: .venv/foretell ## train and apply a real model, and see what became of it
 	@sh examples/demo.sh $(CURDIR)/$(BIN)
 
-test: check fast ## pass everything: checks, fast tests, then the slow and the simulated
-	$(BIN)/python -m pytest -m "not docker and not ($(FAST))" --durations=10
+test: check fast ## pass everything: checks, fast tests, then the slow, the simulated, and those with servers of their own
+	$(BIN)/python -m pytest -n 2 -m "(slow or simulation) and not ($(SERVED))" --durations=10
+	$(BIN)/python -m pytest -m "(google or airflow) and not docker" --durations=10
 
 test-docker: .venv/all ## the tests of images and containers, on an engine of their own; not part of `test` yet
 	$(BIN)/python -m pytest -m docker --durations=10
@@ -28,7 +29,7 @@ test-airflow: .venv/all ## the tests of Airflow, on components that they start t
 	$(BIN)/python -m pytest -m airflow --durations=10
 
 fast: .venv/all ## the tests that take seconds
-	$(BIN)/python -m pytest -m "$(FAST)"
+	$(BIN)/python -m pytest -n 2 -m "$(FAST)"
 
 coverage: .venv/all ## what the fast tests do not reach
 	$(BIN)/python -m coverage run -m pytest -m "$(FAST)"

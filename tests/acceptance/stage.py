@@ -208,7 +208,7 @@ class Stage:
         told = janitor.tidy(self.controller)
         assert (told.ended, told.open, told.stopped, told.failed) == ([], [], [], [])
         assert (self.store / run.outcome).read_bytes() == decided
-        assert self.left_behind() == []
+        assert self.left_behind() == [], self.left_behind_in_full()
         assert all(count == 1 for count in self.begun().values()), self.begun()
         self._must_have_whole_files(run)
         self._must_have_rows_once(run)
@@ -236,11 +236,20 @@ class Stage:
         """Nothing of these machines lives; a guard is given a moment to clear its directory."""
         for machine in machines:
             eventually(lambda machine=machine: not survivors(marker(machine)), f"{machine} lives")
+        # a process that ends loses its environment before its files, and so its lock a moment later
+        target = self.service.targets["local"]
+        alive = self.controller.platform(target.platform).alive
+        eventually(lambda: not alive(self.name), "a machine's lock is held")
 
     def left_behind(self) -> list[str]:
         """What is left of machines."""
         place = self.root / ".foretell" / "machines"
         return sorted(path.name for path in place.iterdir()) if place.is_dir() else []
+
+    def left_behind_in_full(self) -> list[str]:
+        """Every file of what is left, for the message of a test that fails."""
+        place = self.root / ".foretell" / "machines"
+        return sorted(str(path.relative_to(place)) for path in place.rglob("*"))
 
     def must_show_no_half_model(self, action: str) -> None:
         """Whatever is current now can be read in full."""
