@@ -1,13 +1,16 @@
-"""What all tests share: which of them belong to the second stage, and the container engine of some."""
+"""What all tests share: which of them belong to the second stage, and the servers of some."""
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.docker.engine import Engine, started
+from tests.google import storage as cloud_storage
+from tests.google.storage import Storage
 
 SLOW = {"acceptance", "contract", "docker", "google"}
 """Folders whose tests start processes, engines and databases: seconds each, so not in the first stage."""
@@ -33,3 +36,26 @@ def engine(shared_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[E
     shared_engine.adopt(monkeypatch)
     yield shared_engine
     shared_engine.clear()
+
+
+@pytest.fixture(scope="session")
+def shared_storage() -> Iterator[Storage]:
+    """One stand-in of Cloud Storage for the session."""
+    with cloud_storage.started() as storage:
+        yield storage
+
+
+@pytest.fixture
+def storage(shared_storage: Storage, monkeypatch: pytest.MonkeyPatch) -> Iterator[Storage]:
+    """The stand-in as the one that this test's programs find; without faults, and with an empty log."""
+    for name, value in shared_storage.environ.items():
+        monkeypatch.setenv(name, value)
+    shared_storage.clear()
+    yield shared_storage
+    shared_storage.clear()
+
+
+@pytest.fixture
+def bucket(storage: Storage) -> str:
+    """A bucket of this test's own, by its name."""
+    return storage.make_bucket(f"test-{uuid.uuid4().hex}").removeprefix("gs://")

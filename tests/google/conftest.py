@@ -9,24 +9,6 @@ import pytest
 
 from tests.google import cloud as clouds
 from tests.google.cloud import Cloud
-from tests.google.storage import Storage, started
-
-
-@pytest.fixture(scope="session")
-def shared_storage() -> Iterator[Storage]:
-    """One stand-in of Cloud Storage for the session."""
-    with started() as storage:
-        yield storage
-
-
-@pytest.fixture
-def storage(shared_storage: Storage, monkeypatch: pytest.MonkeyPatch) -> Iterator[Storage]:
-    """The stand-in as the one that this test's programs find; without faults, and with an empty log."""
-    for name, value in shared_storage.environ.items():
-        monkeypatch.setenv(name, value)
-    shared_storage.clear()
-    yield shared_storage
-    shared_storage.clear()
 
 
 @pytest.fixture(scope="session")

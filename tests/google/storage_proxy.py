@@ -82,7 +82,10 @@ class Conversation(BaseHTTPRequestHandler):
 
     def handle_request(self) -> None:
         try:
-            if self.path.startswith("/_"):
+            if self.path.startswith("/_outage?"):
+                self._give(Reply(200))
+                self.server.go_away(float(self.path.partition("?")[2]))
+            elif self.path.startswith("/_"):
                 self._give(self._control(self._body()))
             elif "X-Test" in self.headers:
                 self._give(self._execute(self._body()))
@@ -138,15 +141,13 @@ class Conversation(BaseHTTPRequestHandler):
 
     def _control(self, body: bytes) -> Reply:
         faults = self.server.faults
-        match (self.command, self.path.partition("?")[0]):
+        match (self.command, self.path):
             case ("POST", "/_faults"):
                 faults.add(msgspec.json.decode(body, type=list[Fault]))
             case ("DELETE", "/_faults"):
                 faults.clear()
             case ("GET", "/_log"):
                 return Reply(200, msgspec.json.encode(faults.log()))
-            case ("POST", "/_outage"):
-                self.server.go_away(float(self.path.partition("?")[2]))
             case _:
                 return error(404)
         return Reply(200, b"{}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from concurrent.futures import ThreadPoolExecutor
 from urllib.error import URLError
 
@@ -24,11 +23,6 @@ def client(storage: Storage, bucket: str) -> GCSStore:
         client_options=options,
         retry_config={"max_retries": 0},
     )
-
-
-@pytest.fixture
-def bucket(storage: Storage) -> str:
-    return storage.make_bucket(f"test-{uuid.uuid4().hex}").removeprefix("gs://")
 
 
 def test_both_interfaces_see_the_same(storage: Storage, bucket: str) -> None:

@@ -15,7 +15,8 @@ from foretell.errors import CorruptError, OutputError, StoreError
 from foretell.ledger import Create, Get
 from foretell.names import STORE_RECORD, Attempt, Run, run_named
 from foretell.records import File, Manifest, Outcome
-from foretell.store import FEW, Store
+from foretell.store import Store
+from foretell.store.directory import FEW
 
 RUN: Run = run_named("toy", "1", "training", "20261121T060000Z-1")
 ATTEMPT: Attempt = RUN.attempt(1)

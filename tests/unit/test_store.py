@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from obstore.exceptions import PermissionDeniedError
 
-from foretell import ledger
-from foretell.errors import CorruptError, StoreError, StoreFullError, StoreRefusedError, UsageError
-from foretell.ledger import Create, Get, Sleep
+from foretell.errors import StoreError, StoreFullError, StoreRefusedError, UsageError
 from foretell.names import STORE_RECORD
-from foretell.records import StoreId, encode
-from foretell.store import FEW, Store, local_directory
+from foretell.store import Store, local_directory
+from foretell.store.directory import FEW
+from foretell.store.trouble import told
 
 
 @pytest.fixture
@@ -52,18 +51,7 @@ def leading_to(store: Store, key: str) -> list[str]:
     return [str(path), *(str(parent) for parent in path.parents if parent.is_relative_to(store.directory))]
 
 
-# --- create, get, list ----------------------------------------------------------------------------------------------
-
-
-def test_an_object_is_created_once(store: Store) -> None:
-    assert store.create("a/b.json", b"first")
-    assert not store.create("a/b.json", b"second")
-    assert store.get("a/b.json") == b"first"
-
-
-def test_what_is_not_there_is_none(store: Store) -> None:
-    assert store.get("a/b.json") is None
-    assert store.folders("a") == []
+# --- names ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["plain", "a b", "#1", "100%", "é", "?x=1"])
@@ -74,45 +62,12 @@ def test_a_directory_may_have_any_name(tmp_path: Path, name: str) -> None:
     assert (tmp_path / name / STORE_RECORD).is_file()
 
 
-def test_put_writes_over(store: Store) -> None:
-    store.put("beat.json", b"1")
-    store.put("beat.json", b"2")
-    assert store.get("beat.json") == b"2"
-
-
-def test_folders_are_those_with_objects_below(store: Store) -> None:
-    for key in ("a/1/x", "a/2/x/y", "a/file", "ab/3/x"):
-        store.create(key, b"")
-    assert sorted(store.folders("a")) == ["1", "2"]
-
-
-def test_thirty_two_racers_make_one_object(store: Store) -> None:
-    with ThreadPoolExecutor(32) as racers:
-        won = list(racers.map(lambda number: store.create("slot", str(number).encode() * 1000), range(32)))
-    assert won.count(True) == 1
-    assert store.get("slot") == str(won.index(True)).encode() * 1000
-
-
 def test_what_a_dead_writer_left_is_in_nobodys_way(store: Store) -> None:
     assert store.directory is not None
     (store.directory / "a").mkdir()
     (store.directory / "a" / "b.json#1").write_bytes(b"half")
     assert store.create("a/b.json", b"whole")
     assert store.get("a/b.json") == b"whole"
-
-
-def test_a_file_is_created_once_and_read_in_parts(store: Store, tmp_path: Path) -> None:
-    (tmp_path / "large").write_bytes(b"x" * 20_000_000)
-    assert store.create_file("a/large", tmp_path / "large")
-    assert not store.create_file("a/large", tmp_path / "large")
-    parts = list(store.chunks("a/large"))
-    assert len(parts) > 1
-    assert sum(map(len, parts)) == 20_000_000
-
-
-def test_parts_of_what_is_not_there_are_an_error(store: Store) -> None:
-    with pytest.raises(CorruptError, match='the object "a/large" is not there'):
-        list(store.chunks("a/large"))
 
 
 # --- unreachable, not empty -----------------------------------------------------------------------------------------
@@ -217,35 +172,25 @@ def test_a_sync_that_fails_is_no_success(store: Store, monkeypatch: pytest.Monke
         store.create("a", b"1")
 
 
-# --- answers that get lost ------------------------------------------------------------------------------------------
+# --- what a bucket's refusal means ----------------------------------------------------------------------------------
 
 
-class LossyWorld:
-    """A store whose first answers are lost after the write."""
-
-    def __init__(self, store: Store, losses: int) -> None:
-        self.store = store
-        self.losses = losses
-
-    def perform(self, op: object) -> object:
-        match op:
-            case Create(key, data):
-                made = self.store.create(key, data)
-                if self.losses:
-                    self.losses -= 1
-                    raise StoreError("no answer")
-                return made
-            case Get(key):
-                return self.store.get(key)
-            case Sleep():
-                return None
-            case _:
-                raise AssertionError(op)
-
-
-@pytest.mark.parametrize("losses", [0, 1, 3])
-def test_whose_object_it_is_is_known_although_answers_are_lost(store: Store, losses: int) -> None:
-    mine, other = StoreId(id="mine"), StoreId(id="other")
-    assert ledger.drive(ledger.create("slot", mine), LossyWorld(store, losses)) is True
-    assert ledger.drive(ledger.create("slot", other), LossyWorld(store, losses)) is False
-    assert store.get("slot") == encode(mine)
+@pytest.mark.parametrize(
+    ("account", "member"),
+    [
+        ("m@p.iam.gserviceaccount.com", "serviceAccount:m@p.iam.gserviceaccount.com"),
+        ("me@example.com", "user:me@example.com"),
+    ],
+)
+def test_who_was_refused_is_named_in_the_command_that_mends_it(account: str, member: str) -> None:
+    said = f"<Details>{account} does not have storage.objects.create access to the object.</Details>"
+    error = PermissionDeniedError(
+        f"Error - Server returned status code: 403 Forbidden: <Error>{said}</Error>"
+    )
+    found = told("write", "a", "gs://bucket/place", error)
+    assert isinstance(found, StoreRefusedError)
+    assert "does not have storage.objects.create" in found.why
+    assert found.hint == (
+        "gcloud storage buckets add-iam-policy-binding gs://bucket "
+        f"--member={member} --role=roles/storage.objectUser"
+    )

@@ -1,9 +1,8 @@
 """
-The object store in a few verbs, create-once among them; obstore underneath.
+A store in a directory, with two additions to what a bucket does.
 
-The library's own retries are off: they would hide who won a race (P10). Whoever needs certainty loops in `ledger`.
-A directory is a store as well, with two additions: what was created is synced to the disk before it counts, and
-a directory that lost its `store.json` (unmounted, removed) is unreachable, not empty.
+What was created is synced to the disk before it counts, and a directory that lost its `store.json` (unmounted,
+removed) is unreachable, not empty.
 """
 
 from __future__ import annotations
@@ -15,13 +14,12 @@ import threading
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError, PermissionDeniedError
-from obstore.store import LocalStore, ObjectStore, from_url
+from obstore.store import LocalStore
 
-from foretell.errors import CorruptError, StoreError, StoreFullError, StoreRefusedError, UsageError
+from foretell.errors import StoreError, StoreFullError, StoreRefusedError, UsageError
 from foretell.names import STORE_RECORD
 
 REFUSALS = ("Permission denied", "Read-only file system", "Operation not permitted")
@@ -30,24 +28,29 @@ FEW = 8
 PART = 8 * 1024 * 1024
 
 
-class Store:
-    """One object store. Keys are relative to its URL; every method raises StoreError when nothing is known."""
+class Directory:
+    """The verbs of `Store`, in a directory."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, directory: Path) -> None:
         self.url = url
-        self.directory = local_directory(url)
-        if self.directory is None:
-            _ = self._objects  # a URL that cannot be is told at once
+        self.directory = directory
 
     @cached_property
-    def _objects(self) -> ObjectStore:
-        """Connect; to a directory only where it is there, so that looking at nothing leaves nothing behind."""
-        if self.directory is not None and not os.path.isdir(self.directory):  # noqa: PTH112 - false, not an error
+    def _objects(self) -> LocalStore:
+        """Connect only where the directory is there, so that looking at nothing leaves nothing behind."""
+        if not os.path.isdir(self.directory):  # noqa: PTH112 - false, not an error
             self._must_be_there()
-        return _connect(self.url, self.directory)
+        try:
+            return LocalStore(self.directory)
+        except (BaseError, OSError) as error:
+            refused = any(r in str(error) for r in REFUSALS)
+            raise (StoreRefusedError if refused else UsageError)(
+                f'the store "{self.url}" cannot be opened',
+                why=str(error).partition("\n")[0],
+                hint="see `store` in foretell.toml: file://, gs:// or s3://",
+            ) from error
 
     def get(self, key: str) -> bytes | None:
-        """Give an object's bytes, None when it is certain that there is none."""
         try:
             return bytes(obstore.get(self._objects, key).bytes())
         except (NotFoundError, FileNotFoundError):
@@ -56,29 +59,20 @@ class Store:
         except (BaseError, OSError) as error:
             raise self._unknown("read", key, error) from error
 
-    def create(self, key: str, data: bytes | Path, *, durable: bool = True) -> bool:
-        """
-        Write an object that is not there yet; False when it is there. After an error, it may be.
-
-        Many objects are cheaper with durable=False and one `settle` after them.
-        """
+    def create(self, key: str, data: bytes) -> bool:
         if key != STORE_RECORD:
             self._must_be_there()
         try:
-            if key == STORE_RECORD and self.directory is not None:
+            if key == STORE_RECORD:
                 self.directory.mkdir(parents=True, exist_ok=True)
             obstore.put(self._objects, key, data, mode="create")
-            made = True
         except AlreadyExistsError:
-            made = False
+            return False
         except (BaseError, OSError) as error:
             raise self._unknown("write", key, error) from error
-        if durable:  # also what another wrote: whoever loses obeys it
-            self.sync(key)
-        return made
+        return True
 
     def put(self, key: str, data: bytes) -> None:
-        """Write an object over what is there. Not synced: only beats are written so, and they prove only life."""
         self._must_be_there()
         try:
             obstore.put(self._objects, key, data)
@@ -86,28 +80,18 @@ class Store:
             raise self._unknown("write", key, error) from error
 
     def chunks(self, key: str) -> Iterator[memoryview]:
-        """Give an object's bytes in parts; CorruptError where there is none."""
         try:
-            if self.directory is not None:
-                # obstore reads a file in pieces of 8 KiB, which takes ten times as long
-                with (self.directory / key).open("rb", buffering=0) as file:
-                    while part := file.read(PART):
-                        yield memoryview(part)
-                return
-            for part in obstore.get(self._objects, key).stream(min_chunk_size=PART):
-                yield memoryview(part)
-        except (NotFoundError, FileNotFoundError) as error:
+            # obstore reads a file in pieces of 8 KiB, which takes ten times as long
+            with (self.directory / key).open("rb", buffering=0) as file:
+                while part := file.read(PART):
+                    yield memoryview(part)
+        except FileNotFoundError:
             self._must_be_there()
-            raise CorruptError(
-                f'the object "{key}" is not there',
-                where=self.url,
-                hint="restore it from a backup, or `foretell withdraw` its run and run the action again",
-            ) from error
+            raise
         except (BaseError, OSError) as error:
             raise self._unknown("read", key, error) from error
 
     def folders(self, prefix: str) -> list[str]:
-        """Give the names directly below a prefix that have objects below them, unordered."""
         try:
             found = obstore.list_with_delimiter(self._objects, prefix)["common_prefixes"]
         except (NotFoundError, FileNotFoundError):
@@ -119,7 +103,6 @@ class Store:
         return [path.rstrip("/").rpartition("/")[2] for path in found]
 
     def remove(self, key: str) -> None:
-        """Remove an object; nothing of a run's records ever is."""
         try:
             obstore.delete(self._objects, key)
         except (NotFoundError, FileNotFoundError):
@@ -128,9 +111,7 @@ class Store:
             raise self._unknown("remove", key, error) from error
 
     def sync(self, key: str) -> None:
-        """Make sure that an object survives a power cut: in a directory, its bytes and every name that leads to it."""
-        if self.directory is None:
-            return
+        """Sync an object's bytes, and every name that leads to it."""
         path = self.directory / key
         try:
             _flush(path)
@@ -141,9 +122,7 @@ class Store:
             raise self._unknown("sync", key, error) from error
 
     def settle(self, keys: Sequence[str]) -> None:
-        """Make these objects survive a power cut; many of them by one flush of the whole system, which is faster."""
-        if self.directory is None:
-            return
+        """Sync many by one flush of the whole system, which is faster."""
         if len(keys) > FEW:
             os.sync()
             return
@@ -151,9 +130,6 @@ class Store:
             self.sync(key)
 
     def create_file(self, key: str, path: Path) -> bool:
-        """`create` for a file too large to be read at once; its name is not synced yet, see `settle`."""
-        if self.directory is None:
-            return self.create(key, path, durable=False)
         self._must_be_there()
         target = self.directory / key
         aside = target.with_name(f"{target.name}#{os.getpid()}{threading.get_ident()}")
@@ -171,9 +147,6 @@ class Store:
         return True
 
     def is_there(self) -> bool:
-        """Whether anything was ever started here, as far as that can be told at once."""
-        if self.directory is None:
-            return True
         try:
             (self.directory / STORE_RECORD).stat()
         except (FileNotFoundError, NotADirectoryError):
@@ -202,27 +175,6 @@ class Store:
         if full:
             hint = "free some space on the disk, then repeat the command"
         return kind(f'cannot {verb} "{key}"', where=self.url, why=text, hint=hint)
-
-
-def local_directory(url: str) -> Path | None:
-    """Give the directory of a file:// URL, None for a store elsewhere."""
-    parts = urlsplit(url)
-    return Path(unquote(parts.path)) if parts.scheme == "file" else None
-
-
-def _connect(url: str, directory: Path | None) -> ObjectStore:
-    try:
-        if directory is not None:
-            return LocalStore(directory)
-        return from_url(url, retry_config={"max_retries": 0}, client_options={"timeout": "30s"})
-    except (BaseError, OSError, ValueError) as error:
-        text = str(error).partition("\n")[0]
-        kind = StoreRefusedError if any(r in str(error) for r in REFUSALS) else UsageError
-        raise kind(
-            f'the store "{url}" cannot be opened',
-            why=text,
-            hint="see `store` in foretell.toml: file://, gs:// or s3://",
-        ) from error
 
 
 def _flush(path: Path) -> None:

@@ -1,0 +1,87 @@
+"""How a bucket is reached: by obstore, with Google's application default credentials."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+from collections.abc import Callable, Mapping
+from datetime import UTC
+from pathlib import Path
+from typing import Any
+
+from obstore.exceptions import BaseError
+from obstore.store import GCSStore, ObjectStore, from_url
+
+from foretell.errors import UsageError
+
+EMULATOR = "STORAGE_EMULATOR_HOST"
+"""The variable by which Google's own clients find a stand-in of Cloud Storage."""
+SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
+KNOWN_TO_OBSTORE = ("service_account", "authorized_user")
+"""Types of credentials files; for any other (a federated identity, impersonation) google-auth is asked."""
+
+
+def connect(url: str, *, timeout: float, retries: int = 0) -> ObjectStore:
+    """
+    Give obstore's client of a bucket; nothing is asked of it yet. UsageError for a URL that cannot be.
+
+    `timeout` is how long one request may take in all, in seconds, `retries` how often obstore repeats one by itself.
+    """
+    settings: dict[str, Any] = {
+        "client_options": {"timeout": f"{timeout:g}s", "connect_timeout": "10s", "read_timeout": "30s"},
+        "retry_config": {"max_retries": retries},
+    }
+    try:
+        if url.startswith("gs://"):
+            return GCSStore.from_url(url, **_of_google(settings, os.environ))
+        return from_url(url, **settings)
+    except (BaseError, OSError, ValueError) as error:
+        raise UsageError(
+            f'the store "{url}" cannot be opened',
+            why=str(error).partition("\n")[0],
+            hint="see `store` in foretell.toml: file://, gs:// or s3://",
+        ) from error
+
+
+def _of_google(settings: dict[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
+    """Complete the settings by where Cloud Storage is, and by who asks."""
+    if emulator := environ.get(EMULATOR):
+        address = emulator if "://" in emulator else f"http://{emulator}"
+        options = settings["client_options"] | {"allow_http": True}
+        return settings | {"client_options": options, "base_url": address, "bearer_token": "none"}
+    file = _credentials_file(environ)
+    if file is None:
+        return settings
+    if json.loads(file.read_bytes()).get("type") in KNOWN_TO_OBSTORE:
+        return settings | {"application_credentials": str(file)}
+    return settings | {"credential_provider": _tokens()}
+
+
+def _credentials_file(environ: Mapping[str, str]) -> Path | None:
+    """Give the file that gcloud or the user wrote; on Google's machines there is none, and their server is asked."""
+    if named := environ.get("GOOGLE_APPLICATION_CREDENTIALS"):
+        return Path(named)
+    folder = environ.get("CLOUDSDK_CONFIG") or Path(environ.get("HOME") or Path.home(), ".config", "gcloud")
+    file = Path(folder) / "application_default_credentials.json"
+    return file if file.is_file() else None
+
+
+def _tokens() -> Callable[[], dict[str, Any]]:
+    """Give what obstore calls for a token, by google-auth, which is loaded here, for few need it."""
+    try:
+        auth = importlib.import_module("google.auth")
+        requests = importlib.import_module("google.auth.transport.requests")
+    except ImportError as error:
+        raise UsageError(
+            "these Google credentials need google-auth",
+            why=str(error),
+            hint="pip install 'foretell[google]'",
+        ) from error
+    credentials, _ = auth.default(scopes=(SCOPE,))
+
+    def token() -> dict[str, Any]:
+        credentials.refresh(requests.Request())
+        return {"token": credentials.token, "expires_at": credentials.expiry.replace(tzinfo=UTC)}
+
+    return token
