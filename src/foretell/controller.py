@@ -23,10 +23,10 @@ from foretell.errors import (
 from foretell.frozen import freeze
 from foretell.ledger import Begin, Create, End, Folders, Get, Op, Probe, Put, Ship, Sleep, T, Talk
 from foretell.names import STORE_RECORD, Run
-from foretell.order import Asked, Order, asker, now
+from foretell.order import Asked, Order, asker, must_agree, now
 from foretell.platforms.base import Platform
 from foretell.protocol import Life, Phase, State
-from foretell.records import Host, Launch, Outcome, Pin, Receipt, Request, StoreId, Withdrawn, encode
+from foretell.records import Host, Launch, Outcome, Receipt, Request, StoreId, Withdrawn, encode
 from foretell.service import Action, PlatformSettings, ProcessSettings, Service, Target
 from foretell.store import Store
 from foretell.warehouses.base import shipment
@@ -34,6 +34,10 @@ from foretell.witness import Witness
 
 PATIENCE_OF_A_VERB = 60.0
 """Seconds for which a verb keeps asking a store that does not answer; a waiter asks for as long as it waits."""
+FAR = (0.25, 2.0)
+"""The shortest and longest seconds between two looks into a bucket, whose every read costs time and a little money."""
+REST = 2.0
+"""Seconds between two moments at which whoever rests may do something else."""
 
 
 class Controller:
@@ -46,6 +50,7 @@ class Controller:
         self._platforms: list[tuple[PlatformSettings, Platform]] = []
         self._runs: dict[Run, Request] = {}
         self._deadline: float | None = None
+        self._on_rest: Callable[[], None] | None = None
 
     # --- start ------------------------------------------------------------------------------------------------
 
@@ -81,7 +86,7 @@ class Controller:
             ledger.request(first, key, order.request, retried=names.retried, again=asked.again)
         )
         if not found.new:
-            _must_agree(found, inputs)
+            must_agree(found.run, found.request, inputs)
         if found.new or not self.drive(ledger.get(found.run.outcome, Outcome)):
             self.drive(self.witness(found.run, found.request).round())
         return found
@@ -139,11 +144,17 @@ class Controller:
     # --- wait, check, stop ------------------------------------------------------------------------------------
 
     def wait(
-        self, run: Run, *, patience: float | None = None, on_look: Callable[[Witness], None] = lambda _: None
+        self,
+        run: Run,
+        *,
+        patience: float | None = None,
+        on_look: Callable[[Witness], None] = lambda _: None,
+        on_rest: Callable[[], None] | None = None,
     ) -> State:
         """
         Wait until a run has ended, doing on the way what the protocol asks of whoever waits; give how it ended.
 
+        `on_look` is called with every look, `on_rest` every few seconds between two that are far apart.
         PatienceError when it is still open after `patience` seconds, or the warehouse does not answer.
         """
         began = time.monotonic()
@@ -153,14 +164,16 @@ class Controller:
         def pause(_: Witness) -> float:
             if not platform.certain:
                 return witness.request.target.times.poll
-            shortest, longest = platform.pauses
+            shortest, longest = platform.pauses if self.store.directory is not None else FAR
             return min(longest, max(shortest, (time.monotonic() - began) / 100))
 
         def until(seen: Witness) -> bool:
             on_look(seen)
             return patience is not None and time.monotonic() - began >= patience
 
+        self._on_rest = on_rest
         ended = self.drive(witness.watch(pause, until), patience=None)
+        self._on_rest = None
         on_look(witness)
         if witness.receipt_due or not ended:
             raise _out_of_patience(run, witness)
@@ -301,7 +314,11 @@ class Controller:
         impatient = self._deadline is not None and time.monotonic() + seconds > self._deadline
         if error and (isinstance(error, StoreRefusedError) or impatient):
             raise error
-        time.sleep(seconds)
+        end = time.monotonic() + seconds
+        while self._on_rest and end - time.monotonic() > REST:
+            time.sleep(REST)
+            self._on_rest()
+        time.sleep(max(0.0, end - time.monotonic()))
 
     def _platform_of(self, run: Run) -> Platform:
         """Give the platform on record for a run: where it was started, whatever the service file says by now."""
@@ -320,20 +337,6 @@ class Controller:
             artifacts.load(self.store, manifest.delivery, Path(aside))
             return warehouses.connect(request.target.warehouse).deliver(
                 shipment(request, run, outcome, files)
-            )
-
-
-def _must_agree(found: ledger.Asked, inputs: dict[str, catalog.Model]) -> None:
-    """Refuse to give a run that was asked for otherwise under the same key."""
-    pinned: dict[str, Pin] = {pin.action: pin for pin in found.request.inputs}
-    for action, model in inputs.items():
-        pin = pinned.get(action)
-        if pin is None or pin.run != model.run.folder:
-            had = names.run_of(pin.run).label if pin else "no such input"
-            raise UsageError(
-                f'the run "{found.run.label}" of this key was asked for with another input',
-                why=f'it has "{had}" where "{model.run.label}" is asked for now',
-                hint="give this one a key of its own: --key NAME",
             )
 
 

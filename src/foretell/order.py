@@ -12,10 +12,10 @@ from typing import Any
 from msgspec import Struct, field
 
 from foretell import catalog, names, schedule, sources
-from foretell.errors import NoModelError
+from foretell.errors import NoModelError, UsageError
 from foretell.frozen import Frozen, freeze
 from foretell.ledger import Talk
-from foretell.names import Run
+from foretell.names import Run, run_of
 from foretell.records import Interval, Pin, Request
 from foretell.service import Action, Service, Target
 
@@ -159,3 +159,17 @@ def asker() -> str:
     except (KeyError, OSError):
         user = "unknown"
     return f"{user}@{os.uname().nodename}"
+
+
+def must_agree(run: Run, request: Request, inputs: Mapping[str, catalog.Model]) -> None:
+    """Refuse to give a run that was asked for otherwise under the same key."""
+    pinned: dict[str, Pin] = {pin.action: pin for pin in request.inputs}
+    for action, model in inputs.items():
+        pin = pinned.get(action)
+        if pin is None or pin.run != model.run.folder:
+            had = run_of(pin.run).label if pin else "no such input"
+            raise UsageError(
+                f'the run "{run.label}" of this key was asked for with another input',
+                why=f'it has "{had}" where "{model.run.label}" is asked for now',
+                hint="give this one a key of its own: --key NAME",
+            )

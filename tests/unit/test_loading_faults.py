@@ -273,3 +273,11 @@ def test_a_message_stays_on_its_line_whatever_it_quotes(tmp_path: Path) -> None:
     assert found == (
         'foretell.toml:5: [env] bad variable name "a\\n\\x1b[31m"; write one of A-Z, a-z, 0-9, _',
     )
+
+
+def test_a_bucket_is_not_written_more_than_once_a_second(tmp_path: Path) -> None:
+    quick = '[targets.x]\nstore = "gs://b"\n[targets.x.times]\nbeat = 0.5\n'
+    (fault,) = faults(tmp_path, LEAST + quick)
+    assert "[targets.x.times] beat must be at least 1s: a bucket takes one write a second" in fault
+    (tmp_path / "foretell.toml").write_text(LEAST + quick.replace("gs://b", "runs"))
+    assert load(tmp_path, environ={}).targets["x"].times.beat == 0.5

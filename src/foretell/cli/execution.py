@@ -79,7 +79,7 @@ def run(args: Namespace, out: Output) -> int:
     follower = Follower(controller, found.run, out)
     try:
         held.let_go()
-        state = controller.wait(found.run, on_look=follower.look)
+        state = controller.wait(found.run, on_look=follower.look, on_rest=follower.rest)
     except KeyboardInterrupt:
         state = _stop_and_wait(controller, found.run, follower, args, out)
     took = follower.finish()
@@ -94,7 +94,7 @@ def _stop_and_wait(
     out.tell((f"stopping {run.label}; ^C again does not wait for its end", "warn"))
     try:
         controller.stop(run)
-        return controller.wait(run, on_look=follower.look)
+        return controller.wait(run, on_look=follower.look, on_rest=follower.rest)
     except KeyboardInterrupt:
         out.tell((f"not waiting: see `{opening.again(args, f'show {run.label}')}`", "warn"))
         raise

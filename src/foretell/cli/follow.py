@@ -54,6 +54,10 @@ class Follower:
         self._tell_attempt(witness)
         self._out.status(self._progress(witness, now - self._began))
 
+    def rest(self) -> None:
+        """Show what was printed since the last look; for whoever waits long for the next."""
+        self._show_log()
+
     def finish(self) -> float:
         """Show the rest of the log; give the seconds since the beginning."""
         self._show_log()

@@ -19,8 +19,8 @@ from foretell.frames import STDERR, STDOUT
 from foretell.history import Line, LogReader
 from foretell.names import Run
 
-PAUSE = 0.2
-"""Seconds between two looks at a log that is followed on this machine."""
+PAUSE, FAR = 0.2, 2.0
+"""Seconds between two looks at a log that is followed, in a directory and in a bucket."""
 NAMES = {STDOUT: "stdout", STDERR: "stderr"}
 
 # --- runs -------------------------------------------------------------------------------------------------------------
@@ -152,13 +152,8 @@ def _frames(controller: Controller, run: Run, args: Namespace) -> Iterator[tuple
     reader = LogReader(controller.store, run, args.attempt)
     while args.follow and not controller.check(run).phase.ended:
         yield from reader.read()
-        time.sleep(_pause(controller, run))
+        time.sleep(FAR if controller.store.directory is None else PAUSE)
     yield from reader.read()
-
-
-def _pause(controller: Controller, run: Run) -> float:
-    target = controller.request(run).target
-    return PAUSE if controller.platform(target.platform).certain else target.times.poll
 
 
 # --- get --------------------------------------------------------------------------------------------------------------

@@ -34,6 +34,8 @@ BUILT_IN: Table = {
 
 SCHEMES = ("gs", "s3", "az", "abfs", "abfss", "file")
 WORK = ".foretell"
+BEAT_OF_A_BUCKET = 1.0
+"""Seconds; one object takes one write a second."""
 DATASET = re.compile(r"[A-Za-z0-9_]{1,128}")
 
 
@@ -59,6 +61,7 @@ def _target(name: str, table: TargetTable, site: Site) -> Target | None:
     platform = _platform(kind, told, (*path, "platform"), site)
     overrides = _overrides(table, kind, told, path, site)
     store = _store(table.store, kind, (*path, "store"), site)
+    _tell_quick_beats(store, times, (*path, "times"), site.faults)
     warehouse = _warehouse(table.warehouse, kind, (*path, "warehouse"), site)
     if platform is None or warehouse is None:
         return None
@@ -169,3 +172,10 @@ def _times(table: TimesTable, path: KeyPath, faults: Faults) -> Times:
     for fault in [] if faults.within(path) else times.faults():
         faults.add((*path, ""), fault)
     return times
+
+
+def _tell_quick_beats(store: str, times: Times, path: KeyPath, faults: Faults) -> None:
+    if not store.startswith("file:") and times.beat < BEAT_OF_A_BUCKET:
+        faults.add(
+            (*path, "beat"), "beat must be at least 1s: a bucket takes one write a second to one object"
+        )
