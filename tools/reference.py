@@ -17,6 +17,7 @@ HEADINGS = {
     "ServiceTable": "At the top",
     "SourceTable": "[source]",
     "ActionTable": "[actions.NAME]",
+    "AirflowTable": "[actions.NAME.airflow]",
     "DeliveryTable": "[actions.NAME.delivery]",
     "ColumnTable": "[actions.NAME.delivery.columns.COLUMN]",
     "ImageTable": "[image]",

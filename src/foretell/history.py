@@ -20,6 +20,8 @@ from foretell.store import Store
 from foretell.witness import CLAIM
 
 STAGES = ("queued", "environment", "inputs", "command", "check", "output", "delivery")
+TAIL = 20
+"""Lines of the log's end that explain a failure."""
 SAMPLE = 10
 """Earlier runs that an estimate is made of."""
 
@@ -203,6 +205,20 @@ class LogReader:
                 self._attempt, self._chunk = self._attempt + 1, 0
             else:
                 return
+
+
+def tail(store: Store, run: Run, attempt: int, lines: int = TAIL) -> bytes:
+    """Give the last lines that an attempt printed."""
+    found: list[bytes] = []
+    for _, data in LogReader(store, run, attempt).read():
+        found.append(data)
+        if len(found) > 2 * lines:
+            found = [_last(b"".join(found), lines)]
+    return _last(b"".join(found), lines)
+
+
+def _last(data: bytes, lines: int) -> bytes:
+    return b"".join(data.splitlines(keepends=True)[-lines:])
 
 
 def fetch(controller: Controller, run: Run, to: Path) -> Manifest:

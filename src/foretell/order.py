@@ -39,6 +39,8 @@ class Asked(Struct, frozen=True, kw_only=True):
     """The code, where it was frozen before."""
     again: bool = True
     """Whether a run of the key that ended without success is followed by a new one."""
+    interval: Interval | None = None
+    """The data the run is about, where whoever asks knows it better than the action's schedule."""
 
 
 class Order:
@@ -126,6 +128,8 @@ class Order:
         return freeze(self._service, self._target, self._spec.name, image=self._asked.image)
 
     def _interval(self, date: datetime) -> Interval | None:
+        if self._asked.interval:
+            return self._asked.interval
         if self._spec.schedule is None:
             return None
         start, end = schedule.interval(self._spec.schedule, self._service.timezone, date)

@@ -141,7 +141,7 @@ class State(Struct, frozen=True, kw_only=True):
         return EXIT_CODES.get(self.phase, OPEN)
 
 
-class Start(Struct, frozen=True, kw_only=True):
+class Start(Struct, frozen=True, kw_only=True, tag=True):
     """Create slot `attempt` as a launch, and launch it."""
 
     attempt: int
@@ -151,20 +151,20 @@ class Start(Struct, frozen=True, kw_only=True):
     losses_left: int
 
 
-class Relaunch(Struct, frozen=True, kw_only=True):
+class Relaunch(Struct, frozen=True, kw_only=True, tag=True):
     """Repeat a recorded launch whose machine is not there (P6)."""
 
     attempt: int
 
 
-class GiveUp(Struct, frozen=True, kw_only=True):
+class GiveUp(Struct, frozen=True, kw_only=True, tag=True):
     """Take the claim of an attempt that nobody claimed, so that nobody can."""
 
     attempt: int
     cause: str
 
 
-class Close(Struct, frozen=True, kw_only=True):
+class Close(Struct, frozen=True, kw_only=True, tag=True):
     """Take slot `attempt`, so that no such attempt can be: its predecessor's fault is the run's end (P4)."""
 
     attempt: int
@@ -172,24 +172,25 @@ class Close(Struct, frozen=True, kw_only=True):
     cause: str
 
 
-class Decide(Struct, frozen=True, kw_only=True):
+class Decide(Struct, frozen=True, kw_only=True, tag=True):
     """Copy a closed slot's outcome to where it is the decision."""
 
     outcome: Outcome
 
 
-class Deliver(Struct, frozen=True, kw_only=True):
+class Deliver(Struct, frozen=True, kw_only=True, tag=True):
     """Finish the delivery of a produced run whose agent is quiet."""
 
 
-class Finish(Struct, frozen=True, kw_only=True):
+class Finish(Struct, frozen=True, kw_only=True, tag=True):
     """The run has ended: stop every machine on record."""
 
 
-class Wait(Struct, frozen=True, kw_only=True):
+class Wait(Struct, frozen=True, kw_only=True, tag=True):
     """Nothing to do now."""
 
 
+# Each carries its name as a tag: a step can be found by one observer and taken by another.
 Step: TypeAlias = Start | Relaunch | GiveUp | Close | Decide | Deliver | Finish | Wait
 
 

@@ -73,12 +73,11 @@ def interval(schedule: str, timezone: str, tick: datetime) -> tuple[datetime, da
 
 
 def effective(actions: Mapping[str, Action], name: str) -> tuple[str, ...]:
-    """Give the schedules by which an action comes due: its own, else those of the actions it comes after."""
+    """Give the schedules by which an action comes due: its own, and those of the actions it comes after."""
     action = actions[name]
-    if action.schedule:
-        return (action.schedule,)
+    own = (action.schedule,) if action.schedule else ()
     inherited = (schedule for earlier in action.after for schedule in effective(actions, earlier))
-    return tuple(dict.fromkeys(inherited))
+    return tuple(dict.fromkeys((*own, *inherited)))
 
 
 def _ticks(schedule: str, timezone: str, start: datetime) -> Iterator[datetime]:

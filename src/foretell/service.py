@@ -76,6 +76,27 @@ class Input(Struct, frozen=True, kw_only=True):
     path: str
 
 
+class AirflowSettings(Struct, frozen=True, kw_only=True):
+    """
+    How Airflow schedules an action. `start` and `end` are RFC 3339, `retry_delay` is seconds.
+
+    `retries` are of Airflow's tasks, for what fails around the command; how often the command is tried is the action's.
+    """
+
+    catchup: bool = False
+    start: str | None = None
+    end: str | None = None
+    max_active_runs: int = 1
+    retries: int = 2
+    retry_delay: float = 60
+    pool: str | None = None
+    queue: str | None = None
+    tags: tuple[str, ...] = ()
+    owner: str | None = None
+    paused: bool | None = None
+    """Whether the graph is paused when Airflow first sees it; None for Airflow's own default."""
+
+
 class Action(Struct, frozen=True, kw_only=True):
     """A thing the model can do. Times are seconds; `retries` counts failed commands, `losses` lost machines."""
 
@@ -91,7 +112,7 @@ class Action(Struct, frozen=True, kw_only=True):
     env: dict[str, str] = field(default_factory=dict)
     secrets: dict[str, str] = field(default_factory=dict)
     delivery: Delivery | None = None
-    airflow: dict[str, object] = field(default_factory=dict)
+    airflow: AirflowSettings = AirflowSettings()
 
 
 class Source(Struct, frozen=True, kw_only=True):

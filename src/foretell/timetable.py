@@ -131,7 +131,7 @@ def _started(controller: Controller, item: Due) -> Ticked:
         found = controller.ask(item.action, asked)
     except NoModelError as error:
         return Ticked(
-            due=item, run=None, new=False, problem=error.what, waiting=_is_coming(controller, item.action)
+            due=item, run=None, new=False, problem=error.what, waiting=is_coming(controller, item.action)
         )
     except ForetellError as error:
         problem = f"{error.what}{f': {error.why}' if error.why else ''}"
@@ -139,7 +139,7 @@ def _started(controller: Controller, item: Due) -> Ticked:
     return Ticked(due=item, run=found.run, new=found.new)
 
 
-def _is_coming(controller: Controller, action: str) -> bool:
+def is_coming(controller: Controller, action: str) -> bool:
     """Whether some input of an action is under way."""
     return any(_is_open(controller, item.action) for item in controller.service.actions[action].inputs)
 

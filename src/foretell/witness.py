@@ -242,6 +242,37 @@ class Witness:
         self.receipt_due = self.records.delivery is None
         return self.receipt_due
 
+    def advance(self, told: Step) -> Talk[bool]:
+        """
+        Take what is due, then the step that another observer came to, where it still fits what is on record.
+
+        True when nothing is left to do. It may come late: who was silent for LEASE is fenced for ever, and everything
+        else is decided by who creates a record first.
+        """
+        while True:
+            try:
+                step = yield from self.look()
+            except StoreError as error:
+                yield Sleep(0.5, error)
+                continue
+            if isinstance(step, Wait):
+                return (yield from self.take(told)) if self._fits(told) else False
+            if (yield from self.take(step)):
+                return True
+
+    def _fits(self, told: Step) -> bool:
+        """Whether nobody has gone on since another observer came to this step."""
+        records, slots = self.records, len(self.records.launches)
+        match told:
+            case Deliver():
+                return records.outcome is not None
+            case Start(attempt=number) | Close(attempt=number):
+                return records.outcome is None and slots == number - 1
+            case Relaunch(attempt=number) | GiveUp(attempt=number):
+                return records.outcome is None and slots == number and records.claim is None
+            case _:
+                return False  # what follows from the records alone was seen and taken above
+
     # --- both -------------------------------------------------------------------------------------------------
 
     def round(self) -> Talk[bool]:

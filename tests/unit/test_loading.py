@@ -272,11 +272,20 @@ def test_a_store_in_a_directory_with_strange_marks_is_a_valid_url(tmp_path: Path
     assert "#" not in store
 
 
-def test_free_tables_are_kept_as_they_are(tmp_path: Path) -> None:
-    service = loaded(
-        tmp_path, LEAST + '[actions.training.airflow]\npool = "big"\nnested = {a = [1, {b = 2}]}\n'
-    )
-    assert service.actions["training"].airflow == {"pool": "big", "nested": {"a": [1, {"b": 2}]}}
+def test_what_airflow_is_told_has_defaults_and_its_dates_a_time_zone(tmp_path: Path) -> None:
+    usual = loaded(tmp_path, LEAST).actions["training"].airflow
+    assert (usual.catchup, usual.start, usual.max_active_runs, usual.paused) == (False, None, 1, None)
+    told = 'start = "2026-05-01"\ncatchup = true\npool = "big"\nretry_delay = "1m30s"\n'
+    own = loaded(tmp_path, 'timezone = "Europe/Stockholm"\n' + LEAST + "[actions.training.airflow]\n" + told)
+    found = own.actions["training"].airflow
+    assert found.start == "2026-04-30T22:00:00+00:00"
+    assert (found.catchup, found.pool, found.retry_delay) == (True, "big", 90)
+
+
+def test_an_action_may_have_a_schedule_and_come_after_others(tmp_path: Path) -> None:
+    both = LEAST + '[actions.report]\ncommand = "true"\nschedule = "@daily"\nafter = ["training"]\n'
+    report = loaded(tmp_path, both).actions["report"]
+    assert (report.schedule, report.after) == ("@daily", ("training",))
 
 
 def test_a_byte_order_mark_and_windows_line_ends_do_no_harm(tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ def test_what_is_no_schedule_is_refused_with_the_reason(line: str, reason: str) 
         expression(line)
 
 
-def test_an_action_without_a_schedule_comes_due_by_those_it_comes_after() -> None:
+def test_an_action_comes_due_by_its_schedule_and_by_those_it_comes_after() -> None:
     def action(name: str, *, schedule: str | None = None, after: tuple[str, ...] = ()) -> Action:
         return Action(name=name, command=("true",), schedule=schedule, after=after)
 
@@ -112,7 +112,9 @@ def test_an_action_without_a_schedule_comes_due_by_those_it_comes_after() -> Non
         "testing": action("testing", after=("training",)),
         "application": action("application", after=("testing", "training")),
         "by_hand": action("by_hand"),
+        "report": action("report", schedule="@daily", after=("application",)),
     }
     assert effective(actions, "training") == ("@monthly",)
     assert effective(actions, "application") == ("@monthly",)
     assert effective(actions, "by_hand") == ()
+    assert effective(actions, "report") == ("@daily", "@monthly")

@@ -6,13 +6,14 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping
 
 from foretell.cli import opening, parsing
-from foretell.cli.follow import Follower, tail
+from foretell.cli.follow import Follower
 from foretell.cli.interruption import Held
 from foretell.cli.output import Output
 from foretell.cli.parsing import Verb, add_run
 from foretell.cli.wording import counted, duration, metrics, phase
 from foretell.controller import Controller
 from foretell.errors import UsageError
+from foretell.history import tail
 from foretell.ledger import get
 from foretell.names import Run
 from foretell.order import Asked
@@ -159,7 +160,7 @@ def check(args: Namespace, out: Output) -> int:
     if state.cause:
         out.tell(f"  cause     {state.cause}")
     if state.phase.ended and state.phase is not Phase.SUCCEEDED and state.attempt:
-        out.log(tail(controller, found, state.attempt))
+        out.log(tail(controller.store, found, state.attempt))
         out.clear()
     return state.exit_code
 

@@ -17,8 +17,6 @@ from foretell.witness import Witness
 
 PAUSE = 0.1
 """Seconds between two looks at the log."""
-TAIL = 20
-"""Lines of the log's end that explain a failure."""
 
 
 class Follower:
@@ -103,17 +101,3 @@ class Follower:
         doing = state.stage if state.phase is Phase.RUNNING and state.stage else str(state.phase)
         expected = f" of about {duration(self._expected)}" if self._expected else ""
         return f"{self._run.label} · {doing} · {duration(elapsed)}{expected}"
-
-
-def tail(controller: Controller, run: Run, attempt: int, lines: int = TAIL) -> bytes:
-    """Give the last lines that an attempt printed."""
-    found: list[bytes] = []
-    for _, data in LogReader(controller.store, run, attempt).read():
-        found.append(data)
-        if len(found) > 2 * lines:
-            found = [_last(b"".join(found), lines)]
-    return _last(b"".join(found), lines)
-
-
-def _last(data: bytes, lines: int) -> bytes:
-    return b"".join(data.splitlines(keepends=True)[-lines:])

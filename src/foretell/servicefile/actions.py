@@ -14,6 +14,7 @@ from foretell.servicefile.durations import seconds
 from foretell.servicefile.faults import Faults, suggestion
 from foretell.servicefile.form import ActionTable
 from foretell.servicefile.lines import KeyPath
+from foretell.servicefile.scheduling import scheduling
 from foretell.servicefile.site import Site
 from foretell.servicefile.sources import inside, mains, usual_command
 
@@ -77,7 +78,7 @@ def _action(name: str, table: ActionTable, site: Site, source: Source) -> Action
         env=table.env,
         secrets=table.secrets,
         delivery=delivery(told, (*path, "delivery"), faults, has_inputs=bool(inputs)) if told else None,
-        airflow=table.airflow,
+        airflow=scheduling(table.airflow, (*path, "airflow"), site.form.timezone, faults),
     )
 
 
@@ -118,10 +119,6 @@ def _output(output: str, key: KeyPath, faults: Faults) -> str:
 def _tell_bad_schedule(table: ActionTable, path: KeyPath, faults: Faults) -> None:
     if table.schedule is None:
         return
-    if table.after:
-        faults.add(
-            (*path, "after"), 'there are both "schedule" and "after"; keep the one that starts the action'
-        )
     try:
         schedule.expression(table.schedule)
     except ValueError as error:

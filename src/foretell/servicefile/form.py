@@ -105,6 +105,32 @@ class DeliveryTable(Form, frozen=True, kw_only=True):
     ] = None
 
 
+class AirflowTable(Form, frozen=True, kw_only=True):
+    """How Airflow schedules the action; what is Python (callbacks, deadlines) is an argument of dags() in dags.py."""
+
+    catchup: Annotated[bool, says("Whether ticks that were missed since `start` are run.")] = False
+    start: Annotated[
+        str | None,
+        says(
+            'First date, "2026-01-01" or with a time, in the service\'s time zone.',
+            default="the first tick after Airflow sees it",
+        ),
+    ] = None
+    end: Annotated[str | None, says("Last date, as `start`.")] = None
+    max_active_runs: Annotated[Annotated[int, Meta(ge=1, le=1000)], says("Runs at a time.")] = 1
+    retries: Annotated[
+        Count, says("How often a task is tried again: for capacity, credentials, a store; never the command.")
+    ] = 2
+    retry_delay: Annotated[Duration, says("Between two such tries.")] = "1m"
+    pool: Annotated[str | None, says("Airflow pool of the tasks.")] = None
+    queue: Annotated[str | None, says("Queue of the tasks, where the executor has queues.")] = None
+    tags: Annotated[tuple[str, ...], says("Tags of the graph, beside the service's name.")] = ()
+    owner: Annotated[str | None, says("Owner of the tasks, as Airflow shows it.")] = None
+    paused: Annotated[
+        bool | None, says("Whether it is paused when Airflow first sees it.", default="as Airflow is configured")
+    ] = None
+
+
 class ActionTable(Form, frozen=True, kw_only=True):
     """A thing the model can do: training, application, or any other."""
 
@@ -122,7 +148,8 @@ class ActionTable(Form, frozen=True, kw_only=True):
         says("Five cron fields in the service's time zone, or @hourly, @daily, @weekly, @monthly, @yearly."),
     ] = None
     after: Annotated[
-        tuple[str, ...], says("Instead of a schedule: runs when these actions have succeeded.")
+        tuple[str, ...],
+        says("Runs when all of these actions have succeeded; beside a schedule, then too."),
     ] = ()
     inputs: Annotated[
         tuple[str, ...] | dict[str, str],
@@ -144,7 +171,7 @@ class ActionTable(Form, frozen=True, kw_only=True):
         ),
     ] = {}
     delivery: Annotated[DeliveryTable | None, says("Where the predictions go.")] = None
-    airflow: Annotated[Free, says("Arguments of the action's tasks in Airflow, handed on as they are.")] = {}
+    airflow: Annotated[AirflowTable, says("How Airflow schedules it.")] = AirflowTable()
 
 
 class SourceTable(Form, frozen=True, kw_only=True):

@@ -30,6 +30,10 @@ class Store:
         """Give an object's bytes, None when it is certain that there is none."""
         return self._place.get(key)
 
+    async def get_async(self, key: str) -> bytes | None:
+        """`get` for an event loop, which it does not hold up, in one try: whoever watches looks again."""
+        return await self._place.get_async(key)
+
     def create(self, key: str, data: bytes, *, durable: bool = True) -> bool:
         """
         Write an object that is not there yet; False when it is there. After an error, it may be.

@@ -64,6 +64,14 @@ class Bucket:
         except FileNotFoundError:
             return None
 
+    async def get_async(self, key: str) -> bytes | None:
+        try:
+            return bytes(await (await obstore.get_async(self._objects, key)).bytes_async())
+        except (BaseError, OSError) as error:
+            if isinstance(error, FileNotFoundError) and trouble.is_certain(error):
+                return None
+            raise trouble.told("read", key, self.url, error) from error
+
     def create(self, key: str, data: bytes) -> bool:
         objects = self._objects if len(data) < PART else self._files
         sent = 0

@@ -59,6 +59,15 @@ class Directory:
         except (BaseError, OSError) as error:
             raise self._unknown("read", key, error) from error
 
+    async def get_async(self, key: str) -> bytes | None:
+        try:
+            return bytes(await (await obstore.get_async(self._objects, key)).bytes_async())
+        except (NotFoundError, FileNotFoundError):
+            self._must_be_there()
+            return None
+        except (BaseError, OSError) as error:
+            raise self._unknown("read", key, error) from error
+
     def create(self, key: str, data: bytes) -> bool:
         if key != STORE_RECORD:
             self._must_be_there()

@@ -1,0 +1,1 @@
+from foretell.airflow.graphs import dags as dags

@@ -1,0 +1,22 @@
+"""Where Airflow 3.1, 3.2 and 3.3 keep what is used here."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+PLACES = {
+    "AssetOrTimeSchedule": ("airflow.sdk", "airflow.timetables.assets"),
+    "CronTriggerTimetable": ("airflow.sdk", "airflow.timetables.trigger"),
+    "conf": ("airflow.sdk", "airflow.configuration"),
+}
+"""The newest place first."""
+
+
+def find(name: str) -> Any:
+    """Give a part of Airflow, from wherever this version has it."""
+    for place in PLACES[name]:
+        found = getattr(import_module(place), name, None)
+        if found is not None:
+            return found
+    raise ImportError(f"Airflow has no {name}; Foretell needs Airflow 3.1 or newer")

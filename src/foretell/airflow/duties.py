@@ -1,0 +1,224 @@
+"""What the tasks of a graph do, each leg anew from what the store says: nothing is kept on a worker."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from logging import Logger
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from foretell import history, loading, names, timetable
+from foretell.airflow.assets import target_name
+from foretell.airflow.identity import Identity
+from foretell.airflow.places import places
+from foretell.airflow.trigger import RunTrigger
+from foretell.controller import Controller, connect
+from foretell.errors import CorruptError, NoModelError, PatienceError, StoreError, UnknownRunError
+from foretell.history import Story
+from foretell.ledger import get
+from foretell.names import Run
+from foretell.order import Asked
+from foretell.protocol import Phase, State, Step, Wait
+from foretell.records import Interval, Request
+from foretell.service import ProcessSettings
+
+TAIL = 200
+"""Lines of an earlier attempt's log that are kept in the task's log."""
+
+
+def open_duty(root: Path, action: str, identify: Callable[[str], Identity]) -> Duty:
+    """Open the target of a service; `identify` tells which run a time zone's task is about."""
+    service = loading.load(root, environ=os.environ)
+    controller = connect(service, target_name(service, os.environ))
+    return Duty(controller, action, identify(service.timezone))
+
+
+class Duty:
+    """One leg of a task: the target's verbs, and the run that the graph's run stands for."""
+
+    def __init__(self, controller: Controller, action: str, who: Identity) -> None:
+        self.controller = controller
+        self.action = action
+        self.who = who
+        self.places: dict[str, str] = {}
+        """Addresses of what belongs to the run, by the name of the link."""
+        self._story: Story | None = None
+
+    # --- which run --------------------------------------------------------------------------------------------
+
+    def runs(self) -> list[tuple[Run, Request]]:
+        """Give the runs that this graph's run has asked for, oldest first: one, and one more for each clearing."""
+        service, found = self.controller.service, []
+        run = Run(service.name, service.version, self.action, self.who.date, 1)
+        if not self.controller.exists():
+            return []
+        while request := self.controller.drive(get(run.request, Request)):
+            if names.original(request.key) == self.who.key:
+                found.append((run, request))
+            run = run._replace(n=run.n + 1)
+        return found
+
+    def newest(self) -> tuple[Run, Request]:
+        """Give the run that counts; UnknownRunError where nothing was started."""
+        found = self.runs()
+        if not found:
+            raise UnknownRunError(
+                f'there is no run of "{self.action}" for {names.rfc3339(self.who.date)}',
+                why=f'nothing was started on "{self.controller.target.name}" for {self.who.key}',
+                hint='clear the task "start"',
+            )
+        self.places = places(self.controller, *found[-1])
+        return found[-1]
+
+    # --- start ------------------------------------------------------------------------------------------------
+
+    def start(self, cleared: int, log: Logger) -> dict[str, Any]:
+        """Ask for the run; after a clearing stop what was asked for before, and ask for the next of that date."""
+        key = names.retried(self.who.key, cleared)
+        for run, request in self.runs():
+            if request.key != key:
+                outcome = self.controller.stop(run, "the task was cleared, and another run begun")
+                log.info("%s was begun before this task was cleared: %s", run.label, outcome.kind)
+        interval = self.who.shown_interval
+        asked = Asked(
+            date=self.who.date,
+            key=key,
+            again=False,
+            interval=Interval(start=interval[0], end=interval[1]) if interval else None,
+        )
+        asked = self.controller.prepare(self.action, asked, say=log.info)
+        try:
+            found = self.controller.ask(self.action, asked)
+        except NoModelError as error:
+            if timetable.is_coming(self.controller, self.action):
+                raise PatienceError(error.what, why="it is being made") from None
+            raise
+        self.places = places(self.controller, found.run, found.request)
+        name = self.controller.target.name
+        log.info('%s on "%s", %s', found.run.label, name, "started" if found.new else "known by this key")
+        for place, address in self.places.items():
+            log.info("%s: %s", place.lower(), address)
+        if isinstance(found.request.target.platform, ProcessSettings):
+            log.warning(
+                'it runs as a process of this machine (target "%s"): every worker and the triggerer must be on it', name
+            )
+        return {"run": found.run.label, "target": name, "folder": f"{self.controller.store.url}/{found.run.folder}"}
+
+    # --- wait -------------------------------------------------------------------------------------------------
+
+    def watch(self) -> RunTrigger:
+        """Give the trigger that looks at the run until something is to be done."""
+        run, request = self.newest()
+        return RunTrigger(store=self.controller.store.url, run=run.folder, poll=request.target.times.poll)
+
+    def advance(self, event: Mapping[str, Any], log: Logger) -> bool:
+        """Take what is due and the step that a trigger came to; whether the run has ended."""
+        run, request = self.newest()
+        witness = self.controller.witness(run, request)
+        told = _step(event) if event.get("run") == run.folder else Wait()
+        patience = request.target.times.deliver + 60
+        done = self.controller.drive(witness.advance(told), patience=patience)
+        if witness.receipt_due:
+            raise PatienceError(
+                f'the run "{run.label}" has produced its rows, and they are not delivered yet',
+                why="the warehouse does not answer",
+                hint="this task goes on with it when it is tried again",
+            )
+        state = witness.state
+        log.info("%s is %s%s", run.label, state.phase, f": {state.cause}" if state.cause else "")
+        if done:
+            self.controller.store.sync(run.outcome)
+        return done
+
+    def print_earlier(self, event: Mapping[str, Any], log: Logger) -> None:
+        """Keep the end of what an attempt printed that is about to be replaced: the next trigger overwrites its log."""
+        match _step(event):
+            case Wait():
+                return
+            case _:
+                run, _ = self.newest()
+        attempt = event.get("attempt")
+        if event.get("ended") or not attempt or event.get("run") != run.folder:
+            return
+        log.info("the end of what attempt %s printed:", attempt)
+        for line in self._tail(run, attempt, TAIL):
+            log.info("  %s", line)
+
+    # --- the verdict ------------------------------------------------------------------------------------------
+
+    @property
+    def story(self) -> Story:
+        if self._story is None:
+            self._story = history.story(self.controller, self.newest()[0])
+        return self._story
+
+    @property
+    def state(self) -> State:
+        return self.story.line.state
+
+    @property
+    def succeeded(self) -> bool:
+        return self.state.phase is Phase.SUCCEEDED
+
+    def report(self) -> dict[str, Any]:
+        """Give what became of the run, as values of JSON."""
+        line, state = self.story.line, self.state
+        outcome, receipt = line.outcome, line.receipt
+        report: dict[str, Any] = {
+            "run": line.run.label,
+            "target": self.controller.target.name,
+            "date": line.request.date,
+            "outcome": str(state.phase),
+            "cause": state.cause,
+            "attempts": len(self.story.attempts),
+            "seconds": line.seconds,
+            "stages": {stage: round(seconds, 3) for stage, seconds in self.story.stages.items()},
+            "metrics": (outcome.metrics if outcome else None) or {},
+            "rows": outcome.rows if outcome else None,
+            "inputs": {pin.action: names.run_of(pin.run).label for pin in line.request.inputs},
+        }
+        if receipt:
+            report["delivery"] = {"table": receipt.table, "state": receipt.state, "rows": receipt.rows}
+        return report
+
+    def verdict(self) -> str:
+        """Say why the run is no success: what and cause in the first line, then the end of what it printed."""
+        line, state = self.story.line, self.state
+        cause, _, more = state.cause.partition("\n")
+        first = f"{line.run.label} {state.phase}{f': {cause}' if cause else ''}"
+        if not state.phase.ended:
+            first = f"{line.run.label} has not ended: it is {state.phase}"
+        said = [first, *more.splitlines()]
+        if state.attempt and (printed := self._tail(line.run, state.attempt, history.TAIL)):
+            said += [f"the end of what attempt {state.attempt} printed:", *(f"  {text}" for text in printed)]
+        said += [f"{place.lower()}: {address}" for place, address in self.places.items()]
+        return "\n".join([*said, f"next: `foretell show {line.run.label} --on {self.controller.target.name}`"])
+
+    def _tail(self, run: Run, attempt: int, lines: int) -> list[str]:
+        try:
+            return history.tail(self.controller.store, run, attempt, lines).decode(errors="replace").splitlines()
+        except (StoreError, CorruptError) as error:
+            return [f"(its log cannot be read: {error.what})"]
+
+    # --- stop -------------------------------------------------------------------------------------------------
+
+    def stop(self, cause: str, log: Logger) -> None:
+        """Cancel every run of this graph's run that is not decided, and see the newest to its end."""
+        self.newest()
+        for run, request in self.runs():
+            outcome = self.controller.stop(run, cause)
+            if outcome.kind == "cancelled" and outcome.cause == cause:
+                log.info("%s was still open: cancelled", run.label)
+            self.controller.wait(run, patience=request.target.times.deliver + 60)
+        self._story = None
+
+
+def _step(event: Mapping[str, Any]) -> Step:
+    """Read the step that a trigger came to; one that another version of Foretell wrote may say nothing to this one."""
+    try:
+        return msgspec.convert(event.get("step"), Step)
+    except msgspec.ValidationError:
+        return Wait()

@@ -1,0 +1,166 @@
+"""
+A service's actions as Airflow's graphs: `start >> wait >> check`, and a teardown `stop`.
+
+Loaded by every parse of a DAG file, so it imports neither the store nor any platform, and says the same every time.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from airflow.sdk import DAG, Asset, TaskGroup, get_parsing_context
+
+from foretell import loading, schedule
+from foretell.airflow.assets import model, outlets
+from foretell.airflow.broken import Broken
+from foretell.airflow.compat import find
+from foretell.airflow.handbook import describe, documentation
+from foretell.airflow.operators import CheckOperator, StartOperator, StopOperator, WaitOperator
+from foretell.errors import UsageError
+from foretell.loading import FILE
+from foretell.service import Action, AirflowSettings, Service
+
+LEAST_RETRIES = 2
+"""Of `wait`: Airflow may take a resumed task for one that died, and the next try goes on where it was."""
+SOON = timedelta(seconds=10)
+
+
+def dags(
+    path: str | Path, *, actions: Mapping[str, Mapping[str, Any]] | None = None, **options: Any
+) -> dict[str, Any]:
+    """
+    Give the graphs of the service, or of all the services, that the file `path` stands for, by name.
+
+    That is the service whose foretell.toml stands beside it, else those in the directories beside it, else the one
+    above. `options` go to every DAG (callbacks, deadlines: whatever is Python), `actions` has more for single ones.
+    Raises ServiceFileError where a single service is broken; of several, a broken one takes no other with it.
+    """
+    chosen = {name: {**options, **more} for name, more in (actions or {}).items()}
+    place = Path(os.path.realpath(path))
+    place = place if place.is_dir() else place.parent
+    if (place / FILE).is_file():
+        return _graphs(loading.load(place / FILE, environ=os.environ), options, chosen)
+    services = sorted(file for file in place.glob(f"*/{FILE}"))
+    if not services:
+        return _graphs(loading.load(loading.find(place), environ=os.environ), options, chosen)
+    return _several(services, options, chosen)
+
+
+def _several(
+    files: list[Path], options: Mapping[str, Any], chosen: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    homes: dict[str, Path] = {}
+    for file in _wanted(files):
+        try:
+            service = loading.load(file, environ=os.environ)
+            if homes.setdefault(service.name, file) != file:
+                raise UsageError(
+                    f'there are two services of the name "{service.name}"',
+                    where=str(file),
+                    why=f"the other is {homes[service.name]}",
+                    hint="give this one another name",
+                )
+            found |= _graphs(service, options, chosen)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it must not take the other services with it
+            found[f"broken {file.parent.name}"] = Broken(file, error)
+    return found
+
+
+def _wanted(files: list[Path]) -> list[Path]:
+    """Give the files that may hold what is asked for: a worker needs one graph, not those of a thousand services."""
+    dag_id = get_parsing_context().dag_id
+    if not dag_id:
+        return files
+    words = dag_id.split("-")
+    names = {f'"{"-".join(words[:count])}"' for count in range(1, len(words))}
+    likely = [file for file in files if _mentions(file, names)]
+    return likely or files
+
+
+def _mentions(file: Path, names: set[str]) -> bool:
+    try:
+        text = file.read_text(encoding="utf-8", errors="replace").replace("'", '"')
+    except OSError:
+        return True
+    return any(name in text for name in names)
+
+
+# --- one service ------------------------------------------------------------------------------------------------------
+
+
+def _graphs(
+    service: Service, options: Mapping[str, Any], chosen: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    return {
+        dag.dag_id: dag
+        for action in service.actions.values()
+        if action.schedule or action.after
+        for dag in [_graph(service, action, {**options, **chosen.get(action.name, {})})]
+    }
+
+
+def _graph(service: Service, action: Action, options: dict[str, Any]) -> DAG:
+    settings = action.airflow
+    defaults = {**_defaults(settings), **options.pop("default_args", {})}
+    told: dict[str, Any] = {
+        "schedule": _schedule(service, action),
+        "start_date": _moment(settings.start),
+        "end_date": _moment(settings.end),
+        "catchup": settings.catchup,
+        "max_active_runs": settings.max_active_runs,
+        "is_paused_upon_creation": settings.paused,
+        "description": describe(service, action),
+        "doc_md": documentation(service, action),
+        **options,
+        "tags": sorted({service.name, "foretell", *settings.tags, *options.get("tags", ())}),
+        "default_args": defaults,
+    }
+    with DAG(dag_id=f"{service.name}-{action.name}", **told) as dag, TaskGroup(action.name):
+        _tasks(service, action)
+    return dag
+
+
+def _tasks(service: Service, action: Action) -> None:
+    about: dict[str, Any] = {"root": str(service.root), "action": action.name}
+    settings = action.airflow
+    delay = timedelta(seconds=settings.retry_delay)
+    start = StartOperator(task_id="start", **about)
+    wait = WaitOperator(
+        task_id="wait",
+        retries=max(LEAST_RETRIES, settings.retries),
+        retry_delay=min(SOON, delay),
+        **about,
+    )
+    check = CheckOperator(task_id="check", outlets=outlets(service, action, os.environ), **about)
+    stop = StopOperator(task_id="stop", **about)
+    start >> wait >> check >> stop
+    [start, wait] >> stop
+    # Without `setups`: a setup would be run again whenever another task is cleared, and `stop` left out if it failed.
+    stop.as_teardown(on_failure_fail_dagrun=True)
+
+
+def _defaults(settings: AirflowSettings) -> dict[str, Any]:
+    told = {"owner": settings.owner, "pool": settings.pool, "queue": settings.queue}
+    return {
+        "retries": settings.retries,
+        "retry_delay": timedelta(seconds=settings.retry_delay),
+        **{name: value for name, value in told.items() if value is not None},
+    }
+
+
+def _schedule(service: Service, action: Action) -> Any:
+    """Give what starts an action: its ticks, the actions it comes after, or both."""
+    assets: list[Asset] = [model(service, name) for name in action.after]
+    if action.schedule is None:
+        return assets
+    ticks = find("CronTriggerTimetable")(schedule.expression(action.schedule), timezone=service.timezone)
+    return find("AssetOrTimeSchedule")(timetable=ticks, assets=assets) if assets else ticks
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None

@@ -1,0 +1,124 @@
+"""
+The four tasks of a graph: start, wait, check, stop.
+
+Thin: what they do is in `duties`, loaded when a task runs, so that parsing a graph loads no store and no cloud library.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+from foretell.airflow.identity import generation, identity
+from foretell.airflow.links import LINKS
+from foretell.errors import ForetellError, UsageError
+
+
+class ForetellOperator(BaseOperator):
+    """A task about one action of the service in the directory `root`."""
+
+    operator_extra_links = LINKS
+    ui_color = "#eef2ff"
+
+    def __init__(self, *, root: str, action: str, **options: Any) -> None:
+        super().__init__(**options)
+        self.root = root
+        self.action = action
+        self.places: dict[str, str] = {}
+
+    @contextmanager
+    def duty(self, context: Any) -> Iterator[Any]:
+        """
+        Open the service and target that this task is about; what goes wrong becomes Airflow's errors.
+
+        What a person must mend fails at once, what may pass by itself is tried again.
+        """
+        duties = importlib.import_module("foretell.airflow.duties")
+        with _told():
+            duty = duties.open_duty(Path(self.root), self.action, lambda zone: identity(context["dag_run"], zone))
+            try:
+                yield duty
+            finally:
+                self.places = duty.places
+
+    def report(self, context: Any, report: dict[str, Any]) -> dict[str, Any]:
+        """Leave what became of the run for whoever looks at the task, also at one that fails."""
+        context["ti"].xcom_push(key="return_value", value=report)
+        return report
+
+
+class StartOperator(ForetellOperator):
+    """Ask for the run and launch it; cleared, stop the run that it began before and begin another of that date."""
+
+    def execute(self, context: Any) -> dict[str, Any]:
+        with self.duty(context) as duty:
+            return self.report(context, duty.start(generation(context["ti"].max_tries, self.retries), self.log))
+
+
+class WaitOperator(ForetellOperator):
+    """Wait, without a worker, until the run has ended, however it ended."""
+
+    def execute(self, context: Any) -> dict[str, Any]:
+        return self.resume(context, None)
+
+    def resume(self, context: Any, event: dict[str, Any] | None) -> dict[str, Any]:
+        """Take the step that the trigger came to; wait again unless the run has ended."""
+        with self.duty(context) as duty:
+            if event:
+                duty.print_earlier(event, self.log)
+            if not duty.advance(event or {}, self.log):
+                watch = duty.watch()
+                self.places = duty.places
+                self.defer(trigger=watch, method_name="resume")
+            return self.report(context, duty.report())
+
+
+class CheckOperator(ForetellOperator):
+    """Give the verdict: green means a model, or rows in the warehouse; red has the reason in its first line."""
+
+    def execute(self, context: Any) -> dict[str, Any]:
+        with self.duty(context) as duty:
+            report = self.report(context, duty.report())
+            if not duty.succeeded:
+                raise AirflowFailException(duty.verdict())
+            for outlet in self.outlets:
+                context["outlet_events"][outlet].extra = report
+            return report
+
+
+class StopOperator(ForetellOperator):
+    """End what is left of the run, and be red unless it succeeded, so that nothing turns a failure green."""
+
+    def execute(self, context: Any) -> dict[str, Any]:
+        with self.duty(context) as duty:
+            duty.stop(f'ended by the task "{self.task_id}" of {context["dag_run"].run_id}', self.log)
+            report = self.report(context, duty.report())
+            if not duty.succeeded:
+                raise AirflowFailException(duty.verdict())
+            return report
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Tell an error of ours as Airflow shows errors: the reason in the first line."""
+    try:
+        yield
+    except UsageError as error:
+        raise AirflowFailException(explained(error)) from None
+    except ForetellError as error:
+        raise AirflowException(explained(error)) from None
+
+
+def explained(error: ForetellError) -> str:
+    """Give an error's message with its reason in the first line, the only one that lists show."""
+    first, *rest = error.lines()
+    rest = [line for line in rest if not line.startswith("  why: ")]
+    return "\n".join([f"{first}: {error.why}" if error.why else first, *rest])
+
+

@@ -1,0 +1,146 @@
+"""One run watched in an event loop: the reads of `Witness.look` without blocking, and the log as it grows."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar, cast
+
+import msgspec
+
+from foretell import ledger, names, platforms
+from foretell.airflow.tail import Tail
+from foretell.errors import CorruptError, ForetellError, PlatformError, StoreError
+from foretell.ledger import Create, End, Get, Op, Probe, Sleep, Talk
+from foretell.names import Run
+from foretell.order import now
+from foretell.platforms.base import Platform
+from foretell.protocol import Life, Step, Wait
+from foretell.records import Launch, Outcome, Request
+from foretell.store import Store
+from foretell.witness import Witness
+
+T = TypeVar("T")
+
+FRESH = 1.0
+"""Seconds between two looks at a run on this machine that has just begun; the pause grows with its age."""
+JITTER = 0.2
+"""Part of a pause by which it varies, so that a thousand watches do not look at the same moment."""
+
+
+class Watch:
+    """A witness of one run. `say` gets lines for the task's log; `poll` is the longest pause, in seconds."""
+
+    def __init__(self, store: Store, run: Run, poll: float, say: Callable[[str], None]) -> None:
+        self._store = store
+        self._run = run
+        self._poll = poll
+        self._say = say
+        self._tail = Tail(store, run, say)
+        self._platform: Platform | None = None
+        self._troubled = False
+
+    async def until_due(self) -> dict[str, Any]:
+        """Look until something is to be done; give what, as values of JSON."""
+        began = time.monotonic()
+        witness = await self._witness()
+        while True:
+            await asyncio.sleep(self._pause(time.monotonic() - began))
+            step = await self._look(witness)
+            if step is not None and not isinstance(step, Wait):
+                await self._tail.drain(witness.records)
+                return {
+                    "run": self._run.folder,
+                    "attempt": witness.records.attempt,
+                    "ended": witness.state.phase.ended,
+                    "step": msgspec.to_builtins(step),
+                }
+
+    async def cancel(self, cause: str) -> Outcome:
+        """Decide that the run is cancelled unless it is decided, and end its machines."""
+        await self._witness()
+        return await drive(ledger.cancel(self._run, names.nonce(), now(), cause), self._perform)
+
+    async def _witness(self) -> Witness:
+        request = await drive(ledger.get(self._run.request, Request), self._perform)
+        if request is None:
+            raise CorruptError(f'the run "{self._run.label}" is not there any more', where=self._store.url)
+        try:
+            self._platform = await asyncio.to_thread(platforms.connect, request.target.platform)
+        except ForetellError:
+            self._platform = None  # nobody can tell from here; the agent's own signs of life are left
+        return Witness(
+            self._run,
+            request,
+            clock=time.monotonic,
+            mint=names.nonce,
+            now=now,
+            certain=self._platform is not None and self._platform.certain,
+        )
+
+    async def _look(self, witness: Witness) -> Step | None:
+        """Look once; None when the store did not answer, which proves nothing."""
+        try:
+            step = await drive(witness.look(), self._perform)
+            await self._tail.follow(witness.records)
+        except StoreError as error:
+            if not self._troubled:
+                self._say(f"the store does not answer, so this waits: {error.why}")
+            self._troubled = True
+            return None
+        if self._troubled:
+            self._say("the store answers again")
+        self._troubled = False
+        return step
+
+    def _pause(self, age: float) -> float:
+        certain = self._platform is not None and self._platform.certain
+        pause = min(self._poll, max(FRESH, age / 20)) if certain else self._poll
+        if age < FRESH:
+            pause = FRESH / 2
+        return pause * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - no secret
+
+    async def _perform(self, op: Op) -> object:
+        """Carry out one wish; whatever blocks does so in a thread."""
+        match op:
+            case Get(key):
+                return await self._store.get_async(key)
+            case Sleep(seconds):
+                await asyncio.sleep(seconds)
+            case Probe(launch):
+                return await asyncio.to_thread(self._probe, launch)
+            case Create(key, data):
+                return await asyncio.to_thread(self._store.create, key, data)
+            case End(launch):
+                await asyncio.to_thread(self._stop, launch)
+            case _:
+                raise AssertionError(op)
+        return None
+
+    def _probe(self, launch: Launch) -> tuple[Life, str]:
+        if self._platform is None:
+            raise PlatformError("the platform cannot be asked from here")
+        fate = self._platform.probe(launch)
+        return fate.life, fate.cause
+
+    def _stop(self, launch: Launch) -> None:
+        if self._platform is not None:
+            self._platform.stop(launch)
+
+
+async def drive(talk: Talk[T], perform: Callable[[Op], Awaitable[object]]) -> T:
+    """Carry a talk out in an event loop: `ledger.drive` with waiting instead of blocking."""
+    answer: object = None
+    error: ForetellError | None = None
+    while True:
+        try:
+            op = talk.throw(error) if error else talk.send(answer)
+        except StopIteration as end:
+            return cast("T", end.value)
+        answer, error = None, None
+        try:
+            answer = await perform(op)
+        except ForetellError as failure:
+            error = failure
