@@ -15,6 +15,8 @@ from msgspec import Struct
 from foretell.errors import UsageError
 
 FILE = "foretell.toml"
+DAGS = "dags.py"
+"""What Airflow reads."""
 SOURCE = "source"
 TEMPLATE = Path(__file__).parent / "resources" / "init"
 NAME = "example-service"
@@ -63,6 +65,8 @@ def adopt(directory: Path) -> Made:
     _must_be_new(directory)
     commands = find_commands(directory)
     files = [_write(directory, FILE, describe(directory.resolve().name, commands))]
+    if not (directory / DAGS).exists():
+        files.append(_write(directory, DAGS, (TEMPLATE / DAGS).read_text(encoding="utf-8")))
     notes = _notes(commands)
     if _in_repository(directory) and not _ignored(directory):
         if (directory / ".gitignore").exists():
@@ -139,7 +143,7 @@ def _around(directory: Path, model: str) -> Made:
         files.append("configs/")
     commands = find_commands(directory)
     files.insert(0, _write(directory, FILE, describe(directory.name, commands)))
-    for name in ("README.md", "gitignore"):
+    for name in ("README.md", DAGS, "gitignore"):
         target = name.replace("gitignore", ".gitignore")
         if not (directory / target).exists():
             files.append(_write(directory, target, _around_text(name, directory)))

@@ -63,7 +63,7 @@ def test_the_repository_at_hand_is_adopted(tmp_path: Path) -> None:
 
     made = foretell(root, "init", "--json").document
 
-    assert sorted(made["files"]) == [".gitignore", "foretell.toml"]
+    assert sorted(made["files"]) == [".gitignore", "dags.py", "foretell.toml"]
     assert all(path.read_bytes() == content for path, content in before.items())
     service = Service.load(root)
     assert (service.name, list(service.actions)) == ("churn", ["training", "application"])

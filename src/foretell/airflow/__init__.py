@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 
-__all__ = ["dags"]  # noqa: F822 - below, when asked for
+__all__ = ["dags"]
 
 
 def __getattr__(name: str) -> object:

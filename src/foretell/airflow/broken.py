@@ -14,8 +14,8 @@ class Broken(DAG):
     """
     A graph that Airflow cannot store, so that it shows an import error at the service's own file.
 
-    An error at the DAG file would make all of its graphs stale, those of the sound services too. One that comes up while
-    a graph is stored is shown at the graph's own place instead, which here is the foretell.toml.
+    An error at the DAG file would make all of its graphs stale, those of the sound services too. One that comes up
+    while a graph is stored is shown at the graph's own place instead, which here is the foretell.toml.
     """
 
     def __init__(self, file: Path, error: Exception) -> None:

@@ -103,9 +103,14 @@ class Duty:
             log.info("%s: %s", place.lower(), address)
         if isinstance(found.request.target.platform, ProcessSettings):
             log.warning(
-                'it runs as a process of this machine (target "%s"): every worker and the triggerer must be on it', name
+                'it runs as a process of this machine (target "%s"): every worker and the triggerer must be on it',
+                name,
             )
-        return {"run": found.run.label, "target": name, "folder": f"{self.controller.store.url}/{found.run.folder}"}
+        return {
+            "run": found.run.label,
+            "target": name,
+            "folder": f"{self.controller.store.url}/{found.run.folder}",
+        }
 
     # --- wait -------------------------------------------------------------------------------------------------
 
@@ -114,13 +119,13 @@ class Duty:
         run, request = self.newest()
         return RunTrigger(store=self.controller.store.url, run=run.folder, poll=request.target.times.poll)
 
-    def advance(self, event: Mapping[str, Any], log: Logger) -> bool:
+    def advance(self, event: Mapping[str, Any] | None, log: Logger) -> bool:
         """Take what is due and the step that a trigger came to; whether the run has ended."""
         run, request = self.newest()
+        told = event if event and event.get("run") == run.folder else {}
         witness = self.controller.witness(run, request)
-        told = _step(event) if event.get("run") == run.folder else Wait()
         patience = request.target.times.deliver + 60
-        done = self.controller.drive(witness.advance(told), patience=patience)
+        done = self.controller.drive(witness.advance(_step(told)), patience=patience)
         if witness.receipt_due:
             raise PatienceError(
                 f'the run "{run.label}" has produced its rows, and they are not delivered yet',
@@ -128,23 +133,18 @@ class Duty:
                 hint="this task goes on with it when it is tried again",
             )
         state = witness.state
-        log.info("%s is %s%s", run.label, state.phase, f": {state.cause}" if state.cause else "")
         if done:
             self.controller.store.sync(run.outcome)
+        if bool(told) != done and (attempt := told.get("attempt") or state.attempt):
+            self.print_log(run, attempt, log)
+        log.info("%s is %s%s", run.label, state.phase, f": {state.cause}" if state.cause else "")
         return done
 
-    def print_earlier(self, event: Mapping[str, Any], log: Logger) -> None:
-        """Keep the end of what an attempt printed that is about to be replaced: the next trigger overwrites its log."""
-        match _step(event):
-            case Wait():
-                return
-            case _:
-                run, _ = self.newest()
-        attempt = event.get("attempt")
-        if event.get("ended") or not attempt or event.get("run") != run.folder:
-            return
-        log.info("the end of what attempt %s printed:", attempt)
-        for line in self._tail(run, attempt, TAIL):
+    def print_log(self, run: Run, attempt: int, log: Logger) -> None:
+        """Print the end of an attempt's log, where no trigger has, or where the next one overwrites what it has."""
+        if lines := self._tail(run, attempt, TAIL):
+            log.info("the end of what attempt %s printed:", attempt)
+        for line in lines:
             log.info("  %s", line)
 
     # --- the verdict ------------------------------------------------------------------------------------------
@@ -195,11 +195,15 @@ class Duty:
         if state.attempt and (printed := self._tail(line.run, state.attempt, history.TAIL)):
             said += [f"the end of what attempt {state.attempt} printed:", *(f"  {text}" for text in printed)]
         said += [f"{place.lower()}: {address}" for place, address in self.places.items()]
-        return "\n".join([*said, f"next: `foretell show {line.run.label} --on {self.controller.target.name}`"])
+        return "\n".join(
+            [*said, f"next: `foretell show {line.run.label} --on {self.controller.target.name}`"]
+        )
 
     def _tail(self, run: Run, attempt: int, lines: int) -> list[str]:
         try:
-            return history.tail(self.controller.store, run, attempt, lines).decode(errors="replace").splitlines()
+            return (
+                history.tail(self.controller.store, run, attempt, lines).decode(errors="replace").splitlines()
+            )
         except (StoreError, CorruptError) as error:
             return [f"(its log cannot be read: {error.what})"]
 
@@ -219,6 +223,7 @@ class Duty:
 def _step(event: Mapping[str, Any]) -> Step:
     """Read the step that a trigger came to; one that another version of Foretell wrote may say nothing to this one."""
     try:
-        return msgspec.convert(event.get("step"), Step)
+        step: Step = msgspec.convert(event.get("step"), Step)
     except msgspec.ValidationError:
         return Wait()
+    return step

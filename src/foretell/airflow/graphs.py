@@ -24,6 +24,7 @@ from foretell.errors import UsageError
 from foretell.loading import FILE
 from foretell.service import Action, AirflowSettings, Service
 
+WORK = ".foretell"
 LEAST_RETRIES = 2
 """Of `wait`: Airflow may take a resumed task for one that died, and the next try goes on where it was."""
 SOON = timedelta(seconds=10)
@@ -42,6 +43,8 @@ def dags(
     chosen = {name: {**options, **more} for name, more in (actions or {}).items()}
     place = Path(os.path.realpath(path))
     place = place if place.is_dir() else place.parent
+    if WORK in place.parts:
+        return {}  # a copy that a run on this machine works on, where a repository lies in the DAGs folder
     if (place / FILE).is_file():
         return _graphs(loading.load(place / FILE, environ=os.environ), options, chosen)
     services = sorted(file for file in place.glob(f"*/{FILE}"))
@@ -58,17 +61,21 @@ def _several(
     for file in _wanted(files):
         try:
             service = loading.load(file, environ=os.environ)
-            if homes.setdefault(service.name, file) != file:
-                raise UsageError(
-                    f'there are two services of the name "{service.name}"',
-                    where=str(file),
-                    why=f"the other is {homes[service.name]}",
-                    hint="give this one another name",
-                )
+            _must_be_alone(service, file, homes)
             found |= _graphs(service, options, chosen)
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not take the other services with it
             found[f"broken {file.parent.name}"] = Broken(file, error)
     return found
+
+
+def _must_be_alone(service: Service, file: Path, homes: dict[str, Path]) -> None:
+    if homes.setdefault(service.name, file) != file:
+        raise UsageError(
+            f'there are two services of the name "{service.name}"',
+            where=str(file),
+            why=f"the other is {homes[service.name]}",
+            hint="give this one another name",
+        )
 
 
 def _wanted(files: list[Path]) -> list[Path]:
@@ -108,7 +115,6 @@ def _graph(service: Service, action: Action, options: dict[str, Any]) -> DAG:
     settings = action.airflow
     defaults = {**_defaults(settings), **options.pop("default_args", {})}
     told: dict[str, Any] = {
-        "schedule": _schedule(service, action),
         "start_date": _moment(settings.start),
         "end_date": _moment(settings.end),
         "catchup": settings.catchup,
@@ -120,7 +126,9 @@ def _graph(service: Service, action: Action, options: dict[str, Any]) -> DAG:
         "tags": sorted({service.name, "foretell", *settings.tags, *options.get("tags", ())}),
         "default_args": defaults,
     }
-    with DAG(dag_id=f"{service.name}-{action.name}", **told) as dag, TaskGroup(action.name):
+    told.setdefault("schedule", _schedule(service, action))
+    dag_id = f"{service.name}-{action.name}"
+    with DAG(dag_id, schedule=told.pop("schedule"), **told) as dag, TaskGroup(action.name):
         _tasks(service, action)
     return dag
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from foretell.service import Action, Delivery, Service
 
-THIN, THICK = ("┌─┐│└┘┴┬", "┏━┓┃┗┛┷┯")
+THIN, THICK = tuple("┌─┐│└┘┴┬"), tuple("┏━┓┃┗┛┷┯")
 """What boxes are drawn with; the graph's own action has the thick one."""
 
 
@@ -28,9 +28,9 @@ def documentation(service: Service, action: Action) -> str:
 | --- | --- |
 {rows}
 
-`start` asks for the machine, `wait` holds no worker until it has ended, `check` gives the verdict, `stop` leaves nothing
-running. Clear `wait` to go on with the run, `start` to stop it and begin another of the same date; what is marked as
-failed is stopped. By hand: `foretell runs {action.name}`, `foretell show RUN`.
+`start` asks for the machine, `wait` holds no worker until it has ended, `check` gives the verdict, `stop` leaves
+nothing running. Clear `wait` to go on with the run, `start` to stop it and begin another of the same date; what is
+marked as failed is stopped. By hand: `foretell runs {action.name}`, `foretell show RUN`.
 """
 
 
@@ -50,9 +50,10 @@ def _box(action: Action, width: int, *, above: bool, below: bool, thick: bool) -
     left, flat, right, side, low, end, up, down = THICK if thick else THIN
     half, rest = flat * (width // 2), flat * (width - width // 2 - 1)
     notes = f"  {' · '.join(_notes(action))}"
+    target = f"  ──▶  {_where(action.delivery)}" if action.delivery else ""
     return [
         f"{left}{half}{up if above else flat}{rest}{right}",
-        f"{side} {action.name:{width - 2}} {side}{notes}{f'  ──▶  {_where(action.delivery)}' if action.delivery else ''}",
+        f"{side} {action.name:{width - 2}} {side}{notes}{target}",
         f"{low}{half}{down if below else flat}{rest}{end}",
         *([f"{' ' * (width // 2 + 1)}│"] if below else []),
     ]
@@ -69,7 +70,11 @@ def _notes(action: Action) -> Iterator[str]:
 
 def _where(delivery: Delivery) -> str:
     """Say where rows go, and what they replace there."""
-    ways = {"replace": "the whole table", "append": "appended", "partition": f"one partition a {delivery.granularity}"}
+    ways = {
+        "replace": "the whole table",
+        "append": "appended",
+        "partition": f"one partition a {delivery.granularity}",
+    }
     return f"{delivery.table} ({ways[delivery.mode]})"
 
 
@@ -82,7 +87,10 @@ def _facts(service: Service, action: Action) -> Iterator[tuple[str, str]]:
     if action.delivery:
         columns = ", ".join(f"{column.name} {column.type}" for column in action.delivery.columns)
         yield "delivers", f"`{action.delivery.file}` to `{_where(action.delivery)}`: {columns}"
-    yield "limits", f"{action.timeout / 3600:g} h; {action.retries} retries; {action.losses} lost machines replaced"
+    yield (
+        "limits",
+        f"{action.timeout / 3600:g} h; {action.retries} retries; {action.losses} lost machines replaced",
+    )
     yield "version", f"{service.version} of {service.name}"
 
 

@@ -61,5 +61,7 @@ def _partition(key: str | None, timezone: str) -> datetime | None:
 
 def _exact(date: datetime) -> datetime:
     """Give a date as a run has it."""
-    date = datetime.fromtimestamp(date.timestamp(), UTC) if type(date) is not datetime else date.astimezone(UTC)
+    date = (
+        datetime.fromtimestamp(date.timestamp(), UTC) if type(date) is not datetime else date.astimezone(UTC)
+    )
     return date.replace(microsecond=date.microsecond // 1000 * 1000)

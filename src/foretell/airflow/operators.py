@@ -41,7 +41,9 @@ class ForetellOperator(BaseOperator):
         """
         duties = importlib.import_module("foretell.airflow.duties")
         with _told():
-            duty = duties.open_duty(Path(self.root), self.action, lambda zone: identity(context["dag_run"], zone))
+            duty = duties.open_duty(
+                Path(self.root), self.action, lambda zone: identity(context["dag_run"], zone)
+            )
             try:
                 yield duty
             finally:
@@ -58,7 +60,9 @@ class StartOperator(ForetellOperator):
 
     def execute(self, context: Any) -> dict[str, Any]:
         with self.duty(context) as duty:
-            return self.report(context, duty.start(generation(context["ti"].max_tries, self.retries), self.log))
+            return self.report(
+                context, duty.start(generation(context["ti"].max_tries, self.retries or 0), self.log)
+            )
 
 
 class WaitOperator(ForetellOperator):
@@ -70,12 +74,9 @@ class WaitOperator(ForetellOperator):
     def resume(self, context: Any, event: dict[str, Any] | None) -> dict[str, Any]:
         """Take the step that the trigger came to; wait again unless the run has ended."""
         with self.duty(context) as duty:
-            if event:
-                duty.print_earlier(event, self.log)
-            if not duty.advance(event or {}, self.log):
-                watch = duty.watch()
+            if not duty.advance(event, self.log):
                 self.places = duty.places
-                self.defer(trigger=watch, method_name="resume")
+                self.defer(trigger=duty.watch(), method_name="resume")
             return self.report(context, duty.report())
 
 
@@ -120,5 +121,3 @@ def explained(error: ForetellError) -> str:
     first, *rest = error.lines()
     rest = [line for line in rest if not line.startswith("  why: ")]
     return "\n".join([f"{first}: {error.why}" if error.why else first, *rest])
-
-

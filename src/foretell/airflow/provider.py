@@ -1,4 +1,4 @@
-"""What Airflow's list of providers shows of Foretell. Read by every process of Airflow, so it imports next to nothing."""
+"""What Airflow's list of providers shows of Foretell. Every process of Airflow reads it, so it imports very little."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """
 The trigger of `wait`: watches one run until something is to be done about it.
 
-It holds nothing but its arguments, so that another triggerer can begin it again: what was seen before is then not known,
-and silence counts from there on (P9).
+It holds nothing but its arguments, so that another triggerer can begin it again: what was seen before is then not
+known, and silence counts from there on (P9).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class RunTrigger(BaseTrigger):
     """Fires when `next_step` of a run is not Wait. `store` is a URL, `run` the run's folder, `poll` seconds."""
 
     def __init__(self, store: str, run: str, poll: float, **_: Any) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.store = store
         self.folder = run
         self.poll = poll
@@ -52,7 +52,7 @@ class RunTrigger(BaseTrigger):
         # Airflow takes a task that is queued again before its deferral was heard of for one that died.
         settled = find("conf").getfloat("workers", "min_heartbeat_interval", fallback=5) + SETTLING
         await asyncio.sleep(max(0.0, settled - (time.monotonic() - began)))
-        yield TriggerEvent(event)
+        yield TriggerEvent(event)  # type: ignore[no-untyped-call]
 
     async def on_kill(self) -> None:
         """

@@ -41,6 +41,7 @@ GROUPS = {
     "to keep going": {
         "tick": ("upkeep", "start what is due now; for cron and its kind"),
         "tidy": ("upkeep", "finish what can be finished, stop what should not be alive, clean up"),
+        "airflow": ("airflow", "bring up a local Airflow for the service here"),
     },
     "to build upon": {
         "build": ("images", "make the image of the service, and push it for the targets that run it"),

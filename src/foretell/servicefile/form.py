@@ -127,7 +127,8 @@ class AirflowTable(Form, frozen=True, kw_only=True):
     tags: Annotated[tuple[str, ...], says("Tags of the graph, beside the service's name.")] = ()
     owner: Annotated[str | None, says("Owner of the tasks, as Airflow shows it.")] = None
     paused: Annotated[
-        bool | None, says("Whether it is paused when Airflow first sees it.", default="as Airflow is configured")
+        bool | None,
+        says("Whether it is paused when Airflow first sees it.", default="as Airflow is configured"),
     ] = None
 
 

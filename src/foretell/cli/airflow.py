@@ -1,0 +1,92 @@
+"""airflow: a local Airflow for the service at hand."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from argparse import ArgumentParser, Namespace
+from types import FrameType
+from typing import NoReturn
+
+from foretell import localairflow
+from foretell.cli import opening
+from foretell.cli.output import Output
+from foretell.cli.parsing import Verb, number
+from foretell.cli.wording import duration
+from foretell.localairflow import LocalAirflow
+from foretell.service import Service
+
+HOME = ".foretell/airflow"
+PAUSE = 0.5
+"""Seconds between two looks whether every component is still up."""
+
+
+def _add_airflow(made: ArgumentParser) -> None:
+    made.add_argument("what", choices=["up"], metavar="up", help="bring it up; ^C ends it")
+    made.add_argument(
+        "--port", type=number, metavar="N", help="port of its pages (default: 8080, else a free one)"
+    )
+
+
+def airflow(args: Namespace, out: Output) -> int:
+    """Bring Airflow up, and keep it up until ^C."""
+    version = localairflow.must_be_installed()
+    controller = opening.controller(args)
+    service, target = controller.service, controller.target.name
+    port = localairflow.free_port(args.port)
+    up = LocalAirflow(service.root / HOME, service.root, target, port, os.environ)
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, _interrupt)
+    began = time.monotonic()
+    try:
+        up.start(out.status)
+        graphs = up.wait_ready(_scheduled(service), out.status)
+        out.clear()
+        out.result(up.url)
+        told = f'Airflow {version} runs "{service.name}" on "{target}", up in {duration(time.monotonic() - began)}'
+        out.tell((told, "good"))
+        _tell_graphs(up, graphs, out)
+        while True:
+            up.check()
+            time.sleep(PAUSE)
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        _end(up, out)
+
+
+def _scheduled(service: Service) -> int:
+    return sum(bool(action.schedule or action.after) for action in service.actions.values())
+
+
+def _tell_graphs(up: LocalAirflow, graphs: list[str], out: Output) -> None:
+    for graph in graphs:
+        out.tell(f"  {up.url}/dags/{graph}")
+    for problem in up.problems():
+        out.tell((problem.strip(), "bad"))
+    if not graphs:
+        out.tell(("  no action has a schedule, or comes after another", "warn"))
+    out.tell((f"^C ends it, and what it runs; its database and logs stay in {HOME}", "faint"))
+
+
+def _end(up: LocalAirflow, out: Output) -> None:
+    """End it whole: another ^C does not leave half of it."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    out.status("ending Airflow")
+    up.end()
+    out.clear()
+    signal.signal(signal.SIGINT, before)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    """Take a terminal that is closed, or a polite kill, for a ^C."""
+    del number, frame
+    raise KeyboardInterrupt
+
+
+VERBS = {
+    "airflow": Verb(
+        _add_airflow, airflow, ("foretell airflow up", "foretell airflow up --port 8081 --on docker")
+    )
+}

@@ -1,0 +1,3 @@
+from foretell.airflow import dags
+
+globals().update(dags(__file__))
