@@ -1,9 +1,8 @@
-"""Airflow for tests: its configuration is read at its first import, so it is set before any test of this folder is."""
+"""Airflow for tests. Its configuration is read at its first import, which so is inside of the tests, never above."""
 
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,15 +10,20 @@ import pytest
 
 from tests.airflow.components import Components
 
-HOME = Path(tempfile.mkdtemp(prefix="foretell-airflow-"))
-os.environ.update(
-    AIRFLOW_HOME=str(HOME),
-    AIRFLOW__CORE__DAGS_FOLDER=str(HOME / "dags"),
-    AIRFLOW__CORE__LOAD_EXAMPLES="False",
-    AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"sqlite:///{HOME}/airflow.db",
-    AIRFLOW__USAGE_DATA_COLLECTION__ENABLED="False",
-    AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL="1",
-)
+
+@pytest.fixture(scope="session", autouse=True)
+def airflow_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An Airflow of this process's own, for what is tested without components."""
+    home = tmp_path_factory.mktemp("airflow")
+    os.environ.update(
+        AIRFLOW_HOME=str(home),
+        AIRFLOW__CORE__DAGS_FOLDER=str(home / "dags"),
+        AIRFLOW__CORE__LOAD_EXAMPLES="False",
+        AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"sqlite:///{home}/airflow.db",
+        AIRFLOW__USAGE_DATA_COLLECTION__ENABLED="False",
+        AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL="1",
+    )
+    return home
 
 
 @pytest.fixture
