@@ -80,7 +80,9 @@ def test_declared_variables_and_secrets_arrive_and_nothing_else(
     monkeypatch.setenv("FROM_THE_SHELL", "no")
     monkeypatch.setenv("TOKEN", "s3cret")
     toy.command("training", "env > output/model; sleep 1")
-    toy.actions["training"] += 'env = {DECLARED = "yes"}\nsecrets = {TOKEN = "x"}\n'
+    toy.actions["training"] += (
+        'env = {DECLARED = "yes"}\nsecrets = {TOKEN = "projects/p/secrets/token/versions/1"}\n'
+    )
     toy.platform = 'env = {OF_THE_PLATFORM = "too"}'
     toy.write()
     run = toy.start("training")
@@ -94,7 +96,7 @@ def test_declared_variables_and_secrets_arrive_and_nothing_else(
 
 
 def test_a_missing_secret_is_named(toy: Toy) -> None:
-    toy.actions["training"] += 'secrets = {TOKEN = "x"}\n'
+    toy.actions["training"] += 'secrets = {TOKEN = "projects/p/secrets/token/versions/1"}\n'
     toy.write()
     assert '"TOKEN"' in toy.foretell("run", "training", code=1).stderr
 

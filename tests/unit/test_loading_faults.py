@@ -292,3 +292,20 @@ def test_a_bucket_is_not_written_more_than_once_a_second(tmp_path: Path) -> None
     assert "[targets.x.times] beat must be at least 1s: a bucket takes one write a second" in fault
     (tmp_path / "foretell.toml").write_text(LEAST + quick.replace("gs://b", "runs"))
     assert load(tmp_path, environ={}).targets["x"].times.beat == 0.5
+
+
+@pytest.mark.parametrize(
+    ("reference", "why"),
+    [
+        ("hunter2", "is no reference"),
+        ("projects/p/secrets/s/versions/latest", "names no version by its number"),
+        ("projects/p/secrets/s", "names no version by its number"),
+        ("projects/p/secrets/s/versions/0", "is no reference"),
+        ("projects/p/locations/europe-west1/secrets/s/versions/3", "is of a single region"),
+    ],
+)
+def test_a_secret_is_a_reference_to_one_version(tmp_path: Path, reference: str, why: str) -> None:
+    (fault,) = faults(tmp_path, LEAST + f'secrets = {{TOKEN = "{reference}"}}\n')
+    assert f'the secret "TOKEN" {why}' in fault
+    assert 'write "projects/PROJECT/secrets/SECRET/versions/3"' in fault or "write a global one" in fault
+    assert "hunter2" not in fault

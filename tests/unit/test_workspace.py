@@ -42,7 +42,13 @@ def names(place: Path) -> list[str]:
 
 def environment(request: Request = REQUEST, *, place: Path | None = None, **inherited: str) -> dict[str, str]:
     return variables(
-        request, 2, workspace=Path("/w"), environment=place, machine="churn-2-abc", inherited=inherited
+        request,
+        2,
+        workspace=Path("/w"),
+        environment=place,
+        machine="churn-2-abc",
+        inherited=inherited,
+        secrets={},
     )
 
 
@@ -143,23 +149,30 @@ def test_a_path_that_is_declared_is_kept_behind_the_environment() -> None:
 def test_the_src_of_a_locked_project_is_on_the_path_too(tmp_path: Path) -> None:
     (tmp_path / "src").mkdir()
     request = replace(REQUEST, source=Source(path=".", locked="."))
-    told = variables(request, 1, workspace=tmp_path, environment=None, machine="m", inherited={})
+    told = variables(request, 1, workspace=tmp_path, environment=None, machine="m", inherited={}, secrets={})
     assert told["PYTHONPATH"] == f"{tmp_path}:{tmp_path}/src"
 
 
 def test_variables_of_foretells_own_interpreter_do_not_reach_the_model() -> None:
     ours = {"PYTHONHOME": "/x", "__PYVENV_LAUNCHER__": "/x", "VIRTUAL_ENV": sys.prefix}
-    told = variables(REQUEST, 1, workspace=Path("/w"), environment=None, machine="m", inherited=ours)
+    told = variables(
+        REQUEST, 1, workspace=Path("/w"), environment=None, machine="m", inherited=ours, secrets={}
+    )
     assert not set(ours) & set(told)
     assert environment(VIRTUAL_ENV="/somebody/else")["VIRTUAL_ENV"] == "/somebody/else"
 
 
-def test_a_secret_that_is_not_set_is_named() -> None:
-    spec = replace(REQUEST.spec, secrets={"API_KEY": "projects/x", "TOKEN": "projects/y"})
-    request = replace(REQUEST, spec=spec)
-    with pytest.raises(EnvironmentFailedError, match='secret "TOKEN"'):
-        environment(request, API_KEY="k")
-    assert environment(request, API_KEY="k", TOKEN="t")["TOKEN"] == "t"
+def test_a_secret_comes_over_what_is_inherited() -> None:
+    told = variables(
+        REQUEST,
+        1,
+        workspace=Path("/w"),
+        environment=None,
+        machine="m",
+        inherited={"TOKEN": "old"},
+        secrets={"TOKEN": "new"},
+    )
+    assert told["TOKEN"] == "new"
 
 
 def test_placeholders_are_filled_in_and_other_braces_survive() -> None:

@@ -9,24 +9,25 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NoReturn, cast
 
 from foretell import ledger, names
-from foretell.agent import execute, workspace
+from foretell.agent import execute, secrets, workspace
 from foretell.agent.guard import Post
 from foretell.agent.lifecycle import Agent, Command, Left, Task, Upload, live, pulse
-from foretell.agent.log import Log
 from foretell.agent.output import Output
+from foretell.agent.voice import Voice
 from foretell.errors import (
     CorruptError,
     DeliveryRejectedError,
     EnvironmentFailedError,
     ForetellError,
     OutputError,
+    PlatformError,
     StoreError,
     StoreFullError,
     WarehouseError,
@@ -179,7 +180,7 @@ class Session(_StoreWorld):
         self.request = agent.request
         self.post = post
         self.fence = fence
-        self.log = Log(self._write_chunk, interval=min(2.0, agent.request.target.times.beat))
+        self.log = Voice(self._write_chunk, agent.request, agent.run, agent.number)
         self.stage = "starting"
         self.stages: dict[str, float] = {}
         self._told = ""
@@ -194,7 +195,9 @@ class Session(_StoreWorld):
 
     def live(self) -> int:
         """Live from claim to delivery; give the exit status."""
-        return int(ledger.drive(cast("Talk[Left]", live(self.agent, claimed=self._claimed)), self))
+        left = ledger.drive(cast("Talk[Left]", live(self.agent, claimed=self._claimed)), self)
+        self.log.finish()
+        return int(left)
 
     def stop(self) -> None:
         """Have the command end in good order; everything else is let go."""
@@ -208,6 +211,7 @@ class Session(_StoreWorld):
         asked = datetime.fromisoformat(self.request.asked_at)
         self.stages["queued"] = max(0.0, (datetime.now(UTC) - asked).total_seconds())
         threading.Thread(target=self._beat, daemon=True).start()
+        self.log.event("INFO", f"attempt {self.agent.number} begins", machine=self.post.machine)
 
     def _beat(self) -> None:
         beating = pulse(self.agent, sign=lambda: (self.stage, self.log.chunks), alive=self.fence.reached)
@@ -258,17 +262,20 @@ class Session(_StoreWorld):
         ended: execute.Ended | None = None
         try:
             with self._in("environment"):
+                hidden = secrets.values(self.request, os.environ)
+                self.log.hide(hidden)
                 place = self._prepare()
             with self._in("inputs"):
                 self._insist(self.output.place_inputs)
             with self._in("command"):
-                ended = self._run(place)
+                ended = self._run(place, hidden)
             if ended.ok:
                 with self._in("check"):
                     self.output.check()
         except (EnvironmentFailedError, CorruptError, OutputError) as error:
             return self._end(ended, fault="failed", cause=_sentence(error), final=True)
-        except (StoreFullError, WarehouseError) as error:  # no room: for the log, or to check the predictions
+        except (StoreFullError, WarehouseError, PlatformError) as error:
+            # no room, for the log or to check the predictions; or a secret that does not come, for now
             return self._end(ended, fault="failed", cause=_sentence(error))
         except DeliveryRejectedError as error:
             return self._end(ended, fault="rejected", cause=str(error))
@@ -297,7 +304,7 @@ class Session(_StoreWorld):
         )
         return ensured
 
-    def _run(self, place: Path | None) -> execute.Ended:
+    def _run(self, place: Path | None, hidden: Mapping[str, str]) -> execute.Ended:
         variables = workspace.variables(
             self.request,
             self.agent.number,
@@ -305,6 +312,7 @@ class Session(_StoreWorld):
             environment=place,
             machine=self.post.machine,
             inherited=os.environ,
+            secrets=hidden,
         )
         argv = workspace.arguments(self.request.spec.command, self.request)
         ended = execute.run(
@@ -345,6 +353,9 @@ class Session(_StoreWorld):
         with suppress(StoreFullError):
             self.log.close()
         facts = ended or execute.Ended()
+        self.log.event(
+            "ERROR" if fault else "INFO", cause or "the command has succeeded", fault=fault, code=facts.code
+        )
         return Exit(
             nonce=self.agent.nonce,
             fault=fault,

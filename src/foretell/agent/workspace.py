@@ -47,19 +47,19 @@ def variables(
     environment: Path | None,
     machine: str,
     inherited: Mapping[str, str],
+    secrets: Mapping[str, str],
 ) -> dict[str, str]:
     """
     Give the environment of the command: what is inherited, then what is declared, then what Foretell says.
 
-    The model's own environment and source come first on PATH and PYTHONPATH. Raises EnvironmentFailedError
-    for a secret that `inherited` lacks.
+    The model's own environment and source come first on PATH and PYTHONPATH.
     """
-    _require_secrets(request, inherited)
     result = {name: value for name, value in inherited.items() if name not in OWN_INTERPRETER}
     if result.get("VIRTUAL_ENV") == sys.prefix:
         del result["VIRTUAL_ENV"]
     # what a model prints is read while it runs, so Python must not hold it back
-    result |= {"PYTHONUNBUFFERED": "1"} | request.env | _identity(request, attempt, machine)
+    result |= {"PYTHONUNBUFFERED": "1"} | request.env | dict(secrets)
+    result |= _identity(request, attempt, machine)
     _prepend(result, "PYTHONPATH", *_source_paths(request, workspace))
     if environment:
         result["VIRTUAL_ENV"] = str(environment)
@@ -92,17 +92,6 @@ def _copy_directory(source: Path, to: Path) -> None:
             else:
                 info = item.stat()
                 copy_file(Path(item.path).read_bytes(), target, info.st_mode, info.st_mtime_ns)
-
-
-def _require_secrets(request: Request, inherited: Mapping[str, str]) -> None:
-    missing = [name for name in request.spec.secrets if name not in inherited]
-    if missing:
-        names = ", ".join(f'"{name}"' for name in missing)
-        raise EnvironmentFailedError(
-            f'the action "{request.action}" needs {"secrets" if missing[1:] else "the secret"} {names}',
-            why="a secret is taken from the variable of the same name, which is not set here",
-            hint=f"export {missing[0]}=…",
-        )
 
 
 def _identity(request: Request, attempt: int, machine: str) -> dict[str, str]:

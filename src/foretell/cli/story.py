@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from foretell import console
 from foretell.cli.output import Output
 from foretell.cli.wording import counted, duration, metrics, moment, phase, size
 from foretell.history import Story, Try
@@ -54,6 +55,8 @@ def _facts(story: Story, store: str) -> Iterator[tuple[str, str]]:
     yield "records", f"{store}/{line.run.folder}"
     yield "sources", request.snapshot or ""
     yield "log", f"`foretell logs {line.run.label}`"
+    for name, address in _console(story).items():
+        yield f"see {name}", address
 
 
 def _took(story: Story) -> str:
@@ -129,4 +132,10 @@ def story_document(story: Story, store: str) -> dict[str, object]:
         "stages": dict(story.stages),
         "files": msgspec.to_builtins(story.manifest.files) if story.manifest else [],
         "records": f"{store}/{line.run.folder}",
+        "console": _console(story),
     }
+
+
+def _console(story: Story) -> dict[str, str]:
+    last = story.attempts[-1].launch if story.attempts else None
+    return console.addresses(story.line.request, story.line.run, last)

@@ -20,6 +20,7 @@ from foretell.servicefile.sources import inside, mains, usual_command
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+SECRET = re.compile(r"projects/[a-z0-9:.-]+/secrets/[A-Za-z0-9_-]{1,255}/versions/[1-9][0-9]*")
 RESERVED = {"NAME", "VERSION", "ACTION"}
 
 
@@ -52,6 +53,21 @@ def _tell_bad_variables(env: Mapping[str, str], path: KeyPath, faults: Faults) -
             )
 
 
+def _tell_bad_secrets(secrets: Mapping[str, str], path: KeyPath, faults: Faults) -> None:
+    """Tell what is no reference to one version; what stands there may be a secret, so it is not repeated."""
+    for name, reference in secrets.items():
+        if SECRET.fullmatch(reference):
+            continue
+        why = "is no reference; write"
+        if "/locations/" in reference:
+            why = "is of a single region, which is not supported; write a global one"
+        elif SECRET.fullmatch(
+            f"{reference.removesuffix('latest').rstrip('/').removesuffix('/versions')}/versions/1"
+        ):
+            why = "names no version by its number, so a repeated run could get another value; write"
+        faults.add((*path, name), f'the secret "{name}" {why} "projects/PROJECT/secrets/SECRET/versions/3"')
+
+
 def _action(name: str, table: ActionTable, site: Site, source: Source) -> Action:
     path: KeyPath = ("actions", name)
     faults = site.faults
@@ -61,6 +77,7 @@ def _action(name: str, table: ActionTable, site: Site, source: Source) -> Action
         )
     _tell_bad_variables(table.env, (*path, "env"), faults)
     _tell_bad_variables(table.secrets, (*path, "secrets"), faults)
+    _tell_bad_secrets(table.secrets, (*path, "secrets"), faults)
     _tell_bad_schedule(table, path, faults)
     _tell_unknown(table.after, (*path, "after"), site)
     inputs = _inputs(table, (*path, "inputs"), site)

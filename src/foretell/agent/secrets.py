@@ -1,0 +1,103 @@
+"""The secrets of an action: their values, and how they are kept out of what is printed."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+from collections.abc import Iterator, Mapping
+
+from foretell.errors import EnvironmentFailedError
+from foretell.records import Request
+from foretell.service import ComputeEngineSettings
+
+SHORTEST = 6
+"""Characters; what is shorter stands in a log by chance, and is no secret worth the name."""
+
+
+def values(request: Request, inherited: Mapping[str, str]) -> dict[str, str]:
+    """
+    Give the value of every secret by its variable.
+
+    On a machine of Google's it comes from Secret Manager, by its reference; elsewhere from the variable of the same
+    name. EnvironmentFailedError for what is not there, PlatformError where Secret Manager does not answer.
+    """
+    wanted = request.spec.secrets
+    if not wanted:
+        return {}
+    if isinstance(request.target.platform, ComputeEngineSettings):
+        # Loaded here, for other machines have not what asks Google.
+        rest = importlib.import_module("foretell.google.rest").Rest()
+        access = importlib.import_module("foretell.google.secrets").access
+        return {name: _variable(name, access(rest, reference)) for name, reference in wanted.items()}
+    missing = [name for name in wanted if name not in inherited]
+    if missing:
+        names = ", ".join(f'"{name}"' for name in missing)
+        raise EnvironmentFailedError(
+            f'the action "{request.action}" needs {"secrets" if missing[1:] else "the secret"} {names}',
+            why="a secret is taken from the variable of the same name, which is not set here",
+            hint=f"export {missing[0]}=…",
+        )
+    return {name: inherited[name] for name in wanted}
+
+
+def _variable(name: str, value: bytes) -> str:
+    if b"\0" in value:
+        raise EnvironmentFailedError(
+            f'the secret "{name}" holds a NUL character, which no variable can', hint="store it as text"
+        )
+    return os.fsdecode(value)
+
+
+class Redactor:
+    """
+    Replaces the values of secrets in a stream of bytes, whatever pieces it comes in, by `***NAME***`.
+
+    The end of a piece that a value may begin with is held back until the next one shows. Of a value of several
+    lines every line is replaced, for programs print them one by one.
+    """
+
+    def __init__(self, secrets: Mapping[str, str]) -> None:
+        self._names: dict[bytes, str] = {}
+        for name, value in secrets.items():
+            whole = os.fsencode(value).strip()
+            for part in (whole, *whole.splitlines()):
+                if len(part) >= SHORTEST:
+                    self._names.setdefault(part, name)
+        longest_first = sorted(self._names, key=len, reverse=True)
+        self._pattern = re.compile(b"|".join(map(re.escape, longest_first)))
+        self._longest = len(longest_first[0]) if longest_first else 0
+        self._first = frozenset(part[0] for part in longest_first)
+        self._held: dict[int, bytes] = {}
+
+    def clean(self, stream: int, data: bytes) -> bytes:
+        """Give what may be shown by now."""
+        if not self._names:
+            return data
+        text = self._held.pop(stream, b"") + data
+        end = self._beginning(text)
+        shown = bytearray()
+        done = 0
+        for found in self._pattern.finditer(text):
+            if found.start() >= end:
+                break
+            shown += text[done : found.start()] + self._mark(found)
+            done = found.end()
+        end = max(end, done)
+        self._held[stream] = text[end:]
+        return bytes(shown + text[done:end])
+
+    def rest(self) -> Iterator[tuple[int, bytes]]:
+        """Give what was held back, at the end."""
+        held, self._held = self._held, {}
+        yield from ((stream, self._pattern.sub(self._mark, data)) for stream, data in held.items() if data)
+
+    def _mark(self, found: re.Match[bytes]) -> bytes:
+        return f"***{self._names[found[0]]}***".encode()
+
+    def _beginning(self, text: bytes) -> int:
+        """Give where a value may begin that goes on in the next piece; the length where none does."""
+        for at in range(max(0, len(text) - self._longest + 1), len(text)):
+            if text[at] in self._first and any(part.startswith(text[at:]) for part in self._names):
+                return at
+        return len(text)

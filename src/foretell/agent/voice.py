@@ -1,0 +1,96 @@
+"""What an attempt says: into the store, whole; into Cloud Logging, where the machine is Google's; secrets nowhere."""
+
+from __future__ import annotations
+
+import importlib
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from foretell.agent.log import Log
+from foretell.agent.secrets import Redactor
+from foretell.names import Run
+from foretell.records import Request
+from foretell.service import ComputeEngineSettings
+
+LONGEST_WAIT = 2.0
+"""Seconds until what is printed is stored."""
+LAST_WORDS = 5.0
+"""Seconds that an agent waits at its end for Cloud Logging."""
+
+
+class Voice:
+    """The log of an attempt, as `Log` is used; any thread may call."""
+
+    def __init__(self, write: Callable[[int, bytes], None], request: Request, run: Run, number: int) -> None:
+        self._lock = threading.Lock()
+        self._log = Log(write, interval=min(LONGEST_WAIT, request.target.times.beat))
+        self._redactor = Redactor({})
+        self._wire = _wire(request, run, number)
+
+    @property
+    def chunks(self) -> int:
+        """How many chunks are stored."""
+        return self._log.chunks
+
+    def hide(self, secrets: Mapping[str, str]) -> None:
+        """Keep these values out of everything that is said from now on."""
+        self._redactor = Redactor(secrets)
+
+    def add(self, stream: int, data: bytes) -> None:
+        """Take bytes of one stream (1 or 2), in the order they were printed."""
+        with self._lock:
+            self._say(stream, self._redactor.clean(stream, data))
+
+    def event(self, severity: str, message: str, **facts: object) -> None:
+        """Tell what becomes of the attempt, where people look for its log; the records have it anyway."""
+        if self._wire:
+            self._wire.tell(severity, message, **facts)
+
+    def tick(self) -> None:
+        """Store what has waited long enough; to be called some times a second, also in silence."""
+        self._log.tick()
+
+    def close(self) -> None:
+        """Store the rest."""
+        with self._lock:
+            for stream, data in self._redactor.rest():
+                self._say(stream, data)
+        self._log.close()
+
+    def finish(self) -> None:
+        """Give Cloud Logging a moment to take the last words."""
+        if self._wire:
+            self._wire.finish(LAST_WORDS)
+
+    def _say(self, stream: int, data: bytes) -> None:
+        if data:
+            self._log.add(stream, data)
+            if self._wire:
+                self._wire.take(stream, data)
+
+
+def _wire(request: Request, run: Run, number: int) -> Any:
+    """
+    Give the way to Cloud Logging, None elsewhere than on Google's machines.
+
+    There the machine's account may write and is known, and the log would otherwise end with the machine; on any
+    other machine people look at the terminal, and nobody asked for a copy of what is printed in a cloud.
+    """
+    settings = request.target.platform
+    if not isinstance(settings, ComputeEngineSettings):
+        return None
+    rest = importlib.import_module("foretell.google.rest").Rest(timeout=10.0)
+    logs = importlib.import_module("foretell.google.logs")
+    labels = {
+        "service": request.service,
+        "version": request.version,
+        "action": request.action,
+        "run": run.id,
+        "attempt": str(number),
+    }
+    location = settings.zones[0].rpartition("-")[0]
+    source = logs.Source(settings.project, location, labels, f"{request.uid}-{number}")
+    return logs.Wire(
+        source, lambda body: rest.call("POST", "logging", "v2/entries:write", body=body, again=True)
+    )
