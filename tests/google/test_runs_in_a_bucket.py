@@ -113,6 +113,24 @@ def test_a_log_is_followed_while_it_grows(service: Service) -> None:
     assert at < took - 0.5
 
 
+def test_a_secret_is_in_no_object_of_the_bucket(
+    service: Service, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (service.root / "foretell.toml").read_text()
+    secret = '[actions.training]\nsecrets = {TOKEN = "projects/p/secrets/token/versions/1"}\n'
+    (service.root / "foretell.toml").write_text(text.replace("[actions.training]\n", secret))
+    monkeypatch.setenv("TOKEN", "s3cret-value")
+    show = "printf s3cret-; sleep 1; echo $TOKEN >&2; echo value; echo $TOKEN; exit 3\n"
+    (service.root / "train.sh").write_text(show)
+    with service.spawn("run", "training") as process:
+        out, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 1
+    assert "***TOKEN***" in errors
+    assert "s3cret-value" not in out + errors + service("show", run_named_in(out), "--json")
+    for name in storage.names(service.bucket):
+        assert b"s3cret-value" not in storage.read(service.bucket, name)
+
+
 def test_the_path_of_a_run_lists_nothing_and_writes_every_name_once(
     service: Service, storage: Storage
 ) -> None:

@@ -167,8 +167,8 @@ class ActionTable(Form, frozen=True, kw_only=True):
     secrets: Annotated[
         dict[str, str],
         says(
-            "Environment variables, each with the secret that holds its value; "
-            "on this machine the variable of the same name is taken."
+            "Environment variables, each with the version of the secret that holds its value, by Secret Manager's "
+            "name for it; on this machine the variable of the same name is taken. Values are kept out of logs."
         ),
     ] = {}
     delivery: Annotated[DeliveryTable | None, says("Where the predictions go.")] = None
