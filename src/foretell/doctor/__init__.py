@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import platform
 import shutil
@@ -15,15 +16,23 @@ from pathlib import Path
 from typing import Literal
 
 import uv
-from msgspec import Struct
 
 from foretell import engine as engines
 from foretell import names, platforms, warehouses
 from foretell.agent import interpreter
 from foretell.agent.interpreter import Said
+from foretell.doctor.check import Check, failed, missing
 from foretell.errors import EnvironmentFailedError, ForetellError
 from foretell.names import STORE_RECORD
-from foretell.service import DockerSettings, DuckDBSettings, ProcessSettings, Service, Target
+from foretell.service import (
+    BigQuerySettings,
+    ComputeEngineSettings,
+    DockerSettings,
+    DuckDBSettings,
+    ProcessSettings,
+    Service,
+    Target,
+)
 from foretell.store import Store
 
 LITTLE, TOO_LITTLE = 2_000_000_000, 200_000_000
@@ -35,15 +44,6 @@ DISTANT = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "afs", "c
 """Types of file systems that other machines serve."""
 
 
-class Check(Struct, frozen=True, kw_only=True):
-    """One thing looked at. `fix` is the next step, a command where there is one; empty where nothing needs mending."""
-
-    name: str
-    state: Literal["ok", "warning", "missing"]
-    detail: str
-    fix: str = ""
-
-
 def checks(service: Service | None, target: Target | None, environ: Mapping[str, str]) -> Iterator[Check]:
     """Look at the machine, and at a service's needs and target where they are given."""
     yield python()
@@ -53,14 +53,34 @@ def checks(service: Service | None, target: Target | None, environ: Mapping[str,
     yield cache(environ)
     if service is None or target is None:
         return
-    yield needed_python(service, environ)
-    yield from programs(service, environ)
-    yield machines(target)
+    if isinstance(target.platform, ProcessSettings):
+        yield needed_python(service, environ)
+        yield from programs(service, environ)
+    yield from in_googles_cloud(service, target)
+    if not isinstance(target.platform, ComputeEngineSettings):
+        yield machines(target)
     yield store(target)
     if (directory := Store(target.store).directory) is not None:
         yield space(directory)
         yield file_system(directory)
     yield warehouse(target)
+
+
+def in_googles_cloud(service: Service, target: Target) -> Iterator[Check]:
+    """Look at what the target uses of Google's cloud, if it does."""
+    if not (
+        target.store.startswith("gs://")
+        or isinstance(target.platform, ComputeEngineSettings)
+        or isinstance(target.warehouse, BigQuerySettings)
+    ):
+        return
+    try:
+        # Loaded here, for it brings Google's libraries, which others need not have.
+        google = importlib.import_module("foretell.doctor.google")
+    except ImportError as error:
+        yield missing("google", str(error), "pip install 'foretell[google]'")
+        return
+    yield from google.checks(service, target)
 
 
 # --- the machine ------------------------------------------------------------------------------------------------------
@@ -187,7 +207,7 @@ def machines(target: Target) -> Check:
         if isinstance(target.platform, DockerSettings):
             return _engine(target)
     except ForetellError as error:
-        return _failed("platform", error)
+        return failed("platform", error)
     except OSError as error:
         return Check(
             name="platform",
@@ -215,7 +235,7 @@ def store(target: Target) -> Check:
     try:
         return _tried(scratch, target)
     except ForetellError as error:
-        return _failed("store", error)
+        return failed("store", error)
     except OSError as error:
         return Check(
             name="store",
@@ -255,7 +275,7 @@ def warehouse(target: Target) -> Check:
         if isinstance(target.warehouse, DuckDBSettings):
             _try_to_write(Path(target.warehouse.path).parent)
     except ForetellError as error:
-        return _failed("warehouse", error)
+        return failed("warehouse", error)
     except OSError as error:
         return Check(
             name="warehouse",
@@ -314,11 +334,6 @@ def _try_to_write(directory: Path) -> None:
 def _there(directory: Path) -> Path:
     """Give the directory, or the nearest above that exists."""
     return next(place for place in (directory, *directory.parents) if place.exists())
-
-
-def _failed(name: str, error: ForetellError) -> Check:
-    detail = ": ".join(part for part in (error.what, error.why) if part)
-    return Check(name=name, state="missing", detail=detail, fix=error.hint or "see above")
 
 
 def _call(argv: Sequence[str], environ: Mapping[str, str]) -> Said:

@@ -1,0 +1,40 @@
+"""What one look of the doctor found."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from foretell.errors import ForetellError
+
+
+class Check(Struct, frozen=True, kw_only=True):
+    """One thing looked at. `fix` is the next step, a command where there is one; empty where nothing needs mending."""
+
+    name: str
+    state: Literal["ok", "warning", "missing"]
+    detail: str
+    fix: str = ""
+
+
+def ok(name: str, detail: str) -> Check:
+    """Say that it is as it must be."""
+    return Check(name=name, state="ok", detail=detail)
+
+
+def warning(name: str, detail: str, fix: str) -> Check:
+    """Say that runs may go well all the same."""
+    return Check(name=name, state="warning", detail=detail, fix=fix)
+
+
+def missing(name: str, detail: str, fix: str) -> Check:
+    """Say that no run goes well before it is mended."""
+    return Check(name=name, state="missing", detail=detail, fix=fix)
+
+
+def failed(name: str, error: ForetellError) -> Check:
+    """Say what an error said."""
+    return missing(
+        name, ": ".join(part for part in (error.what, error.why) if part), error.hint or "see above"
+    )
