@@ -34,6 +34,10 @@ class Services:
         """Patterns of permissions that nobody has, for testIamPermissions."""
         self.repositories: set[str] = set()
         """By "projects/P/locations/L/repositories/R"."""
+        self.buckets: dict[str, Json] = {}
+        """What is said about each, by its name: location, softDeletePolicy."""
+        self.datasets: dict[str, str] = {}
+        """The location of each, by its name."""
 
     def plays(self, stand_in: StandIn) -> Mapping[str, Play]:
         return {
@@ -52,6 +56,9 @@ class Services:
             "iamcredentials.projects.serviceAccounts.generateAccessToken": _TokensOf(stand_in),
             "artifactregistry.projects.locations.repositories.get": self.repository,
             "artifactregistry.projects.locations.repositories.testIamPermissions": self.permissions,
+            "bigquery.datasets.get": self.dataset,
+            "storage.buckets.get": self.bucket,
+            "storage.buckets.testIamPermissions": self.permissions_on_bucket,
         }
 
     # --- logging --------------------------------------------------------------------------------------------------
@@ -145,6 +152,25 @@ class Services:
         if name not in self.repositories:
             raise Refusal(404, f"Requested entity was not found: {name}")
         return {"name": name, "format": "DOCKER", "mode": "STANDARD_REPOSITORY"}
+
+    def dataset(self, asked: Asked) -> Json:
+        project, name = asked.arguments["projectsId"], asked.arguments["datasetsId"]
+        if name not in self.datasets:
+            raise Refusal(404, f"Not found: Dataset {project}:{name}")
+        place = {"projectId": project, "datasetId": name}
+        return {"kind": "bigquery#dataset", "datasetReference": place, "location": self.datasets[name]}
+
+    def bucket(self, asked: Asked) -> Json:
+        name = asked.arguments["bucket"]
+        if name not in self.buckets:
+            raise Refusal(404, "The specified bucket does not exist.")
+        return {"kind": "storage#bucket", "name": name, **self.buckets[name]}
+
+    def permissions_on_bucket(self, asked: Asked) -> Json:
+        self.bucket(asked)
+        wanted = asked.lists["permissions"]
+        held = [name for name in wanted if not any(fnmatch(name, pattern) for pattern in self.denied)]
+        return {"kind": "storage#testIamPermissionsResponse", "permissions": held}
 
 
 class _TokensOf:

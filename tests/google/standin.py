@@ -26,6 +26,7 @@ from tests.google.discovery import Call, Json
 
 SERVICES = (
     "artifactregistry.v1",
+    "bigquery.v2",
     "cloudresourcemanager.v1",
     "compute.v1",
     "iam.v1",
@@ -33,6 +34,7 @@ SERVICES = (
     "logging.v2",
     "secretmanager.v1",
     "serviceusage.v1",
+    "storage.v1",
 )
 REASONS = {
     400: ("invalid", "INVALID_ARGUMENT"),

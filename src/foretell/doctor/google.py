@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from google.auth.exceptions import GoogleAuthError
+
 from foretell.doctor import places
-from foretell.doctor.check import Check, missing, ok, warning
+from foretell.doctor.check import Check, failed, missing, ok, warning
+from foretell.errors import ForetellError
 from foretell.google.failures import Failure, Kind
 from foretell.google.rest import Rest
 from foretell.images import lock
@@ -64,10 +67,12 @@ class Look:
 def checks(service: Service, target: Target) -> Iterator[Check]:
     """Look at everything that a run on the target needs of Google; nothing is made, started or changed."""
     look = Look(service, target)
-    first = apis(look)
-    yield first
-    if first.fix == LOGIN:
+    found = credentials(look)
+    yield found
+    if found.state == "missing":
         return
+    if look.project:
+        yield apis(look)
     if look.machines:
         yield permissions(look, "launcher's permissions", INSTANCES, "roles/compute.instanceAdmin.v1")
         yield account(look, look.machines)
@@ -79,6 +84,16 @@ def checks(service: Service, target: Target) -> Iterator[Check]:
     yield from secrets(look)
     if look.machines:
         yield image(service.root, target)
+
+
+def credentials(look: Look) -> Check:
+    """Whether there are credentials at all, and whose."""
+    try:
+        who = look.member
+    except GoogleAuthError as error:
+        return missing("credentials", str(error).partition("\n")[0], LOGIN)
+    acting = f", acting as {look.machines.impersonate}" if look.machines and look.machines.impersonate else ""
+    return ok("credentials", f"of {who.partition(':')[2] if 'gcloud' not in who else 'a person'}{acting}")
 
 
 def apis(look: Look) -> Check:
@@ -180,7 +195,10 @@ def secrets(look: Look) -> Iterator[Check]:
 
 def image(root: Path, target: Target) -> Check:
     """Whether the image is built and locked that a start would run."""
-    locked = lock.read(root).get(target.name)
+    try:
+        locked = lock.read(root).get(target.name)
+    except ForetellError as error:
+        return failed("image", error)
     if locked:
         return ok("image", locked.image)
     fix = f"foretell build --push --on {target.name}"
