@@ -78,7 +78,7 @@ def test_where_nothing_is_missing_all_is_ok(sound: Cloud, look: Found) -> None:
     told = look()
     assert {check.state for checks in told.values() for check in checks} == {"ok"}
     assert list(told) == [
-        "credentials", "services", "launcher's permissions", "machine's account", "permission for rows", "bucket",
+        "credentials", "services", "permissions", "account", "rows", "bucket",
         "dataset", "registry", "machine", "subnet", "secret", "image",
     ]  # fmt: skip
 
@@ -91,12 +91,12 @@ MENDED: dict[str, tuple[Callable[[Cloud], object], str, str]] = {
     ),
     "launcher": (
         lambda cloud: cloud.services.denied.add("compute.instances.create"),
-        "launcher's permissions",
+        "permissions",
         f"gcloud projects add-iam-policy-binding {PROJECT} --member=",
     ),
     "account": (
         lambda cloud: cloud.services.denied.add("iam.serviceAccounts.actAs"),
-        "machine's account",
+        "account",
         f"gcloud iam service-accounts add-iam-policy-binding machine@{PROJECT}.iam.gserviceaccount.com",
     ),
     "objects": (
@@ -162,7 +162,7 @@ def test_without_an_image_it_is_to_be_built(sound: Cloud, tmp_path: Path) -> Non
 
 def test_without_an_account_of_its_own_a_machine_may_do_too_much(sound: Cloud, look: Found) -> None:
     told = look(f'service_account = "machine@{PROJECT}.iam.gserviceaccount.com"\n', "")
-    assert told["machine's account"][0].state == "warning"
+    assert told["account"][0].state == "warning"
 
 
 def test_a_machine_type_that_is_not_to_be_had_is_told(sound: Cloud, look: Found) -> None:

@@ -74,12 +74,10 @@ def checks(service: Service, target: Target) -> Iterator[Check]:
     if look.project:
         yield apis(look)
     if look.machines:
-        yield permissions(look, "launcher's permissions", INSTANCES, "roles/compute.instanceAdmin.v1")
+        yield permissions(look, "permissions", INSTANCES, "roles/compute.instanceAdmin.v1")
         yield account(look, look.machines)
     if isinstance(target.warehouse, BigQuerySettings):
-        yield permissions(
-            look, "permission for rows", ROWS, "roles/bigquery.user", also="roles/bigquery.dataEditor"
-        )
+        yield permissions(look, "rows", ROWS, "roles/bigquery.user", also="roles/bigquery.dataEditor")
     yield from places.checks(look, service, target)
     yield from secrets(look)
     if look.machines:
@@ -150,7 +148,7 @@ def permissions(look: Look, name: str, wanted: Sequence[str], role: str, *, also
 
 def account(look: Look, settings: ComputeEngineSettings) -> Check:
     """Whether machines may be made that run as their service account."""
-    name = "machine's account"
+    name = "account"
     email = settings.service_account
     if email is None:
         fix = "set service_account in the target's platform; docs/google-cloud.md says what it needs"
