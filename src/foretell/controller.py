@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
 from msgspec.structs import replace
 
@@ -26,7 +27,7 @@ from foretell.names import STORE_RECORD, Run
 from foretell.order import Asked, Order, asker, must_agree, now
 from foretell.platforms.base import Platform
 from foretell.protocol import Life, Phase, State
-from foretell.records import Host, Launch, Outcome, Receipt, Request, StoreId, Withdrawn, encode
+from foretell.records import Host, Launch, Outcome, Reason, Receipt, Request, StoreId, Withdrawn, encode
 from foretell.service import Action, PlatformSettings, ProcessSettings, Service, Target
 from foretell.store import Store
 from foretell.warehouses.base import shipment
@@ -303,7 +304,9 @@ class Controller:
             platform.launch(request, launch, store=self.store.url, run=run.folder, attempt=number)
         except RefusedError as error:
             cause = ": ".join(part for part in (error.what, error.why) if part)
-            self._testify(run, number, Host(boot="", cause=cause, at=now()))
+            reason = cast("Reason", error.reason)
+            word = Host(boot="", cause=cause, reason=reason, final=error.final, at=now())
+            self._testify(run, number, word)
             raise
 
     def _testify(self, run: Run, number: int, host: Host) -> None:

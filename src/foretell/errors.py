@@ -108,7 +108,25 @@ class PlatformError(InfrastructureError):
 
 
 class RefusedError(PlatformError):
-    """The platform said no for certain (quota, permission, no such image): nothing was started."""
+    """
+    The platform said no for certain (quota, permission, no such image): nothing was started.
+
+    `reason` is its word for it, see `records.Reason`; `final` says that no further attempt can mend it.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str = "",
+        why: str = "",
+        hint: str = "",
+        reason: str = "",
+        final: bool = False,
+    ) -> None:
+        super().__init__(what, where=where, why=why, hint=hint)
+        self.reason = reason
+        self.final = final
 
 
 class ImageError(InfrastructureError):

@@ -281,9 +281,10 @@ def fail(run: Run, launch: Launch, number: int, end: Exit) -> Talk[Outcome | Non
     attempt can be, and then the outcome copied from it (P4). Gives the outcome if the run ended by this.
     """
     yield from create(run.attempt(number).exit, end)
-    if end.fault is None or isinstance(
-        after(launch, number, end.fault, end.cause, final=end.final), StartStep
-    ):
+    if end.fault is None:
+        return None
+    step = after(launch, number, end.fault, end.cause, final=end.final, reason=end.reason)
+    if isinstance(step, StartStep):
         return None
     outcome = Outcome(kind=end.fault, attempt=number, by=end.nonce, cause=end.cause, at=end.at)
     if not (yield from create(run.attempt(number + 1).launch, Closed(outcome=outcome))):

@@ -22,12 +22,15 @@ from foretell.records import (
     Host,
     Launch,
     Outcome,
+    Reason,
     Receipt,
     Request,
     Slot,
     Void,
 )
+from foretell.service import ComputeEngineSettings
 
+NO_REASON: Reason = ""
 STILL = 3
 """Reads in a row without a larger seq before silence means anything (P9)."""
 
@@ -149,6 +152,8 @@ class Start(Struct, frozen=True, kw_only=True, tag=True):
     cause: str
     failures_left: int
     losses_left: int
+    growths_left: int = 0
+    spots_left: int = 0
 
 
 class Relaunch(Struct, frozen=True, kw_only=True, tag=True):
@@ -237,33 +242,70 @@ def next_step(records: Records, seen: Seen) -> Step:
             return Finish()
         return Deliver() if quiet(records, seen) else Wait()
     if not records.launches:
-        spec = records.request.spec
-        return Start(attempt=1, after=None, cause="", failures_left=spec.retries, losses_left=spec.losses)
+        return first(records.request)
     last = records.launches[-1]
     if isinstance(last, Closed):
         return Decide(outcome=last.outcome)
     number = len(records.launches)
-    if records.exit and records.exit.fault:
-        return after(last, number, records.exit.fault, records.exit.cause, final=records.exit.final)
+    if (end := records.exit) and end.fault:
+        return after(last, number, end.fault, end.cause, final=end.final, reason=end.reason)
     if records.claim is None:
         return _unclaimed(records, seen, number)
     if isinstance(records.claim, Void) or quiet(records, seen):
-        return after(last, number, "lost", _loss(records, seen))
+        final, reason = (host.final, host.reason) if (host := _witness(records)) else (False, NO_REASON)
+        return after(last, number, "lost", _loss(records, seen), final=final, reason=reason)
     return Wait()
 
 
-def after(last: Launch, number: int, fault: Fault, cause: str, *, final: bool = False) -> Start | Close:
-    """Replace attempt `number` while its budget lasts, else close the run. Losses and failures have a budget each."""
-    lost = fault == "lost"
-    left = last.losses_left if lost else last.failures_left
-    if not left or final:
+def first(request: Request) -> Start:
+    """Begin with every budget whole: those of machines where the platform has larger ones, or takes them away."""
+    growths = spots = 0
+    if isinstance(machine := request.target.platform, ComputeEngineSettings):
+        growths = len(machine.machine_types) - 1
+        spots = machine.preemptions if machine.spot else 0
+    spec = request.spec
+    return Start(
+        attempt=1,
+        after=None,
+        cause="",
+        failures_left=spec.retries,
+        losses_left=spec.losses,
+        growths_left=growths,
+        spots_left=spots,
+    )
+
+
+def after(
+    last: Launch, number: int, fault: Fault, cause: str, *, final: bool = False, reason: Reason = NO_REASON
+) -> Start | Close:
+    """
+    Replace attempt `number` while a budget lasts, else close the run.
+
+    Each fault has a budget of its own: out of memory the larger machines, preemption the Spot ones, then losses and
+    failures.
+    """
+    failures, losses = last.failures_left, last.losses_left
+    growths, spots = last.growths_left, last.spots_left
+    if final:
+        return Close(attempt=number + 1, fault=fault, cause=cause)
+    if reason == "out of memory" and growths:
+        growths -= 1
+    elif reason == "preempted" and spots:
+        spots -= 1
+    elif fault == "lost" and losses:
+        losses -= 1
+    elif fault != "lost" and failures:
+        failures -= 1
+    else:
         return Close(attempt=number + 1, fault=fault, cause=cause)
     return Start(
         attempt=number + 1,
         after=fault,
         cause=cause,
-        failures_left=last.failures_left - (not lost),
-        losses_left=last.losses_left - lost,
+        failures_left=failures,
+        losses_left=losses,
+        growths_left=growths,
+        spots_left=spots,
     )
 
 
@@ -290,6 +332,11 @@ def dead(records: Records) -> bool:
         and isinstance(records.claim, Claimed)
         and records.host.boot == records.claim.boot
     )
+
+
+def _witness(records: Records) -> Host | None:
+    """Give the host's word where it is about this attempt's agent, or where none began."""
+    return records.host if isinstance(records.claim, Void) or dead(records) else None
 
 
 def quiet(records: Records, seen: Seen) -> bool:

@@ -109,7 +109,7 @@ class Outcome(Record, frozen=True, kw_only=True):
 
 
 class Launch(Record, frozen=True, kw_only=True, tag="launch", tag_field="form"):
-    """`attempts/N/launch.json`: attempt N was launched, with what is left of both budgets after the verdict on N-1."""
+    """`attempts/N/launch.json`: attempt N was launched, with what is left of its budgets after the verdict on N-1."""
 
     nonce: str
     machine: str
@@ -117,6 +117,10 @@ class Launch(Record, frozen=True, kw_only=True, tag="launch", tag_field="form"):
     cause: str = ""
     failures_left: int
     losses_left: int
+    growths_left: int = 0
+    """How often a larger machine can still be taken: it says which one this attempt has."""
+    spots_left: int = 0
+    """How many machines may still be taken away before one is asked for that is not: at 0 this one is not."""
     at: str = ""
 
 
@@ -181,12 +185,26 @@ class Exit(Record, frozen=True, kw_only=True):
     """Number of log chunks, final."""
     at: str = ""
 
+    @property
+    def reason(self) -> Reason:
+        """What a larger machine may mend."""
+        return "out of memory" if self.oom and self.fault == "failed" else ""
+
+
+Reason: TypeAlias = Literal[
+    "", "out of memory", "preempted", "image", "capacity", "quota", "permission", "settings", "timeout"
+]
+"""What a host or a platform knows of the end of a machine, in one word; "" where it is none of these."""
+
 
 class Host(Record, frozen=True, kw_only=True):
     """`attempts/N/host.json`: the second witness. The agent of this `boot` ended without a word of its own."""
 
     boot: str
     cause: str = ""
+    reason: Reason = ""
+    final: bool = False
+    """A fault that no further machine can mend: a missing permission, an image that is not there."""
     at: str = ""
 
 

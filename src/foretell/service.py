@@ -181,9 +181,17 @@ class ComputeEngineSettings(Struct, frozen=True, kw_only=True, tag="compute-engi
         default_factory=dict
     )
     spot: Annotated[bool, Meta(description="Whether it is cheaper and preemptible.")] = False
+    preemptions: Annotated[
+        int, Meta(description="How many Spot machines are taken away before a standard one.", ge=1, le=100)
+    ] = 2
     body: Annotated[
         dict[str, object], Meta(description="Merged into the insert request, but for the leak guards.")
     ] = field(default_factory=dict)
+
+    @property
+    def machine_types(self) -> tuple[str, ...]:
+        """The types to take, the next after out of memory."""
+        return (self.machine_type,) if isinstance(self.machine_type, str) else self.machine_type
 
 
 PlatformSettings: TypeAlias = ProcessSettings | DockerSettings | ComputeEngineSettings

@@ -213,6 +213,8 @@ class Witness:
             cause=step.cause,
             failures_left=step.failures_left,
             losses_left=step.losses_left,
+            growths_left=step.growths_left,
+            spots_left=step.spots_left,
             at=self._now(),
         )
         if not (yield from ledger.create(self.run.attempt(step.attempt).launch, launch)):

@@ -18,7 +18,17 @@ from foretell.errors import StoreError
 from foretell.ledger import Create, End, Sleep
 from foretell.names import Run
 from foretell.records import Exit, Launch, Outcome, Pin, Receipt, Request, Withdrawn
-from foretell.service import Action, Column, Delivery, DuckDBSettings, Mode, ProcessSettings, Source, Target
+from foretell.service import (
+    Action,
+    Column,
+    ComputeEngineSettings,
+    Delivery,
+    DuckDBSettings,
+    Mode,
+    ProcessSettings,
+    Source,
+    Target,
+)
 from foretell.witness import Witness
 from tests.simulation.judge import Judge
 from tests.simulation.machines import Agent, Command, Machines
@@ -29,6 +39,10 @@ VERSION = "1"
 DATES = tuple(datetime(2026, *day, tzinfo=UTC) for day in ((6, 29), (6, 30), (7, 1), (7, 2), (8, 1)))
 FAULTS: tuple[Literal["failed", "timeout", "rejected"], ...] = ("failed", "timeout", "rejected")
 FILES = ("model.bin", "predictions.csv")
+GROWTHS = 2
+LADDER = ComputeEngineSettings(
+    project="p", zones=("z",), machine_type=("small", "middle", "large"), spot=True, preemptions=2
+)
 RESTART = 30.0
 """Seconds after which a waiter or start that died is started again."""
 CHECK = 2.0
@@ -130,6 +144,11 @@ class Cast:
             long -= 20
         command.end = world.now
         agent.stage = "upload"
+        if (
+            self.world.hazards.hungry
+            and agent.machine.launch.growths_left > GROWTHS - self.world.hazards.hungry
+        ):
+            return Exit(nonce=agent.nonce, fault="failed", cause="out of memory", signal=9, oom=True)
         if not bad:
             return Exit(nonce=agent.nonce)
         fault = FAULTS[0] if world.script is not None else world.rng.choice(FAULTS)
@@ -248,7 +267,7 @@ class Cast:
             target=Target(
                 name="simulation",
                 store="file:///store",
-                platform=ProcessSettings(),
+                platform=LADDER if self.machines.ladder else ProcessSettings(),
                 warehouse=DuckDBSettings(path="warehouse"),
                 times=self.world.times,
             ),

@@ -12,8 +12,8 @@ from foretell.catalog import Model
 from foretell.errors import ForetellError
 from foretell.ledger import SLOT
 from foretell.names import Run, run_of
-from foretell.protocol import Phase
-from foretell.records import Closed, Exit, Launch, Outcome, Receipt, Request
+from foretell.protocol import Phase, first
+from foretell.records import Closed, Exit, Host, Launch, Outcome, Receipt, Request
 from foretell.witness import Witness
 from tests.simulation.machines import DEADLINE, Agent, Command, Machines
 from tests.simulation.replacing import decode, read
@@ -314,13 +314,28 @@ class Judge:
         attempts = itertools.takewhile(
             lambda number: isinstance(self.read(run.attempt(number).launch, SLOT), Launch), itertools.count(1)
         )
-        exits = [self.read(run.attempt(number).exit, Exit) for number in attempts]
-        failed = sum(1 for end in exits if end and end.fault)
+        slots = [self.read(run.attempt(number).launch, SLOT) for number in attempts]
+        exits = [self.read(run.attempt(number).exit, Exit) for number in range(1, len(slots) + 1)]
+        whole, last = first(request), slots[-1]
+        grown, taken = whole.growths_left - last.growths_left, whole.spots_left - last.spots_left
+        failed = sum(1 for end in exits if end and end.fault) - grown
         final = any(end and end.final for end in exits)
         retries, losses = request.spec.retries, request.spec.losses
         if outcome.kind != "lost" and not final and failed < retries + 1:
             self.breaks("P5 retries withheld", run.id, failed, "of", retries + 1)
         if outcome.kind == "lost" and len(exits) < losses + 1:
             self.breaks("P5 replacements withheld", run.id, len(exits), "of", losses + 1)
-        if len(exits) > 1 + losses + retries:
+        if len(exits) > 1 + losses + retries + grown + taken or min(grown, taken) < 0:
             self.breaks("P5 too many attempts", run.id, len(exits))
+        self._ladder(run, outcome, last, len(slots))
+
+    def _ladder(self, run: Run, outcome: Outcome, last: Launch, number: int) -> None:
+        """A larger machine, or one that is not taken away, is tried before it is said that none could."""
+        end = self.read(run.attempt(number).exit, Exit)
+        claim = self.read(run.attempt(number).claim, dict)
+        host = self.read(run.attempt(number).host, Host)
+        if outcome.kind == "failed" and end and end.oom and last.growths_left:
+            self.breaks("P5 a larger machine withheld", run.id, last.growths_left)
+        told = host and claim and host.reason == "preempted" and host.boot == claim.get("boot")
+        if outcome.kind == "lost" and told and last.spots_left:
+            self.breaks("P5 a steadier machine withheld", run.id, last.spots_left)

@@ -81,6 +81,11 @@ class Machines:
     def certain(self) -> bool:
         return self.world.hazards.platform == "process"
 
+    @property
+    def ladder(self) -> bool:
+        """Whether there are larger machines, and some that are taken away."""
+        return self.world.hazards.told > 0 or self.world.hazards.hungry > 0
+
     # --- what a client can ask -----------------------------------------------------------------------------
 
     def begin(self, _: Process, wish: Begin) -> None:
@@ -150,8 +155,15 @@ class Machines:
             )
         if world.happens(hazards.pause):
             world.after(rng.uniform(0, 250), agent.pause, rng.uniform(20, 800))
-        if world.happens(hazards.preempt):
-            world.after(rng.uniform(0, 300), self.down, agent.machine, "preempted")
+        spot = agent.machine.launch.spots_left > 0 or not self.ladder
+        if spot and world.happens(hazards.preempt):
+            world.after(rng.uniform(0, 300), self._preempt, agent)
+
+    def _preempt(self, agent: Agent) -> None:
+        """Take a machine away; its host may have the time to say so."""
+        if agent.machine.up and self.world.happens(self.world.hazards.told):
+            self._testify(agent, Host(boot=agent.boot, cause="it was taken away", reason="preempted"))
+        self.down(agent.machine, "preempted")
 
     def _stop(self, name: str) -> None:
         if name in self.named:
@@ -183,15 +195,17 @@ class Machines:
             command.end = self.world.now + kill
         self.world.after(kill, self._container_ended, agent)
 
+    def _testify(self, agent: Agent, word: Host) -> None:
+        key = agent.run.attempt(agent.number).host
+        if key not in self.world.store and not self.world.store_is_down():
+            self.world.write(agent, key, encode(word))
+
     def _container_ended(self, agent: Agent) -> None:
         machine = agent.machine
         if not machine.up:
             return
         died = agent.left is None
         if died or not self.world.rules.quiet_host:
-            key = agent.run.attempt(agent.number).host
-            if key not in self.world.store and not self.world.store_is_down():
-                word = Host(boot=agent.boot, cause="the agent died" if died else f"exit {agent.left}")
-                self.world.write(agent, key, encode(word))
+            self._testify(agent, Host(boot=agent.boot, cause="it died" if died else f"exit {agent.left}"))
         if not any(other.alive for other in machine.agents):
             self.down(machine, "the container has left")

@@ -12,12 +12,14 @@ from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from msgspec.structs import replace
+
 from foretell import catalog, ledger, protocol, witness
 from foretell.errors import StoreError
 from foretell.ledger import Create, Put, Sleep
 from foretell.names import Run
-from foretell.protocol import Close, Decide, Finish, GiveUp, Life, Records, Seen, Step
-from foretell.records import Claimed, Launch, Outcome, Record, encode
+from foretell.protocol import Close, Decide, Finish, GiveUp, Life, Records, Seen, Start, Step
+from foretell.records import Claimed, Fault, Launch, Outcome, Record, encode
 from foretell.witness import Witness
 from tests.simulation.actors import DATES
 from tests.simulation.replacing import replaced
@@ -105,6 +107,7 @@ def latest_by_finishing_time(service: str, version: str, action: str, _: datetim
 
 _next_step = protocol.next_step
 _unclaimed = protocol._unclaimed
+_after = protocol.after
 
 
 def finish_when_gone(records: Records, seen: Seen) -> Step:
@@ -139,6 +142,19 @@ def decide_at_once(records: Records, seen: Seen) -> Step:
         return step
     outcome = ledger.verdict(step.fault, step.attempt - 1, by=f"{seen.asked}", cause=step.cause, at="")
     return Decide(outcome=outcome)
+
+
+def after_without_ladder(last: Launch, number: int, fault: Fault, cause: str, **more: Any) -> Step:
+    """Count a machine that was too small, or taken away, like any other fault."""
+    return _after(last, number, fault, cause, final=more.get("final", False))
+
+
+def after_without_end(last: Launch, number: int, fault: Fault, cause: str, **more: Any) -> Step:
+    """Take another machine of the ladder without counting it."""
+    step = _after(last, number, fault, cause, **more)
+    if isinstance(step, Start) and more.get("reason") and last.growths_left:
+        return replace(step, growths_left=last.growths_left, spots_left=last.spots_left)
+    return step
 
 
 def fail_at_once(run: Run, launch: Any, number: int, end: Any) -> Talk:
@@ -202,6 +218,18 @@ MUTANTS = {
         {"duplicate": 0.9},
     ),
     "certain": Mutant("P9", range(100), ((Witness, "_doubt_the_probe", trust_the_probe),), change=AT_HOME),
+    "ladder": Mutant(
+        "P5",
+        range(40),
+        ((protocol, "after", after_without_ladder), (ledger, "after", after_without_ladder)),
+        change={"platform": "vm", "hungry": 2, "told": 1.0, "many": False, "fault": 0.0},
+    ),
+    "endless ladder": Mutant(
+        "P5",
+        range(40),
+        ((protocol, "after", after_without_end), (ledger, "after", after_without_end)),
+        change={"platform": "vm", "hungry": 3, "told": 1.0, "many": False, "fault": 0.0},
+    ),
     "marker": Mutant(
         "P8",
         range(200),

@@ -61,6 +61,8 @@ def hazards_of(rng: random.Random) -> Hazards:
         store_down=_outage(rng, 0.3),
         warehouse_down=_outage(rng, 0.4),
         poll=rng.choice((3.0, 15.0)) if platform == "process" else 15.0,
+        told=rng.choice((0, 0, 0.7)) if platform == "vm" else 0.0,
+        hungry=rng.choice((0, 0, 0, 1, 2, 3)) if platform == "vm" else 0,
     )
 
 

@@ -57,6 +57,10 @@ class Hazards(NamedTuple):
     cut_for_ever: bool = False
     pause: float = 0.0
     preempt: float = 0.0
+    told: float = 0.0
+    """A host has the time to say that its machine is taken away."""
+    hungry: int = 0
+    """So many of a run's machines are too small for its command."""
     probe_error: float = 0.0
     probe_lie: float = 0.0
     stop_fails: bool = False
