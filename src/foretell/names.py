@@ -204,6 +204,11 @@ def machine(service: str, action: str, attempt: int, nonce: str) -> str:
     return f"{readable}-{attempt}-{nonce[:16]}"
 
 
+def number_of(machine: str) -> int:
+    """Give the attempt that a machine is named for."""
+    return int(machine.rsplit("-", 2)[1])
+
+
 def key(action: str, date: datetime) -> str:
     """The idempotency key of a run asked for by its date: by hand, by `tick`, alike."""
     return f"{action}@{rfc3339(date)}"

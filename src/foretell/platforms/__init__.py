@@ -19,7 +19,13 @@ def connect(settings: PlatformSettings) -> Platform:
 
             return DockerPlatform(settings)
         case ComputeEngineSettings():
-            raise UsageError(
-                'the platform "compute-engine" is not part of this version of Foretell',
-                hint="run on this machine: `--on local` or `--on docker`",
-            )
+            try:
+                from foretell.platforms.compute_engine import ComputeEnginePlatform
+            except ModuleNotFoundError as error:
+                raise UsageError(
+                    "Google Cloud needs what is not installed here",
+                    why=str(error),
+                    hint="install it: `pip install 'foretell[google]'`",
+                ) from error
+
+            return ComputeEnginePlatform(settings)

@@ -1,0 +1,145 @@
+"""The instance that a launch asks for, held against Google's own description; and what ends it, whatever is set."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from foretell.platforms import compute_body
+from foretell.records import Launch, Request
+from foretell.service import Action, BigQuerySettings, ComputeEngineSettings, Source, Target, Times
+
+RUN = "toy/1.2/training/2026-11/20261121T060000.123Z-1"
+IMAGE = "europe-docker.pkg.dev/example/services/toy@sha256:" + "0" * 64
+
+
+def settings(**more: Any) -> ComputeEngineSettings:
+    return ComputeEngineSettings(**{"project": "example", "zones": ("europe-west1-b",), **more})
+
+
+def request(platform: ComputeEngineSettings, *, timeout: float = 60, **times: float) -> Request:
+    return Request(
+        key="k", uid="u", service="toy", version="1.2", action="training", date="", n=1, store="ab12",
+        spec=Action(name="training", command=("true",), timeout=timeout, secrets={"KEY": "projects/p/secrets/s/versions/1"}),
+        target=Target(name="production", store="gs://bucket", platform=platform, warehouse=BigQuerySettings(dataset="d"), times=Times(**times)),
+        source=Source(), fingerprint="f", image=IMAGE, env={"TOKEN": "hush"}, asked_at="",
+    )  # fmt: skip
+
+
+def launch(**more: Any) -> Launch:
+    told = {"nonce": "a1b2", "machine": "toy-training-1-a1b2", "failures_left": 0, "losses_left": 2}
+    return Launch(**{**told, **more})
+
+
+def body(platform: ComputeEngineSettings, asked: Launch | None = None, **more: Any) -> dict[str, Any]:
+    place = ("gs://bucket/x", RUN, 1)
+    return compute_body.body(
+        platform, request(platform, **more), asked or launch(), zone="europe-west1-b", place=place
+    )
+
+
+def told(made: dict[str, Any]) -> dict[str, str]:
+    return {item["key"]: item["value"] for item in made["metadata"]["items"]}
+
+
+def test_a_machine_ends_by_itself_whatever_is_set() -> None:
+    everything = {
+        "name": "mine",
+        "scheduling": {
+            "maxRunDuration": {"seconds": "1"},
+            "terminationTime": "2030-01-01T00:00:00Z",
+            "instanceTerminationAction": "STOP",
+            "automaticRestart": True,
+            "provisioningModel": "FLEX_START",
+            "minNodeCpus": 1,
+        },
+        "disks": [{"boot": True, "autoDelete": False, "initializeParams": {"sourceImage": "mine"}}],
+        "labels": {"team": "a", "foretell_run": "another"},
+        "metadata": {"items": [{"key": "foretell-store", "value": "another"}, {"key": "mine", "value": "1"}]},
+    }
+    made = body(settings(body=everything), timeout=3600)
+    assert made["scheduling"] == {
+        "onHostMaintenance": "MIGRATE",
+        "minNodeCpus": 1,
+        "automaticRestart": False,
+        "instanceTerminationAction": "DELETE",
+        "maxRunDuration": {"seconds": str(900 + 3600 + 15 + 900 + 180)},
+        "provisioningModel": "STANDARD",
+    }
+    assert made["disks"] == [{"boot": True, "autoDelete": True, "initializeParams": {"sourceImage": "mine"}}]
+    assert made["name"] == "toy-training-1-a1b2"
+    assert (made["labels"]["team"], made["labels"]["foretell_run"]) == ("a", "20261121t060000-123z-1")
+    assert (told(made)["foretell-store"], told(made)["mine"]) == ("gs://bucket/x", "1")
+
+
+def test_a_limit_is_within_what_google_takes() -> None:
+    short = body(settings(), timeout=1, boot=3, deliver=1, grace=1, kill=1)
+    assert short["scheduling"]["maxRunDuration"] == {"seconds": "30"}
+    long = body(settings(), timeout=400 * 24 * 3600)
+    assert long["scheduling"]["maxRunDuration"] == {"seconds": str(120 * 24 * 3600)}
+
+
+def test_what_a_machine_is_told_is_a_pointer_and_no_secret() -> None:
+    words = told(body(settings()))
+    assert words["foretell-run"] == RUN
+    assert words["foretell-image"] == IMAGE
+    assert words["foretell-registry"] == "europe-docker.pkg.dev"
+    assert not [value for value in words.values() if "hush" in value or "secrets/s" in value]
+    assert "gce-container-declaration" not in words
+
+
+def test_a_strangers_registry_is_not_shown_the_machines_token() -> None:
+    assert not compute_body.GOOGLES.fullmatch("ghcr.io")
+    assert not compute_body.GOOGLES.fullmatch("pkg.dev.example.com")
+    assert compute_body.GOOGLES.fullmatch("eu.gcr.io")
+
+
+def test_settings_become_what_gcloud_would_make_of_them() -> None:
+    made = body(
+        settings(
+            subnet="inner", external_ip=False, service_account="m@p.iam", labels={"a": "b"}, tags=("t",),
+            disk_size=50, accelerators={"nvidia-tesla-t4": 2},
+        )
+    )  # fmt: skip
+    assert made["networkInterfaces"] == [{"subnetwork": "regions/europe-west1/subnetworks/inner"}]
+    assert made["serviceAccounts"] == [{"email": "m@p.iam", "scopes": [compute_body.SCOPE]}]
+    assert made["tags"] == {"items": ["t"]}
+    assert made["disks"][0]["initializeParams"]["diskSizeGb"] == "50"
+    kind = "zones/europe-west1-b/acceleratorTypes/nvidia-tesla-t4"
+    assert made["guestAccelerators"] == [{"acceleratorType": kind, "acceleratorCount": 2}]
+    assert made["scheduling"]["onHostMaintenance"] == "TERMINATE"
+    assert told(made)["foretell-gpu"] == "yes"
+    plain = body(settings())
+    assert plain["networkInterfaces"][0]["network"] == "global/networks/default"
+    assert plain["networkInterfaces"][0]["accessConfigs"]
+
+
+def test_the_ladder_is_read_from_the_launch_alone() -> None:
+    ladder = settings(machine_type=("small", "middle", "large"), spot=True)
+    kinds = [compute_body.machine_type(ladder, launch(growths_left=left)) for left in (2, 1, 0)]
+    assert kinds == ["small", "middle", "large"]
+    spot = body(ladder, launch(spots_left=1))["scheduling"]
+    assert (spot["provisioningModel"], spot["onHostMaintenance"]) == ("SPOT", "TERMINATE")
+    assert body(ladder, launch(spots_left=0))["scheduling"]["provisioningModel"] == "STANDARD"
+
+
+def test_a_wish_is_the_same_for_whoever_repeats_it_and_another_elsewhere() -> None:
+    assert compute_body.wish(launch(), "a") == compute_body.wish(launch(), "a")
+    assert compute_body.wish(launch(), "a") != compute_body.wish(launch(), "b")
+    assert compute_body.wish(launch(), "a") != compute_body.wish(launch(nonce="c3"), "a")
+
+
+@pytest.mark.parametrize("text", ["20261121T060000.123Z-1", "1.2", "a" * 80])
+def test_labels_are_what_google_takes(text: str) -> None:
+    made = compute_body.label(text)
+    assert len(made) <= 63
+    assert not set(made) - set("abcdefghijklmnopqrstuvwxyz0123456789-_")
+
+
+def test_the_start_up_text_is_a_unit_and_its_script() -> None:
+    text = compute_body.user_data()
+    assert text.startswith("#cloud-config\n")
+    assert "@SCRIPT@" not in text
+    assert "ExecStart=/bin/sh /etc/foretell/attempt.sh" in text
+    assert len(text) < 20_000
