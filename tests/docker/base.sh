@@ -31,5 +31,9 @@ cp -L /bin/dash "$root/bin/sh"
     mkdir -p "$root$(dirname "$library")"
     cp -L "$library" "$root$library"
 done
+if [ -e /etc/ssl/certs/ca-certificates.crt ]; then
+    mkdir -p "$root/etc/ssl/certs"
+    cp -L /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/"
+fi
 echo "root:x:0:0:root:/root:/bin/sh" > "$root/etc/passwd"
 echo "root:x:0:" > "$root/etc/group"

@@ -220,5 +220,6 @@ def _start_of(machine: Machine) -> str:
 def _listen(process: subprocess.Popen[bytes], machine: Machine) -> None:
     """Keep what it says on its serial port."""
     assert process.stdout
-    for line in process.stdout:
-        machine.serial += f"{time.strftime('%H:%M:%S')} {line.decode(errors='replace')}"
+    with process.stdout as port:
+        for line in port:
+            machine.serial += f"{time.strftime('%H:%M:%S')} {line.decode(errors='replace')}"

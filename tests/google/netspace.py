@@ -14,16 +14,15 @@ CLONE_NEWNET = 0x40000000
 
 def listen(space: str, address: str, port: int) -> socket.socket:
     """Listen inside a named namespace; the socket stays there, whoever accepts from it."""
-    found: list[socket.socket | OSError] = []
+    found: list[socket.socket | Exception] = []
 
     def enter() -> None:  # a thread may be elsewhere than its process
         handle = os.open(f"/run/netns/{space}", os.O_RDONLY)
         try:
             libc = ctypes.CDLL(None, use_errno=True)
-            if libc.setns(handle, CLONE_NEWNET):
-                raise OSError(ctypes.get_errno(), "setns")
+            assert not libc.setns(handle, CLONE_NEWNET), os.strerror(ctypes.get_errno())
             found.append(socket.create_server((address, port), backlog=128))
-        except OSError as error:
+        except (OSError, AssertionError) as error:
             found.append(error)
         finally:
             os.close(handle)
@@ -31,7 +30,7 @@ def listen(space: str, address: str, port: int) -> socket.socket:
     thread = threading.Thread(target=enter)
     thread.start()
     thread.join()
-    if isinstance(found[0], OSError):
+    if isinstance(found[0], Exception):
         raise found[0]
     return found[0]
 

@@ -124,11 +124,11 @@ trap 'docker stop --time "${kill%.*}" "$machine" > /dev/null 2>&1' TERM
 
 if pull; then
     [ "$gpu" = none ] || options=$(cards)
-    run_container &
-    container=$!
-    while wait "$container"; ended=$?; kill -0 "$container" 2>/dev/null; do :; done
+    { run_container; echo $? > "$HOME/ended"; } &
+    until [ -s "$HOME/ended" ]; do wait $!; done  # a signal ends the waiting, not the container
+    ended=$(cat "$HOME/ended")
     tooMuch=$(docker inspect --format '{{.State.OOMKilled}}' "$machine" 2>/dev/null)
-    last=$(tail -n 3 "$HOME/words" | tr '\n' ' ')
+    last=$({ docker cp "$machine:/tmp/foretell/agent.err" - | tar -xOf -; cat "$HOME/words"; } 2>/dev/null | tail -n 3)
     if [ -e "$HOME/preempted" ]; then
         testify preempted false 'preempted: the machine was taken away, as Spot machines are'
     elif [ "$ended" = 0 ]; then
