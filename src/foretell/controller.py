@@ -355,7 +355,12 @@ def _out_of_patience(run: Run, witness: Witness) -> PatienceError:
             why="the warehouse does not answer",
             hint=f"when it does, `foretell wait {run.label}` goes on with it",
         )
-    why = f"the store does not answer: {witness.trouble.why}" if witness.trouble else f"it is {state.phase}"
+    unclear = f"; {witness.seen.unclear}" if witness.seen.unclear else ""
+    why = (
+        f"the store does not answer: {witness.trouble.why}"
+        if witness.trouble
+        else f"it is {state.phase}{unclear}"
+    )
     return PatienceError(
         f'the run "{run.label}" is still open', why=why, hint=f"look again: `foretell wait {run.label}`"
     )

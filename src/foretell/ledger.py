@@ -172,21 +172,24 @@ def _bytes(key: str) -> Talk[bytes | None]:
             pause = min(pause * 2, 15)
 
 
-def call(op: Begin | End, tries: int = 6) -> Talk[None]:
-    """Ask the platform, a few times; a refused launch comes through, anything else is let go."""
+def call(op: Begin | End, tries: int = 6) -> Talk[PlatformError | None]:
+    """Ask the platform, a few times; a refused launch comes through, any other trouble is given as what it is."""
     pause = 0.5
+    trouble = None
     for _ in range(tries):
         try:
             yield op
         except RefusedError:
             if isinstance(op, Begin):
                 raise
-            return  # what may not be stopped changes no verdict: it ends by itself, or at its deadline
+            return None  # what may not be stopped changes no verdict: it ends by itself, or at its deadline
         except PlatformError as error:
+            trouble = error
             yield Sleep(pause, error)
             pause = min(pause * 2, 15)
         else:
-            return
+            return None
+    return trouble
 
 
 # --- beginning ----------------------------------------------------------------------------------------------------

@@ -78,6 +78,8 @@ class Seen(Struct, kw_only=True):
     relaunch_at: float | None = None
     refused: str = ""
     """Why the platform positively refused the launch."""
+    unclear: str = ""
+    """What the platform said when it could not be asked, or could not say that it had launched; it proves nothing."""
     fate: Life | None = None
     cause: str = ""
     """Why the machine is gone, in the platform's words."""
@@ -317,7 +319,8 @@ def _unclaimed(records: Records, seen: Seen, number: int) -> Step:
     if seen.refused:
         return GiveUp(attempt=number, cause=seen.refused)
     if waited >= times.boot:
-        return GiveUp(attempt=number, cause=f"no agent began within {times.boot:.0f} s")
+        trouble = f": {seen.unclear}" if seen.unclear else ""
+        return GiveUp(attempt=number, cause=f"no agent began within {times.boot:.0f} s{trouble}")
     # A platform that knows for certain has no launch in flight, so its launch can be repeated almost at once.
     pause = {Life.GONE: times.boot / 30, Life.GONE_FOR_CERTAIN: times.boot / 900}.get(seen.fate or Life.ALIVE)
     if pause is not None and seen.asked - (seen.relaunch_at or seen.launch_at) >= pause:

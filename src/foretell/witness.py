@@ -100,8 +100,9 @@ class Witness:
     def _probe(self) -> Talk[None]:
         try:
             life, cause = yield Probe(self.records.attempts[self.records.attempt - 1], self.run)
-        except PlatformError:
+        except PlatformError as error:
             self.seen.fate = None  # nobody can tell; that is not "gone" (P7)
+            self.seen.unclear = _told(error)
         else:
             self.seen.fate, self.seen.cause = life, cause
 
@@ -229,9 +230,10 @@ class Witness:
         if (yield from get(self.run.outcome, Outcome)):
             return
         try:
-            yield from ledger.call(Begin(self.run, self.request, launch, number), tries=2)
+            trouble = yield from ledger.call(Begin(self.run, self.request, launch, number), tries=2)
+            self.seen.unclear = _told(trouble) if trouble else ""
         except RefusedError as error:
-            self.seen.refused = " ".join(part for part in (error.what, error.why) if part)
+            self.seen.refused = _told(error)
 
     def _deliver(self) -> Talk[bool]:
         outcome = self.records.outcome
@@ -295,3 +297,7 @@ class Witness:
                 return False
             yield Sleep(pause(self))
         return True
+
+
+def _told(error: PlatformError) -> str:
+    return ": ".join(part for part in (error.what, error.why) if part)

@@ -1,7 +1,7 @@
-# Put the interpreter of prefix $1 into the root directory $2, with all that it and a shell need: a stand-in
+# Put the interpreter of prefix $2 into the root directory $1, with all that it and a shell need: a stand-in
 # for python:X-slim without a registry. Its prefix keeps its path.
 set -e
-prefix=$1 root=$2
+root=$1 prefix=$2
 version=$(basename "$(ls "$prefix"/bin/python3.[0-9] "$prefix"/bin/python3.[0-9][0-9] 2>/dev/null | head -1)")
 mkdir -p "$root$prefix/bin" "$root$prefix/lib" "$root/etc" "$root/tmp" "$root/bin" "$root/usr/bin" "$root/root"
 chmod 1777 "$root/tmp"

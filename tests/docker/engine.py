@@ -8,6 +8,7 @@ machine is touched. `python -m tests.docker.engine DIRECTORY` starts them for wo
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -24,12 +25,28 @@ from foretell.images import wheel
 
 REGISTRY = "localhost:5055"
 INDEX = "http://127.0.0.1:5056"
-PACKAGES = ("docker.io", "docker-registry", "podman", "runc")
-PROGRAMS = ("/usr/sbin/dockerd", "/usr/bin/docker", "/usr/bin/docker-registry", "/usr/bin/podman")
-AGENT = tuple(
-    f"{name}=={metadata.version(name)}" for name in ("duckdb", "msgspec", "obstore", "tzdata", "uv")
-)
-PATIENCE = 30.0
+PROGRAMS = {
+    "/usr/sbin/dockerd": "docker.io",
+    "/usr/bin/containerd": "containerd",
+    "/usr/bin/docker-registry": "docker-registry",
+    "/usr/bin/podman": "podman",
+    "/usr/sbin/runc": "runc",
+    "/usr/bin/nsenter": "util-linux",
+    "/sbin/ip": "iproute2",
+}
+"""What is needed, and Debian's package of each."""
+AGENT = tuple(f"{name}=={metadata.version(name)}" for name in ("duckdb", "msgspec", "obstore", "tzdata"))
+UV = f"uv=={metadata.version('uv')}"
+WITHOUT_C_LIBRARY = ("--no-deps", "--platform", f"musllinux_1_1_{platform.machine()}")
+PATIENCE = 60.0
+CONTAINERD_FILE = """\
+version = 2
+root = "{home}/containerd/root"
+state = "{home}/containerd/state"
+disabled_plugins = ["io.containerd.grpc.v1.cri"]
+[grpc]
+address = "{home}/containerd.sock"
+"""
 REGISTRY_FILE = """\
 version: 0.1
 log: {{level: error, accesslog: {{disabled: true}}}}
@@ -44,18 +61,35 @@ def why_not() -> str:
         return "containers are tested on Linux alone"
     if os.geteuid():
         return "an engine of the tests' own needs root"
-    if not shutil.which("nsenter") or not shutil.which("ip"):
-        return "nsenter and ip are missing"
-    if not all(Path(program).exists() for program in PROGRAMS):
-        if not shutil.which("apt-get"):
-            return f"{' and '.join(PACKAGES)} are missing, and so is apt-get"
-        install = ["apt-get", "install", "--yes", "--no-install-recommends", *PACKAGES]
-        for command in (install, ["apt-get", "update"], install):
-            if not subprocess.run(command, capture_output=True, timeout=300, check=False).returncode:
-                break
-    if not all(Path(program).exists() for program in PROGRAMS):
-        return f"apt-get does not install {' and '.join(PACKAGES)}"
-    return ""
+    if not (missing := _missing()):
+        return ""
+    if not shutil.which("apt-get"):
+        return f"{' and '.join(missing)} are missing, and so is apt-get"
+    install = ["apt-get", "install", "--yes", "--no-install-recommends", *missing]
+    said = ""
+    for command in (["apt-get", "update"], install):
+        # a machine may be installing something else just now
+        done = subprocess.run(
+            [*command, "-o", "DPkg::Lock::Timeout=300"],
+            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+            capture_output=True,
+            text=True,
+            timeout=900,
+            check=False,
+        )
+        said = (done.stderr.strip().splitlines() or [""])[-1]
+    return f"apt-get does not install {' and '.join(missing)}: {said}" if _missing() else ""
+
+
+def _missing() -> list[str]:
+    return [package for program, package in PROGRAMS.items() if not Path(program).exists()]
+
+
+def lacking(reason: str) -> None:
+    """Skip a test, visibly, for what this machine lacks; in CI nothing of images is skipped."""
+    if os.environ.get("CI"):
+        pytest.fail(f"in CI nothing of images is skipped: {reason}")
+    pytest.skip(reason)
 
 
 class Engine:
@@ -70,6 +104,7 @@ class Engine:
         self.space = f"foretell-{os.getpid()}"
         self.wheels = home / "index"
         self.socket = f"unix://{home}/docker.sock"
+        self._containerd: subprocess.Popen[bytes] | None = None
         self._daemon: subprocess.Popen[bytes] | None = None
         self._registry: subprocess.Popen[bytes] | None = None
         self._index: subprocess.Popen[bytes] | None = None
@@ -109,18 +144,26 @@ class Engine:
             "--directory",
             str(self.wheels),
         )
+        # one of its own: a daemon that finds that of the machine takes it, and shares it with any other daemon
+        file = self.home / "containerd.toml"
+        file.write_text(CONTAINERD_FILE.format(home=self.home))
+        self._containerd = self.inside("/usr/bin/containerd", "--config", str(file), log="containerd.log")
         self.start_daemon()
 
     def start_daemon(self) -> None:
         """Start dockerd and wait until it answers."""
         places = {"--data-root": "data", "--exec-root": "exec", "--pidfile": "docker.pid"}
         options = [part for name, place in places.items() for part in (name, str(self.home / place))]
-        self._daemon = self.inside("/usr/sbin/dockerd", "--host", self.socket, *options, log="dockerd.log")
+        reached = ("--host", self.socket, "--containerd", f"{self.home}/containerd.sock")
+        self._daemon = self.inside("/usr/sbin/dockerd", *reached, *options, log="dockerd.log")
         end = time.monotonic() + PATIENCE
-        while self.docker("version", check=False).returncode:
+        while not self.answers():
             assert self._daemon.poll() is None, (self.home / "dockerd.log").read_text()[-3000:]
             assert time.monotonic() < end, "dockerd does not answer"
             time.sleep(0.05)
+
+    def answers(self) -> bool:
+        return self.docker("version", check=False).returncode == 0
 
     def stop_daemon(self) -> None:
         """End dockerd, and its containers with it."""
@@ -145,7 +188,7 @@ class Engine:
         found = self.docker("ps", "--all", "--quiet", check=False).stdout.split()
         if found:
             self.docker("rm", "--force", *found, check=False)
-        for process in (self._daemon, self._registry, self._index):
+        for process in (self._daemon, self._containerd, self._registry, self._index):
             _end(process)
         subprocess.run(["ip", "netns", "delete", self.space], check=False)
         # a daemon leaves mounts of namespaces and layers behind, in which nothing could be removed
@@ -203,13 +246,18 @@ class Engine:
 
     # --- what is built from ---------------------------------------------------------------------------------------
 
-    def fetch(self, requirements: Sequence[str], *, python: str | None = None) -> None:
-        """Fetch wheels from where this machine gets them, for one of its Pythons, and put them into the index."""
-        mark = sha256("\0".join((*requirements, python or "")).encode()).hexdigest()[:12]
+    def fetch(self, requirements: Sequence[str], *options: str, python: str | None = None) -> None:
+        """
+        Fetch wheels from where this machine gets them, and put them into the index.
+
+        They are for one of this machine's Pythons, unless pip's `options` say for what else.
+        """
+        mark = sha256("\0".join((*requirements, *options, python or "")).encode()).hexdigest()[:12]
         place = self.home / "wheels" / mark
         if not place.exists():
             outside = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
-            download(requirements, place, python=python, environ=outside | self.inherited)
+            asked = [*options, *requirements]
+            download(asked, place, python=python, environ=outside | self.inherited)
             self.offer(place)
 
     def offer_google(self) -> None:
@@ -226,40 +274,52 @@ class Engine:
 
     def import_base(self, python: Path, tag: str) -> None:
         """Make an image that stands in for python:X-slim from an interpreter of this machine."""
-        if self.docker("image", "inspect", tag, check=False).returncode:
-            root = self.home / "base"
-            shutil.rmtree(root, ignore_errors=True)
+        self._import(tag, f"{python}/bin:", "base.sh", str(python))
+
+    def import_debian(self, suite: str, tag: str, *packages: str) -> None:
+        """Make an image of packages of a Debian: another C library than the agent's."""
+        self._import(tag, "", "debian.sh", suite, *packages)
+
+    def import_directory(self, root: Path, tag: str, *, path: str = "") -> None:
+        """Make an image of a directory; `path` comes before the usual PATH."""
+        usual = f"{path}/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+        change = ["--change", f"ENV PATH={usual} LANG=C.UTF-8"]
+        with subprocess.Popen(["tar", "-C", str(root), "-c", "."], stdout=subprocess.PIPE) as tar:
             subprocess.run(
-                ["sh", str(Path(__file__).with_name("base.sh")), str(python), str(root)], check=True
+                [str(self.home / "bin" / "docker"), "import", *change, "-", tag],
+                stdin=tar.stdout,
+                env=self.environ,
+                capture_output=True,
+                check=True,
             )
-            path = f"{python}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-            with subprocess.Popen(["tar", "-C", str(root), "-c", "."], stdout=subprocess.PIPE) as tar:
-                subprocess.run(
-                    [
-                        str(self.home / "bin" / "docker"),
-                        "import",
-                        "-c",
-                        f"ENV PATH={path} LANG=C.UTF-8",
-                        "-",
-                        tag,
-                    ],
-                    stdin=tar.stdout,
-                    env=self.environ,
-                    capture_output=True,
-                    check=True,
-                )
-            shutil.rmtree(root)
+
+    def _import(self, tag: str, path: str, script: str, *arguments: str) -> None:
+        if not self.docker("image", "inspect", tag, check=False).returncode:
+            return
+        root = self.home / "base"
+        shutil.rmtree(root, ignore_errors=True)
+        made = subprocess.run(
+            ["sh", str(Path(__file__).with_name(script)), str(root), *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if made.returncode:
+            lacking(f"{script} {' '.join(arguments)}: {made.stderr[-300:]}")
+        self.import_directory(root, tag, path=path)
+        shutil.rmtree(root)
 
 
 @contextmanager
 def started(home: Path) -> Iterator[Engine]:
-    """Have an engine with a base image and the agent's packages; the test is skipped where there can be none."""
+    """Have an engine with a base image and the agent's packages; a test is skipped where there can be none."""
     if reason := why_not():
-        pytest.skip(reason)
+        lacking(reason)
     engine = Engine(home)
     try:
         engine.start()
         engine.fetch(AGENT)
+        engine.fetch([UV], *WITHOUT_C_LIBRARY)
         engine.import_base(Path(sys.base_prefix), f"python:{running()}-slim")
         yield engine
     finally:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.docker.engine import Engine
+from foretell.records import Outcome
+from tests.docker.engine import Engine, lacking
 from tests.docker.toy import PREDICTIONS, REGISTRY, ROWS, Toy, eventually
 
 FIRST = '[ "$FORETELL_ATTEMPT" = 1 ]'
@@ -75,6 +76,33 @@ def test_an_engine_that_stops_and_comes_back_loses_nothing(stays: Toy, engine: E
     must_be_settled(stays, engine)
 
 
+def test_an_engine_that_is_found_down_when_a_machine_is_replaced_is_named_for_it(
+    stays: Toy, engine: Engine
+) -> None:
+    stays.times |= {"fence": "5s", "lease": "8s", "boot": "6s"}
+    stays.write()
+    run, machine = begun(stays)
+    engine.docker("kill", machine)
+    engine.stop_daemon()
+    try:
+        with stays.spawn("wait", run.label) as waiter:
+            ended = lambda: stays.record(run.outcome, Outcome) is not None  # noqa: E731
+            eventually(ended, "it waits for ever", within=120)
+            engine.start_daemon()
+            _, errors = waiter.communicate(timeout=120)
+    finally:
+        if not engine.answers():
+            engine.start_daemon()
+    assert waiter.returncode == 0, errors
+    assert "the container engine does not answer" in errors
+    outcome = stays.outcome(run)
+    assert outcome.kind == "lost"
+    assert "no agent began within 6 s: the container engine does not answer" in outcome.cause
+    stays.foretell("check", run.label, code=3)
+    stays.foretell("tidy")
+    assert engine.containers() == []
+
+
 def test_while_the_engine_is_down_nothing_is_started(toy: Toy, engine: Engine) -> None:
     toy.foretell("run", "training")
     engine.stop_daemon()
@@ -124,7 +152,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         ["mount", "-t", "tmpfs", "-o", "size=4m,mode=1777", "small", str(place)], check=False
     )
     if mounted.returncode:
-        pytest.skip("no file system can be mounted here")
+        lacking("no file system can be mounted here")
     yield place
     subprocess.run(["umount", "--lazy", str(place)], check=True)
 
@@ -203,11 +231,17 @@ http.server.HTTPServer(("127.0.0.1", 5055), Refusing).serve_forever()
 """
 
 
+def answers(engine: Engine) -> bool:
+    """Whether somebody listens where the registry does."""
+    asked = ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/5055"]
+    return engine.inside(*asked).wait() == 0
+
+
 def test_a_registry_that_lets_nobody_in_is_told_as_such(pushed: Toy, engine: Engine) -> None:
     engine.stop_registry()
     refusing = engine.inside(sys.executable, "-c", REFUSING)
     try:
-        time.sleep(0.5)
+        eventually(lambda: answers(engine), "nobody refuses")
         lost = pushed.foretell("run", "training", code=3)
         unreachable = pushed.foretell("build", "--push", code=3)
     finally:

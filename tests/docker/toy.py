@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -39,6 +41,7 @@ class Toy:
         self.image = f'registry = "{REGISTRY}/team"\n'
         self.source = ""
         self.more = ""
+        self.times = dict(TIMES)
         self.actions: dict[str, str] = {}
         root.mkdir(parents=True)
         self.command("training", "echo model > output/model")
@@ -52,7 +55,7 @@ class Toy:
 
     def write(self) -> None:
         """Write the service file as it stands."""
-        times = "\n".join(f'{name} = "{value}"' for name, value in TIMES.items())
+        times = "\n".join(f'{name} = "{value}"' for name, value in self.times.items())
         actions = "".join(f"[actions.{name}]\n{text}" for name, text in self.actions.items())
         (self.root / "foretell.toml").write_text(
             f'name = "toy"\n[source]\npython = "{self.python}"\n{self.source}\n'
@@ -73,7 +76,7 @@ class Toy:
             cwd=self.root,
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=400,
             check=False,
         )
         assert code is None or done.returncode == code, (
@@ -81,10 +84,12 @@ class Toy:
         )
         return done
 
-    def spawn(self, *arguments: str) -> subprocess.Popen[str]:
+    def spawn(self, *arguments: str, through: Sequence[str] = (), **env: str) -> subprocess.Popen[str]:
+        """Have a process do a verb; `through` is what starts it."""
         return subprocess.Popen(
-            [*FORETELL, *arguments, "--on", "docker"],
+            [*through, *FORETELL, *arguments, "--on", "docker"],
             cwd=self.root,
+            env=os.environ | env,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -94,7 +99,7 @@ class Toy:
         label = self.foretell("start", action).stdout.strip()
         return self.controller.find(label)
 
-    def finish(self, run: Run, verb: str, *, within: float = 60) -> str:
+    def finish(self, run: Run, verb: str, *, within: float = 180) -> str:
         """Bring a run to its end by `wait`, or by `tidy` as cron calls it; give the phase."""
         end = time.monotonic() + within
         if verb == "wait":
@@ -163,7 +168,7 @@ class Toy:
         return found
 
 
-def eventually(holds: Callable[[], bool], message: str, *, within: float = 20.0) -> None:
+def eventually(holds: Callable[[], bool], message: str, *, within: float = 60.0) -> None:
     """Wait until something holds."""
     end = time.monotonic() + within
     while not holds():
@@ -171,4 +176,15 @@ def eventually(holds: Callable[[], bool], message: str, *, within: float = 20.0)
         time.sleep(0.05)
 
 
-__all__ = ["INDEX", "PREDICTIONS", "REGISTRY", "ROWS", "Toy", "eventually"]
+def executed(told: str) -> list[str]:
+    """Give the steps of the service's own stage, and all that run a program, that a builder did not find done."""
+    steps = re.findall(r"^#(\d+) \[(?:\S+ )?\d+/\d+\] (.*)$", told, re.MULTILINE)
+    done = set(re.findall(r"^#(\d+) CACHED$", told, re.MULTILINE))
+    return [
+        step
+        for number, step in steps
+        if number not in done and step.startswith(("RUN", "COPY .foretell/service"))
+    ]
+
+
+__all__ = ["INDEX", "PREDICTIONS", "REGISTRY", "ROWS", "Toy", "eventually", "executed"]

@@ -40,6 +40,7 @@ class Follower:
         self._next = 0.0
         self._attempt = 1
         self._troubled = False
+        self._unclear = ""
 
     def look(self, witness: Witness) -> None:
         """Show what is new; often called, it looks now and then."""
@@ -75,7 +76,11 @@ class Follower:
             self._out.tell((f"the log is not shown any further: {error.what}", "warn"))
 
     def _tell_trouble(self, witness: Witness) -> None:
-        """Say once that the store does not answer, and once that it does again."""
+        """Say once that the store or the platform does not answer, and once that the store does again."""
+        unclear = witness.seen.unclear
+        if unclear and unclear != self._unclear:
+            self._unclear = unclear
+            self._out.tell((f"{unclear}; this waits", "warn"))
         trouble = witness.trouble
         if bool(trouble) == self._troubled:
             return

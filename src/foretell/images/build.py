@@ -31,7 +31,9 @@ from foretell.service import (
 Say = Callable[[str], None]
 ARM = ("a1-", "a4x-", "c4a-", "n4a-", "t2a-")
 """Machine types whose processors are of ARM's architecture."""
-FAULT = re.compile(r"error|failed|denied|unauthorized|not found|no such|cannot|unable", re.IGNORECASE)
+FAULT = re.compile(
+    r"error|failed|denied|unauthorized|not found|no such|cannot|unable|^(?:cause|hint):", re.IGNORECASE
+)
 PROGRESS = re.compile(r"^#\d+ (?:\d+\.\d+ )?")
 NO_BUILDER = re.compile(r"buildx component is missing|requires BuildKit|unknown flag: --(?:secret|progress)")
 LOGIN = re.compile(r"unauthorized|denied|authentication required|no basic auth|401|403", re.IGNORECASE)

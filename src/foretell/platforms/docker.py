@@ -110,7 +110,7 @@ class DockerPlatform:
         )
         said = self._engine.call(*arguments)
         if not said.ok and NOT_HERE.search(said.errors):
-            self._pull(request.image)
+            self._pull(request)
             said = self._engine.call(*arguments)
         if said.ok:
             return
@@ -126,8 +126,19 @@ class DockerPlatform:
         if found and _life(found) is Life.GONE:
             self._engine.call("start", machine)
 
-    def _pull(self, image: str) -> None:
-        """Fetch the image; RefusedError when the registry says no, or says nothing a few times."""
+    def _pull(self, request: Request) -> None:
+        """
+        Fetch the image; RefusedError when the registry says no, or says nothing a few times.
+
+        One that was never pushed is on one machine alone, and elsewhere its absence says nothing: PlatformError.
+        """
+        image, (_, _, home) = str(request.image), request.asked_by.rpartition("@")
+        if image.startswith("sha256:") and home not in ("", os.uname().nodename):
+            raise PlatformError(
+                f'the image "{image[:19]}" is on "{home}" alone',
+                why="it was built there and never pushed",
+                hint=f"wait there, or push it: foretell build --push --on {request.target.name}",
+            )
         if image.startswith("sha256:"):
             raise RefusedError(
                 f'the image "{image[:19]}" is not on this machine',
