@@ -101,7 +101,7 @@ class Engine:
             name: value for name, value in os.environ.items() if name.startswith(("PIP_", "UV_"))
         }
         """How this machine reaches its own index; what is built here does not."""
-        self.space = f"foretell-{os.getpid()}"
+        self.space = f"foretell-{os.getpid()}-{os.urandom(2).hex()}"
         self.wheels = home / "index"
         self.socket = f"unix://{home}/docker.sock"
         self._containerd: subprocess.Popen[bytes] | None = None

@@ -45,11 +45,12 @@ def test_a_base_without_the_agents_c_library(toy: Toy, engine: Engine) -> None:
     engine.import_debian("bookworm", "musl:1", "musl", "busybox-static")
     (toy.root / "Dockerfile").write_text('FROM musl:1\nRUN ["/bin/busybox", "--install", "-s", "/bin"]\n')
     toy.image += 'dockerfile = "Dockerfile"\n'
-    toy.command("application", f"ls /lib /lib64; {PREDICTIONS}")
+    toy.command("application", f'ls /lib /lib64; ls -l "$SSL_CERT_FILE"; {PREDICTIONS}')
     toy.foretell("run", "training")
     said = toy.foretell("run", "application").stderr
     assert "ld-musl-" in said
     assert "/lib64: No such file or directory" in said
+    assert "/opt/foretell/agent/lib/certificates.pem" in said  # nor is there anybody whom it would trust
     assert toy.rows() == ROWS
 
 
@@ -58,21 +59,21 @@ PROJECT = """\
 name = "model"
 version = "1"
 requires-python = ">=3.11"
-dependencies = ["six"]
+dependencies = ["toml"]
 """
 
 
 def test_packages_that_uv_has_locked(toy: Toy, engine: Engine) -> None:
-    engine.fetch(["six==1.16.0"])
+    engine.fetch(["toml==0.10.1"])
     (toy.root / "pyproject.toml").write_text(PROJECT)
     inside = ["nsenter", f"--net=/run/netns/{engine.space}"]
     lock = [*inside, find_uv_bin(), "lock", "--quiet", "--no-config", "--python", running()]
     subprocess.run(lock, cwd=toy.root, env=engine.environ | {"UV_DEFAULT_INDEX": INDEX}, check=True)
-    engine.fetch(["six==1.17.0"])  # newer than what is locked
-    (toy.root / "predict.py").write_text(f'import six\nprint("six", six.__version__)\n{WRITES}')
+    engine.fetch(["toml==0.10.2"])  # newer than what is locked
+    (toy.root / "predict.py").write_text(f'import toml\nprint("toml", toml.__version__)\n{WRITES}')
     toy.command("application", "exec python predict.py")
     toy.foretell("run", "training")
-    assert "six 1.16.0" in toy.foretell("run", "application").stderr
+    assert "toml 0.10.1" in toy.foretell("run", "application").stderr
     assert toy.rows() == ROWS
 
     toy.command("application", "exec python predict.py # changed")
@@ -80,5 +81,5 @@ def test_packages_that_uv_has_locked(toy: Toy, engine: Engine) -> None:
     assert "uv sync" in rebuilt
     assert executed(rebuilt) == ["COPY .foretell/service /opt/foretell/service"]
 
-    (toy.root / "pyproject.toml").write_text(PROJECT.replace('"six"', '"six>=1.17"'))
+    (toy.root / "pyproject.toml").write_text(PROJECT.replace('"toml"', '"toml>=0.10.2"'))
     assert "uv.lock" in toy.foretell("build", "--quiet", code=3).stderr

@@ -49,18 +49,9 @@ def test_what_is_no_part_of_the_code_changes_nothing(toy: Toy) -> None:
 
 def test_an_image_is_not_root_and_says_what_is_in_it(toy: Toy, engine: Engine) -> None:
     toy.command("training", "echo labelled > output/model")
-    subprocess.run(["git", "init", "--quiet", "."], cwd=toy.root, check=True)
-    who = ["-c", "user.name=a", "-c", "user.email=a@example.com"]
-    subprocess.run(["git", "add", "."], cwd=toy.root, check=True)
-    subprocess.run(["git", *who, "commit", "--quiet", "-m", "a"], cwd=toy.root, check=True)
-    subprocess.run(
-        ["git", "remote", "add", "origin", "https://me:secret@git.example.com/team/toy.git"],
-        cwd=toy.root,
-        check=True,
-    )
-    head = subprocess.run(
-        ["git", "rev-parse", "HEAD"], cwd=toy.root, capture_output=True, text=True, check=True
-    ).stdout.strip()
+    head = toy.commit()
+    origin = "https://me:secret@git.example.com/team/toy.git"
+    subprocess.run(["git", "remote", "add", "origin", origin], cwd=toy.root, check=True)
 
     config = inspected(engine, built(toy))["Config"]
 
@@ -92,6 +83,11 @@ def test_the_files_in_the_image_are_those_of_a_run_and_no_more(toy: Toy, engine:
     (toy.root / "empty").mkdir()
     (toy.root / "link").symlink_to("configs/training.json")
     (toy.root / "outside").symlink_to("/etc/passwd")
+    (toy.root / "notes.md").write_text("ignored")
+    (toy.root / ".foretellignore").write_text("*.md\n.foretellignore\n!.git\n!output\n!.foretell\n")
+    for never in (".git", ".foretell", "output"):
+        (toy.root / never).mkdir(exist_ok=True)
+        (toy.root / never / "file").write_text("never in an image")
     run = ["run", "--rm", "--network", "none", "--entrypoint", "/bin/sh", built(toy), "-c"]
     script = "ls -A . && cat link && test -r configs/training.json && id -u"
     assert engine.docker(*run, script).stdout.split() == [
@@ -148,7 +144,11 @@ def test_another_builder_gets_all_it_needs_and_what_it_made_is_recorded(
     toy.foretell("run", "training")
 
 
-GOOGLE = '[targets.google]\nplatform = {kind = "docker"}\nwarehouse = {kind = "bigquery", project = "p"}\n'
+GOOGLE = """
+[targets.google]
+store = "gs://bucket"
+platform = {kind = "compute-engine", project = "p", zones = ["z"]}
+"""
 
 
 def test_only_an_agent_that_talks_to_google_brings_the_libraries_for_it(toy: Toy, engine: Engine) -> None:
@@ -157,6 +157,7 @@ def test_only_an_agent_that_talks_to_google_brings_the_libraries_for_it(toy: Toy
     toy.write()
     light, heavy = built(toy), toy.foretell("build", on="google").stdout.strip()
     assert light != heavy
+    assert inspected(engine, heavy)["Architecture"] == "amd64"  # as its machines, whatever builds
     assert json.loads(toy.foretell("build", "--push", "--json", on="google").stdout)["new"]
     assert "google = true" in (toy.root / "foretell.lock").read_text()
 

@@ -65,6 +65,16 @@ class Toy:
             f"[targets.docker.platform]\n{self.platform}\n[targets.docker.times]\n{times}\n{self.more}"
         )
 
+    def commit(self) -> str:
+        """Put all there is into Git, and give the revision."""
+        (self.root / ".gitignore").write_text(".foretell/\noutput/\n.foretellignore\n.gitignore\n")
+        (self.root / ".foretellignore").write_text(".gitignore\n.foretellignore\n")
+        who = ["-c", "user.name=a", "-c", "user.email=a@example.com"]
+        for command in (["init", "--quiet"], ["add", "."], [*who, "commit", "--quiet", "--message", "a"]):
+            subprocess.run(["git", *command], cwd=self.root, check=True)
+        asked = ["git", "rev-parse", "HEAD"]
+        return subprocess.run(asked, cwd=self.root, capture_output=True, text=True, check=True).stdout.strip()
+
     # --- verbs ----------------------------------------------------------------------------------------------------
 
     def foretell(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from importlib import metadata
 from pathlib import Path
@@ -9,12 +10,14 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from foretell import engine
+from foretell.cli import main as door
 from foretell.errors import UsageError
 from foretell.images import build, chosen, context, index, lock, recipe, wheel
 from foretell.images.lock import Locked
 from foretell.images.recipe import Ingredients
 from foretell.loading import load
-from foretell.service import ComputeEngineSettings, Image, Service, Source
+from foretell.service import ComputeEngineSettings, DuckDBSettings, Image, Service, Source, Target
 
 GOLDEN = Path(__file__).parents[1] / "fixtures" / "dockerfiles"
 FILE = """
@@ -125,6 +128,18 @@ def test_a_specifier_without_an_image_is_refused(asked: str) -> None:
         recipe.python(asked, (3, 11))
 
 
+def test_a_dry_run_prints_the_dockerfile_and_needs_no_engine(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    asked = ["build", "--dry-run", "--on", "docker", "--file", str(root / "foretell.toml")]
+    assert door.main(asked) == 0
+    assert capfd.readouterr().out.strip() == draft(root).dockerfile().strip()
+    assert not (root / ".foretell").exists()
+    assert door.main([*asked, "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["tag"] == draft(root).tag
+
+
 # --- the fingerprint --------------------------------------------------------------------------------------------------
 
 
@@ -185,17 +200,55 @@ def test_a_target_of_processes_has_no_image(root: Path) -> None:
         draft(root, "local")
 
 
+def machines(machine_type: object, **actions: object) -> Target:
+    """A target of Compute Engine, with machine types of its own for some actions."""
+    made = ComputeEngineSettings(project="p", zones=("z",), machine_type=machine_type)
+    own = {name: replace(made, machine_type=kind) for name, kind in actions.items()}
+    bucket, warehouse = "gs://b", DuckDBSettings(path="/w")
+    return Target(name="production", store=bucket, platform=made, warehouse=warehouse, actions=own)
+
+
+def building(made: build.Draft, aside: Path) -> list[str]:
+    """The arguments of the build, by an engine that is not asked."""
+    docker = engine.Engine("docker", {})
+    docker.is_podman = False
+    return build._command(made, docker, aside, aside)
+
+
 @pytest.mark.parametrize(
-    ("machine_type", "platform"),
+    ("target", "platform"),
     [
-        ("n1-standard-1", "linux/amd64"),
-        ("t2a-standard-4", "linux/arm64"),
-        (("c4a-highmem-8",), "linux/arm64"),
+        (machines("n1-standard-1"), "linux/amd64"),
+        (machines("n4-standard-2"), "linux/amd64"),
+        (machines("c4d-standard-2"), "linux/amd64"),
+        (machines("t2d-standard-4"), "linux/amd64"),
+        (machines("a2-highgpu-1g"), "linux/amd64"),
+        (machines(("n2-standard-8", "n2-highmem-16"), training="m1-ultramem-40"), "linux/amd64"),
+        (machines("t2a-standard-4"), "linux/arm64"),
+        (machines(("c4a-highmem-8", "c4a-highmem-16")), "linux/arm64"),
+        (machines("n4a-standard-1", training=("c4a-standard-4",)), "linux/arm64"),
+        (machines("a4x-highgpu-4g"), "linux/arm64"),
     ],
 )
-def test_the_architecture_is_that_of_the_machine_type(machine_type: str, platform: str) -> None:
-    settings = ComputeEngineSettings(project="p", zones=("z",), machine_type=machine_type)
-    assert build.architecture(settings) == platform
+def test_the_architecture_is_that_of_the_targets_machines(
+    target: Target, platform: str, root: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    made = build.Draft(load(root, environ={}), target, environ={})
+    command = building(made, tmp_path_factory.mktemp("aside"))
+    assert command[command.index("--platform") + 1] == platform
+
+
+def test_an_engine_that_runs_what_it_builds_is_asked_for_no_architecture(root: Path, tmp_path: Path) -> None:
+    assert "--platform" not in building(draft(root), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [machines(("c4a-standard-4", "n4-standard-4")), machines("n1-standard-1", training="t2a-standard-4")],
+)
+def test_machines_of_two_architectures_are_refused(target: Target, root: Path) -> None:
+    with pytest.raises(UsageError, match="two architectures"):
+        _ = build.Draft(load(root, environ={}), target, environ={}).tag
 
 
 # --- the context ------------------------------------------------------------------------------------------------------

@@ -33,6 +33,14 @@ WORDS = frozenset({0, 80, 81, 82})
 """Exit statuses by which an agent says itself that it is done: see `lifecycle.Left`."""
 FENCED = 81
 PR_SET_PDEATHSIG = 1
+CERTIFICATES = Path(__file__).parents[4] / "certificates.pem"
+"""In an image, the certificate authorities that came with the agent's Python."""
+KNOWN_CERTIFICATES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/ssl/cert.pem",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+)
 TAIL = 2000
 
 
@@ -67,6 +75,9 @@ def main(argv: list[str]) -> int:
     if post.lock >= 0:
         os.pwrite(post.lock, str(os.getpid()).encode(), 0)
         os.set_inheritable(post.lock, False)
+    elif CERTIFICATES.exists() and not any(map(os.path.exists, KNOWN_CERTIFICATES)):
+        # a base that trusts nobody is no reason not to reach the store
+        os.environ.setdefault("SSL_CERT_FILE", str(CERTIFICATES))
     post.home.mkdir(parents=True, exist_ok=True)
     os.chdir(post.home)
     wake = _listen()

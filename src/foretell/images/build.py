@@ -29,8 +29,8 @@ from foretell.service import (
 )
 
 Say = Callable[[str], None]
-ARM = ("a1-", "a4x-", "c4a-", "n4a-", "t2a-")
-"""Machine types whose processors are of ARM's architecture."""
+ARM = ("a4x-", "c4a-", "n4a-", "t2a-")
+"""Machine types of Compute Engine whose processors (Ampere, Axion, Grace) are of ARM's architecture."""
 FAULT = re.compile(
     r"error|failed|denied|unauthorized|not found|no such|cannot|unable|^(?:cause|hint):", re.IGNORECASE
 )
@@ -78,7 +78,7 @@ class Draft:
 
     @cached_property
     def tag(self) -> str:
-        made = (self.dockerfile(labels={}), self.agent.digest, architecture(self.target.platform) or "")
+        made = (self.dockerfile(labels={}), self.agent.digest, architecture(self.target) or "")
         mark = recipe.mark(self.fingerprint, *made)
         registry = self.service.image.registry
         return names.image(registry, self.service.name, self.service.version, mark)
@@ -226,12 +226,30 @@ def registry_error(what: str, image: str, errors: str) -> ImageError:
     return ImageError(what, where=host, why=lines[-1] if lines else "", hint=hint)
 
 
-def architecture(settings: PlatformSettings) -> str | None:
-    """Give the platform to build for; None where the engine that builds is the one that runs."""
+def architecture(target: Target) -> str | None:
+    """
+    Give the platform to build for, which the target's machines decide; None where the engine that builds runs too.
+
+    UsageError where its machine types are of several: a target has one image, for whichever machine there is.
+    """
+    settings = (target.platform, *target.actions.values())
+    kinds = sorted({kind for each in settings for kind in _machine_types(each)})
+    arm = [kind for kind in kinds if kind.startswith(ARM)]
+    if arm and len(arm) < len(kinds):
+        other = next(kind for kind in kinds if kind not in arm)
+        raise UsageError(
+            f'the machines of "{target.name}" are of two architectures',
+            why=f'"{arm[0]}" is arm64 and "{other}" is amd64, and a target has one image',
+            hint="choose machine types of one, or make a target of each",
+        )
+    return ("linux/arm64" if arm else "linux/amd64") if kinds else None
+
+
+def _machine_types(settings: PlatformSettings) -> tuple[str, ...]:
     if not isinstance(settings, ComputeEngineSettings):
-        return None
-    kinds = (settings.machine_type,) if isinstance(settings.machine_type, str) else settings.machine_type
-    return "linux/arm64" if all(kind.startswith(ARM) for kind in kinds) else "linux/amd64"
+        return ()
+    told = settings.machine_type
+    return (told,) if isinstance(told, str) else told
 
 
 def needs_google(target: Target) -> bool:
@@ -247,7 +265,7 @@ def _command(draft: Draft, engine: Engine, place: Path, secret: Path) -> list[st
     options = ["--tag", draft.tag, *index.secrets(engine.environ, secret)]
     if not engine.is_podman:
         options += ["--progress", "plain"]
-    if platform := architecture(draft.target.platform):
+    if platform := architecture(draft.target):
         options += ["--platform", platform]
     if network := draft.service.image.network:
         options += ["--network", network]
@@ -290,6 +308,12 @@ def _failed(draft: Draft, errors: str) -> ImageError:
             "the images of this Foretell need BuildKit, which this Docker lacks",
             why=errors.strip().splitlines()[0],
             hint="install docker-buildx, or another Docker Engine or Podman and name its program in FORETELL_ENGINE",
+        )
+    if "exec format error" in errors:
+        return ImageError(
+            f'the image of "{draft.service.name}" is for {architecture(draft.target)}, which cannot be built here',
+            why="exec format error: this engine runs no programs of that architecture",
+            hint="install qemu-user-static (binfmt), or build on such a machine: `foretell build --context DIR`",
         )
     lines = [PROGRESS.sub("", line).strip() for line in errors.splitlines()]
     telling = [line for line in lines if FAULT.search(line) and "executor failed" not in line] or [

@@ -42,6 +42,7 @@ LOADED_LATE = {
     "google-cloud-bigquery": "google.cloud.bigquery",
 }
 """What an agent with these packages loads when it is needed; that it can is seen before the image is made."""
+CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 NAME_SERVICE = ("libnss_files.so.2", "libnss_dns.so.2", "libresolv.so.2")
 
 
@@ -50,6 +51,7 @@ def main(root: Path, place: Path) -> None:
     packages = copy_interpreter(place)
     install(packages)
     copy_libraries(place, packages.parent)
+    copy_certificates(place)
     # by content and unchecked: the modules are never written again, and who runs them may write nothing
     how = PycInvalidationMode.UNCHECKED_HASH
     compileall.compile_dir(str(packages.parent), quiet=1, invalidation_mode=how, stripdir=str(root))
@@ -109,6 +111,12 @@ def copy_libraries(place: Path, libraries: Path) -> None:
     for name, path in linked.items():
         if not Path(path).is_relative_to(place) and "/" not in name:
             shutil.copy2(Path(path).resolve(), place / "lib" / name)
+
+
+def copy_certificates(place: Path) -> None:
+    """Copy the certificate authorities that are trusted here, for a base that knows none."""
+    if CERTIFICATES.exists():
+        shutil.copyfile(CERTIFICATES, place / "lib" / "certificates.pem")
 
 
 def forget_times(place: Path) -> None:
