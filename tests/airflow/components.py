@@ -233,12 +233,14 @@ class Components:
         self.call("POST", f"dags/{dag}/clearTaskInstances", body)
 
     def log(self, dag: str, run: str, task: str, number: int = 1) -> str:
-        """Give what a task's log holds, as text."""
+        """Give what a task's log holds, as text: its lines, and what an exception says below its own."""
         name = self.tasks(dag, run)[task]["task_id"]
         found = self.get(f"dags/{dag}/dagRuns/{run}/taskInstances/{name}/logs/{number}?full_content=true")
-        return "\n".join(
-            str(line.get("event", line)) if isinstance(line, dict) else str(line) for line in found["content"]
-        )
+        lines = []
+        for line in found["content"]:
+            lines.append(line["event"])
+            lines += [error["exc_value"] for error in line.get("error_detail") or []]
+        return "\n".join(lines)
 
     def xcom(self, dag: str, run: str, task: str, key: str = "return_value") -> Any:
         name = self.tasks(dag, run)[task]["task_id"]

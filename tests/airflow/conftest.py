@@ -26,6 +26,17 @@ def airflow_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Components]:
+    """Components for all tests of a file that do not kill any."""
+    found = Components(tmp_path_factory.mktemp("shared"))
+    try:
+        found.up()
+        yield found
+    finally:
+        found.end()
+
+
 @pytest.fixture
 def components(tmp_path: Path) -> Iterator[Components]:
     """Airflow's components, up and healthy, with an empty folder of DAG files."""

@@ -135,6 +135,13 @@ def trust_the_probe(_: Witness) -> None:
     """Hold a death that was seen before the claim against the claimed agent."""
 
 
+def believe_the_trigger(looker: Witness, told: Step) -> Talk:
+    """Take the step of another observer for the end of the run."""
+    yield from looker.look()
+    yield from looker.take(told)
+    return True
+
+
 def decide_at_once(records: Records, seen: Seen) -> Step:
     """Decide a negative outcome without closing the next slot."""
     step = _next_step(records, seen)
@@ -229,6 +236,12 @@ MUTANTS = {
         range(40),
         ((protocol, "after", after_without_end), (ledger, "after", after_without_end)),
         change={"platform": "vm", "hungry": 3, "told": 1.0, "many": False, "fault": 0.0},
+    ),
+    "trigger": Mutant(
+        "P7",
+        range(20),
+        ((Witness, "advance", believe_the_trigger),),
+        change={"relayed": True, "fault": 0.0, "store_down": ()},
     ),
     "marker": Mutant(
         "P8",

@@ -73,6 +73,8 @@ class Hazards(NamedTuple):
     poll: float = 15.0
     boots: tuple[float, ...] = (2, 20, 60, 200)
     """Seconds from a machine to its agent."""
+    relayed: bool = False
+    """Waiters only look; what they come to is done by another, later: a scheduler's trigger and its task."""
 
 
 class Rules(NamedTuple):

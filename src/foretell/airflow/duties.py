@@ -13,7 +13,7 @@ import msgspec
 from foretell import history, loading, names, timetable
 from foretell.airflow.assets import target_name
 from foretell.airflow.identity import Identity
-from foretell.airflow.places import places
+from foretell.airflow.places import paths
 from foretell.airflow.trigger import RunTrigger
 from foretell.controller import Controller, connect
 from foretell.errors import CorruptError, NoModelError, PatienceError, StoreError, UnknownRunError
@@ -70,8 +70,9 @@ class Duty:
                 why=f'nothing was started on "{self.controller.target.name}" for {self.who.key}',
                 hint='clear the task "start"',
             )
-        self.places = places(self.controller, *found[-1])
-        return found[-1]
+        run, request = found[-1]
+        self.places = paths(request, run)
+        return run, request
 
     # --- start ------------------------------------------------------------------------------------------------
 
@@ -96,11 +97,11 @@ class Duty:
             if timetable.is_coming(self.controller, self.action):
                 raise PatienceError(error.what, why="it is being made") from None
             raise
-        self.places = places(self.controller, found.run, found.request)
         name = self.controller.target.name
         log.info('%s on "%s", %s', found.run.label, name, "started" if found.new else "known by this key")
+        self.newest()
         for place, address in self.places.items():
-            log.info("%s: %s", place.lower(), address)
+            log.info("%s: %s", place, address)
         if isinstance(found.request.target.platform, ProcessSettings):
             log.warning(
                 'it runs as a process of this machine (target "%s"): every worker and the triggerer must be on it',
@@ -194,7 +195,7 @@ class Duty:
         said = [first, *more.splitlines()]
         if state.attempt and (printed := self._tail(line.run, state.attempt, history.TAIL)):
             said += [f"the end of what attempt {state.attempt} printed:", *(f"  {text}" for text in printed)]
-        said += [f"{place.lower()}: {address}" for place, address in self.places.items()]
+        said += [f"{place}: {address}" for place, address in self.places.items()]
         return "\n".join(
             [*said, f"next: `foretell show {line.run.label} --on {self.controller.target.name}`"]
         )

@@ -15,7 +15,7 @@ class _Link(BaseOperatorLink):
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
         del ti_key
         places: dict[str, str] = getattr(operator, "places", {})
-        return places.get(self.name, "")
+        return places.get(self.name.lower(), "")
 
 
 class MachineLink(_Link):

@@ -1,0 +1,122 @@
+"""What people do to a run in Airflow, and what becomes of it in the store: the two always agree."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.airflow.components import Components
+from tests.airflow.toy import Toy
+
+pytestmark = pytest.mark.airflow
+
+DAG = "toy-training"
+
+
+@pytest.fixture(scope="module")
+def toy(shared: Components) -> Toy:
+    found = Toy(shared.dags / "toy")
+    shared.wait_dags(DAG, "toy-application")
+    return found
+
+
+def begin(shared: Components, toy: Toy) -> str:
+    """Start a training that waits at the gate, and wait until Airflow waits for it; give its run."""
+    toy.shut()
+    before = len(toy.began("training"))
+    run = shared.trigger(DAG)
+    toy.wait_begun("training", before + 1)
+    shared.wait_task(DAG, run, "wait", "deferred")
+    return run
+
+
+def ended_red(shared: Components, toy: Toy, run: str) -> None:
+    """The run has failed, and in the store it is cancelled, with nothing of it alive."""
+    assert shared.wait_run(DAG, run) == "failed"
+    assert shared.wait_task(DAG, run, "stop") == "failed"
+    assert shared.runs(DAG)[run] == "failed"
+    assert toy.runs("training")[-1][1] == "cancelled"
+    assert not toy.alive()
+
+
+def test_a_task_marked_failed_ends_the_machine(shared: Components, toy: Toy) -> None:
+    run = begin(shared, toy)
+    shared.mark(DAG, run, "wait", "failed")
+    ended_red(shared, toy, run)
+
+
+def test_a_run_marked_failed_ends_the_machine_and_stays_red(shared: Components, toy: Toy) -> None:
+    run = begin(shared, toy)
+    shared.mark(DAG, run, None, "failed")
+    ended_red(shared, toy, run)
+
+
+def test_a_wait_marked_success_does_not_make_an_open_run_green(shared: Components, toy: Toy) -> None:
+    run = begin(shared, toy)
+    shared.mark(DAG, run, "wait", "success")
+    ended_red(shared, toy, run)
+    assert shared.states(DAG, run)["check"] == "failed"
+
+
+def test_a_run_marked_success_does_not_make_an_open_run_green(shared: Components, toy: Toy) -> None:
+    run = begin(shared, toy)
+    shared.mark(DAG, run, None, "success")
+    ended_red(shared, toy, run)
+
+
+def test_clearing_wait_goes_on_with_the_run(shared: Components, toy: Toy) -> None:
+    run = begin(shared, toy)
+    before = toy.runs("training")
+    shared.clear(DAG, run, "wait")
+    shared.until(lambda: shared.tasks(DAG, run)["wait"]["try_number"] == 2, "the second try of wait")
+    shared.wait_task(DAG, run, "wait", "deferred")
+    assert toy.alive()
+    toy.open()
+    assert shared.wait_run(DAG, run) == "success"
+    assert toy.runs("training") == [*before[:-1], (before[-1][0], "succeeded")]
+
+
+def test_clearing_start_stops_the_run_and_begins_another_of_its_date(shared: Components, toy: Toy) -> None:
+    run = begin(shared, toy)
+    (old, _), begun = toy.runs("training")[-1], len(toy.began("training"))
+    shared.clear(DAG, run, "start")
+    toy.wait_begun("training", begun + 1)
+    toy.open()
+    assert shared.wait_run(DAG, run) == "success"
+    assert toy.runs("training")[-2:] == [(old, "cancelled"), (old.replace("Z-1", "Z-2"), "succeeded")]
+    assert not toy.alive()
+
+
+def test_a_failure_says_why_in_its_first_line_and_cannot_be_painted_green(
+    shared: Components, toy: Toy
+) -> None:
+    toy.open()
+    toy.fail("training")
+    try:
+        run = shared.trigger(DAG)
+        assert shared.wait_run(DAG, run) == "failed"
+    finally:
+        toy.fail("training", bad=False)
+    states = shared.states(DAG, run)
+    assert (states["start"], states["wait"], states["check"]) == ("success", "success", "failed")
+    said = shared.log(DAG, run, "check")
+    first = next(line for line in said.splitlines() if line.startswith("training/"))
+    assert first.endswith("failed: the command ended with exit code 7")
+    assert "\n  no luck" in said
+    assert shared.xcom(DAG, run, "check")["cause"] == "the command ended with exit code 7"
+    shared.mark(DAG, run, "check", "success")
+    shared.until(lambda: shared.runs(DAG)[run] == "failed", "a run that stays red")
+    assert shared.states(DAG, run)["stop"] == "failed"
+
+
+def test_an_application_without_a_model_is_red_with_the_reason_in_its_first_line(shared: Components) -> None:
+    toy = Toy(shared.dags / "fresh", name="fresh")
+    toy.fail("training")
+    shared.wait_dags("fresh-training", "fresh-application")
+    run = shared.trigger("fresh-training")
+    assert shared.wait_run("fresh-training", run) == "failed"
+    run = shared.trigger("fresh-application")
+    assert shared.wait_run("fresh-application", run) == "failed"
+    said = shared.log("fresh-application", run, "start")
+    (reason,) = [line for line in said.splitlines() if line.startswith('"application" needs a model')]
+    assert reason.endswith("is none: failed: the command ended with exit code 7")
+    assert toy.runs("application") == []
