@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from foretell import history, loading, names, timetable
+from foretell import console, history, loading, names, timetable
 from foretell.airflow.assets import target_name
 from foretell.airflow.identity import Identity
 from foretell.airflow.places import paths
@@ -18,11 +18,11 @@ from foretell.airflow.trigger import RunTrigger
 from foretell.controller import Controller, connect
 from foretell.errors import CorruptError, NoModelError, PatienceError, StoreError, UnknownRunError
 from foretell.history import Story
-from foretell.ledger import get
+from foretell.ledger import SLOT, get
 from foretell.names import Run
 from foretell.order import Asked
 from foretell.protocol import Phase, State, Step, Wait
-from foretell.records import Interval, Request
+from foretell.records import Interval, Launch, Request
 from foretell.service import ProcessSettings
 
 TAIL = 200
@@ -71,8 +71,18 @@ class Duty:
                 hint='clear the task "start"',
             )
         run, request = found[-1]
-        self.places = paths(request, run)
+        launches = self._launches(run)
+        shown = console.addresses(request, run, launches[-1] if launches else None, len(launches) or None)
+        self.places = {**paths(request, run), **shown}
         return run, request
+
+    def _launches(self, run: Run) -> list[Launch]:
+        found: list[Launch] = []
+        while isinstance(
+            slot := self.controller.drive(get(run.attempt(len(found) + 1).launch, SLOT)), Launch
+        ):
+            found.append(slot)
+        return found
 
     # --- start ------------------------------------------------------------------------------------------------
 
