@@ -7,7 +7,7 @@ SERVED := docker or google or airflow
 FAST := not (slow or simulation or $(SERVED))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-docker test-google test-airflow fast coverage check format bench simulate setup lock clean
+.PHONY: help demo test test-docker test-google test-airflow smoke-gcp fast coverage check format bench simulate setup lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -31,6 +31,9 @@ test-airflow: .venv/all ## the tests of Airflow, on components that they start t
 
 fast: .venv/all ## the tests that take seconds
 	$(BIN)/python -m pytest -n 2 -m "$(FAST)"
+
+smoke-gcp: .venv/all ## try everything in a real project of Google's: make smoke-gcp PROJECT=…; costs a little, and cleans up
+	@PROJECT="$(PROJECT)" LOCATION="$(LOCATION)" ZONE="$(ZONE)" sh tools/smoke-gcp.sh $(CURDIR)/$(BIN)
 
 coverage: .venv/all ## what the fast tests do not reach
 	$(BIN)/python -m coverage run -m pytest -m "$(FAST)"

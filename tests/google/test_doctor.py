@@ -44,13 +44,19 @@ REPOSITORY = f"projects/{PROJECT}/locations/europe/repositories/services"
 DIGEST = "sha256:" + "0" * 64
 
 
-@pytest.fixture
-def sound(cloud: Cloud) -> Cloud:
-    """A project in which nothing is missing."""
+def mend(cloud: Cloud) -> None:
+    """Make it a project in which nothing is missing."""
+    cloud.clear()
     cloud.services.secrets[SECRET] = b"value"
     cloud.services.repositories.add(REPOSITORY)
     cloud.services.buckets["toy-bucket"] = {"location": "EU"}
     cloud.services.datasets["toy"] = "EU"
+
+
+@pytest.fixture
+def sound(cloud: Cloud) -> Cloud:
+    """A project in which nothing is missing."""
+    mend(cloud)
     return cloud
 
 

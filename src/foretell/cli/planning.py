@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from argparse import Namespace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,8 +10,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from foretell import names, platforms, sources
-from foretell.agent.guard import Post
-from foretell.cli import opening
+from foretell.cli import drafts, opening
 from foretell.cli.execution import add_order, order
 from foretell.cli.output import Output
 from foretell.cli.parsing import Verb
@@ -23,14 +20,8 @@ from foretell.images import build, lock
 from foretell.ledger import Talk
 from foretell.names import Run
 from foretell.order import Order
-from foretell.platforms import docker
-from foretell.records import Launch, Pin, Request
-from foretell.service import DockerSettings, ProcessSettings
-
-NEW = "<new>"
-"""Stands for what is made up at the start."""
-LOCK = 3
-"""A descriptor, whichever it will be."""
+from foretell.records import Pin
+from foretell.service import ProcessSettings
 
 
 class Draft(Order):
@@ -44,8 +35,8 @@ class Draft(Order):
     def _freeze(self) -> Frozen:
         if not isinstance(self._target.platform_of(self._spec.name), ProcessSettings):
             entry = lock.read(self._service.root).get(self._target.name)
-            known = entry.image if entry else "<built from these sources at the start>"
             draft = build.Draft(self._service, self._target)
+            known = entry.image if entry else f"{draft.tag.rpartition(':')[0]}@<the digest of what is built>"
             return Frozen(fingerprint=draft.fingerprint, image=self._asked.image or known)
         mark = sources.fingerprint(sources.scan(self._service.root, self._outputs()))
         return Frozen(fingerprint=mark, snapshot=Path("<the snapshot of these sources>"))
@@ -67,11 +58,15 @@ def plan(args: Namespace, out: Output) -> int:
     run = Run(
         service.name, service.version, spec.name, date.replace(microsecond=date.microsecond // 1000 * 1000), 1
     )
-    key = asked.key or (names.key(spec.name, date) if asked.date else NEW)
+    key = asked.key or (names.key(spec.name, date) if asked.date else drafts.NEW)
     draft = Draft(service, target, spec, asked, inputs={}, store="<the store's id>", drive=_ask)
-    request = replace(draft.request(run, key), uid=NEW)
+    request = replace(draft.request(run, key), uid=drafts.NEW)
     out.data(
-        {"object": f"{target.store}/{run.request}", "request": request, "machine": _machine(request, run)}
+        {
+            "object": f"{target.store}/{run.request}",
+            "request": request,
+            "machine": drafts.machine(request, run),
+        }
     )
     out.tell(("nothing was written or asked; where the date is taken, the run's number is higher", "faint"))
     return 0
@@ -79,34 +74,6 @@ def plan(args: Namespace, out: Output) -> int:
 
 def _ask(_: Talk[Any]) -> Any:
     raise AssertionError("a plan asks nobody")
-
-
-def _machine(request: Request, run: Run) -> dict[str, object]:
-    """Give what the platform would start for the first attempt."""
-    times = request.target.times
-    name = names.machine(request.service, request.action, 1, NEW)
-    settings = request.target.platform
-    if isinstance(settings, DockerSettings):
-        launch = Launch(nonce=NEW, machine=name, failures_left=0, losses_left=0)
-        place = (request.target.store, run.folder, 1)
-        told = docker.command(settings, request, launch, place=place, boot=NEW, environ=os.environ)
-        return {"command": ["docker", *told]}
-    home = Path(settings.home, "machines", name) if isinstance(settings, ProcessSettings) else Path(name)
-    post = Post(
-        store=request.target.store,
-        folder=run.folder,
-        number=1,
-        machine=name,
-        home=home,
-        deadline=times.deadline(request.spec.timeout),
-        kill_after=times.kill,
-        boot=NEW,
-        lock=LOCK,
-    )
-    return {
-        "directory": home,
-        "command": [sys.executable, "-I", "-m", "foretell.agent.guard", *map(str, post)],
-    }
 
 
 VERBS = {

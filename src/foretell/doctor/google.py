@@ -142,7 +142,9 @@ def permissions(look: Look, name: str, wanted: Sequence[str], role: str, *, also
         return ok(name, f"all {len(wanted)} in project {look.project}")
     fix = grant(look, role)
     if also:
-        return warning(name, f"not in the whole project: {', '.join(lacking)}", f"{fix} and --role={also}")
+        return warning(
+            name, f"not in the whole project: {', '.join(lacking)}", f"{fix} && {grant(look, also)}"
+        )
     return missing(name, f"lacks {', '.join(lacking)}", fix)
 
 

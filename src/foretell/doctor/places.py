@@ -101,8 +101,9 @@ def dataset(look: Look, settings: BigQuerySettings, bucket_is_in: str) -> Check:
         fix = f'set location = "{there}" in the target\'s warehouse'
         return missing("dataset", f"{whole} is in {there}, not in {settings.location}", fix)
     if bucket_is_in and not goes_with(bucket_is_in, there):
-        fix = f"gcloud storage buckets create gs://NAME --location={there}, and set the target's store to it"
-        return missing("dataset", f"in {there}, it cannot be loaded from a bucket in {bucket_is_in}", fix)
+        detail = f"in {there}, it is not loaded from a bucket in {bucket_is_in}: make one there, and name it as store"
+        fix = f"gcloud storage buckets create gs://NAME --location={there} --project={project}"
+        return missing("dataset", detail, fix)
     made = "is made at the first delivery" if isinstance(about, Failure) else "is there"
     return ok("dataset", f"{whole} in {there} {made}")
 

@@ -1,0 +1,98 @@
+"""What a plan shows of a machine: what its platform would start or ask for, without doing it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from msgspec.structs import replace
+
+from foretell import names
+from foretell.agent.guard import Post
+from foretell.names import Run
+from foretell.platforms import compute_body, docker
+from foretell.protocol import first
+from foretell.records import Launch, Request
+from foretell.service import ComputeEngineSettings, DockerSettings, ProcessSettings
+
+NEW = "<new>"
+"""Stands for what is made up at the start."""
+LOCK = 3
+"""A descriptor, whichever it will be."""
+NONCE, STORE = "0x0nonce0x0nonce", "0x0store0x0store"
+"""Stand, where a name is made of them, for the launch's nonce and the store's id; the plan shows them as <…>."""
+
+
+def machine(request: Request, run: Run) -> dict[str, object]:
+    """Give what the platform would start for the first attempt."""
+    match request.target.platform:
+        case DockerSettings() as settings:
+            return _container(settings, request, run)
+        case ComputeEngineSettings() as settings:
+            return _instance(settings, request, run)
+        case ProcessSettings() as settings:
+            return _process(settings, request, run)
+
+
+def _process(settings: ProcessSettings, request: Request, run: Run) -> dict[str, object]:
+    times = request.target.times
+    name = names.machine(request.service, request.action, 1, NEW)
+    home = Path(settings.home, "machines", name)
+    post = Post(
+        store=request.target.store,
+        folder=run.folder,
+        number=1,
+        machine=name,
+        home=home,
+        deadline=times.deadline(request.spec.timeout),
+        kill_after=times.kill,
+        boot=NEW,
+        lock=LOCK,
+    )
+    command = [sys.executable, "-I", "-m", "foretell.agent.guard", *map(str, post)]
+    return {"directory": home, "command": command}
+
+
+def _container(settings: DockerSettings, request: Request, run: Run) -> dict[str, object]:
+    name = names.machine(request.service, request.action, 1, NEW)
+    launch = Launch(nonce=NEW, machine=name, failures_left=0, losses_left=0)
+    place = (request.target.store, run.folder, 1)
+    told = docker.command(settings, request, launch, place=place, boot=NEW, environ=os.environ)
+    return {"command": ["docker", *told]}
+
+
+def _instance(settings: ComputeEngineSettings, request: Request, run: Run) -> dict[str, object]:
+    """Give the request for the first zone; the others are asked likewise when it has none."""
+    step = first(request)
+    launch = Launch(
+        nonce=NONCE,
+        machine=names.machine(request.service, request.action, step.attempt, NONCE),
+        failures_left=step.failures_left,
+        losses_left=step.losses_left,
+        growths_left=step.growths_left,
+        spots_left=step.spots_left,
+    )
+    zone = settings.zones[0]
+    place = (request.target.store, run.folder, 1)
+    body = compute_body.body(settings, replace(request, store=STORE), launch, zone=zone, place=place)
+    address = f"projects/{settings.project}/zones/{zone}/instances"
+    return {
+        "POST": f"https://compute.googleapis.com/compute/v1/{address}?requestId=<of attempt and zone>",
+        "body": _shown(body),
+        "next zones": list(settings.zones[1:]),
+    }
+
+
+def _shown(told: Any) -> Any:
+    """Put <…> in the place of what only a start can know."""
+    match told:
+        case str():
+            return told.replace(NONCE, NEW).replace(STORE, "<the store's id>")
+        case dict():
+            return {key: _shown(value) for key, value in told.items()}
+        case list():
+            return [_shown(item) for item in told]
+        case _:
+            return told
