@@ -103,12 +103,14 @@ def test_an_engine_that_is_found_down_when_a_machine_is_replaced_is_named_for_it
     assert engine.containers() == []
 
 
-def test_while_the_engine_is_down_nothing_is_started(toy: Toy, engine: Engine) -> None:
-    toy.foretell("run", "training")
+@pytest.mark.parametrize("locked", [False, True])
+def test_while_the_engine_is_down_nothing_is_started(toy: Toy, engine: Engine, locked: bool) -> None:
+    toy.locked() if locked else toy.foretell("run", "training")
     engine.stop_daemon()
     try:
         refused = toy.foretell("run", "training", code=3)
         assert "the container engine does not answer" in refused.stderr
+        assert len(list(toy.store.glob("toy/1/training/*/*"))) == (not locked)
     finally:
         engine.start_daemon()
     assert engine.containers() == []

@@ -7,10 +7,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import pytest
-
 from tests.acceptance.test_seed import OLD, delivered, make
-from tests.docker.engine import Engine, interpreters, running
+from tests.docker.engine import Engine, interpreters, lacking, running
 from tests.docker.toy import FORETELL, REGISTRY, Toy
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "lifetime-value"
@@ -75,7 +73,7 @@ def test_the_example_predicts_in_a_container_what_it_predicts_beside_it(
 
 def test_the_seeds_layout_with_its_own_old_python(engine: Engine, tmp_path: Path) -> None:
     if OLD not in interpreters():
-        pytest.skip(f"no Python {OLD} on this machine")
+        lacking(f"no Python {OLD} on this machine")
     offer(engine, ["pandas==0.24.2", "six==1.16.0"], OLD)
     engine.import_base(interpreters()[OLD], f"python:{OLD}-slim")
     service = make(tmp_path, old=True)

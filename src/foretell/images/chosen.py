@@ -49,7 +49,7 @@ def choose(service: Service, target: Target, *, local: bool, say: Callable[[str]
                 hint=f"run `foretell build --push --on {target.name}`",
             )
         if local:
-            engines.find()  # else nobody would say for as long as a machine may take to start
+            engines.find().call("version")  # else nobody would say for as long as a machine may take to start
         return Chosen(image=entry.image, fingerprint=entry.fingerprint, revision=entry.revision)
     if not local or not draft.sources_are_here:
         raise UsageError(
