@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -13,6 +14,7 @@ PLACES = {
 """The newest place first."""
 
 
+@cache
 def find(name: str) -> Any:
     """Give a part of Airflow, from wherever this version has it."""
     for place in PLACES[name]:

@@ -7,7 +7,8 @@ Loaded by every parse of a DAG file, so it imports neither the store nor any pla
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -57,15 +58,27 @@ def _several(
     files: list[Path], options: Mapping[str, Any], chosen: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Any]:
     found: dict[str, Any] = {}
+    services: dict[Path, Service] = {}
     homes: dict[str, Path] = {}
+    # In two passes, for each finds its code in the processor's caches: together they take a third longer.
     for file in _wanted(files):
-        try:
+        with _apart(file, found):
             service = loading.load(file, environ=os.environ)
             _must_be_alone(service, file, homes)
+            services[file] = service
+    for file, service in services.items():
+        with _apart(file, found):
             found |= _graphs(service, options, chosen)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it must not take the other services with it
-            found[f"broken {file.parent.name}"] = Broken(file, error)
     return found
+
+
+@contextmanager
+def _apart(file: Path, found: dict[str, Any]) -> Iterator[None]:
+    """Have whatever is wrong with a service told in its place; it must not take the other services with it."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - a fault of Airflow's or ours, a callback's that Python was told
+        found[f"broken {file.parent.name}"] = Broken(file, error)
 
 
 def _must_be_alone(service: Service, file: Path, homes: dict[str, Path]) -> None:
@@ -134,18 +147,15 @@ def _graph(service: Service, action: Action, options: dict[str, Any]) -> DAG:
 
 
 def _tasks(service: Service, action: Action) -> None:
-    about: dict[str, Any] = {"root": str(service.root), "action": action.name}
-    settings = action.airflow
-    delay = timedelta(seconds=settings.retry_delay)
-    start = StartOperator(task_id="start", **about)
+    settings, about = action.airflow, (service.root, action.name)
+    start = StartOperator(task_id="start").about(*about)
     wait = WaitOperator(
         task_id="wait",
         retries=max(LEAST_RETRIES, settings.retries),
-        retry_delay=min(SOON, delay),
-        **about,
-    )
-    check = CheckOperator(task_id="check", outlets=outlets(service, action, os.environ), **about)
-    stop = StopOperator(task_id="stop", **about)
+        retry_delay=min(SOON, timedelta(seconds=settings.retry_delay)),
+    ).about(*about)
+    check = CheckOperator(task_id="check", outlets=outlets(service, action, os.environ)).about(*about)
+    stop = StopOperator(task_id="stop").about(*about)
     start >> wait >> check >> stop
     [start, wait] >> stop
     # Without `setups`: a setup would be run again whenever another task is cleared, and `stop` left out if it failed.

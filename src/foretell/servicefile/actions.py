@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from pathlib import PurePosixPath
 
 from foretell import schedule
@@ -38,7 +39,8 @@ def actions(site: Site, source: Source) -> dict[str, Action]:
     ):
         for cycle in _cycles(edges):
             site.faults.add(("actions", cycle[0], key), f'"{key}" goes in a circle: {" -> ".join(cycle)}')
-    return {name: _action(name, table, site, source) for name, table in tables.items()}
+    usual = _Usual(site, source)
+    return {name: _action(name, table, site, usual) for name, table in tables.items()}
 
 
 def _tell_bad_variables(env: Mapping[str, str], path: KeyPath, faults: Faults) -> None:
@@ -68,7 +70,7 @@ def _tell_bad_secrets(secrets: Mapping[str, str], path: KeyPath, faults: Faults)
         faults.add((*path, name), f'the secret "{name}" {why} "projects/PROJECT/secrets/SECRET/versions/3"')
 
 
-def _action(name: str, table: ActionTable, site: Site, source: Source) -> Action:
+def _action(name: str, table: ActionTable, site: Site, usual: _Usual) -> Action:
     path: KeyPath = ("actions", name)
     faults = site.faults
     if not NAME.fullmatch(name):
@@ -84,7 +86,7 @@ def _action(name: str, table: ActionTable, site: Site, source: Source) -> Action
     told = table.delivery
     return Action(
         name=name,
-        command=_command(table, (*path, "command"), site, source),
+        command=_command(table, (*path, "command"), site, usual),
         output=_output(table.output, (*path, "output"), faults),
         schedule=table.schedule,
         after=table.after,
@@ -99,9 +101,9 @@ def _action(name: str, table: ActionTable, site: Site, source: Source) -> Action
     )
 
 
-def _command(table: ActionTable, key: KeyPath, site: Site, source: Source) -> tuple[str, ...]:
+def _command(table: ActionTable, key: KeyPath, site: Site, usual: _Usual) -> tuple[str, ...]:
     if table.command is None:
-        return _usual(key, site, source)
+        return usual.command(key)
     try:
         command = tuple(shlex.split(table.command)) if isinstance(table.command, str) else table.command
     except ValueError as error:
@@ -114,14 +116,24 @@ def _command(table: ActionTable, key: KeyPath, site: Site, source: Source) -> tu
     return command
 
 
-def _usual(key: KeyPath, site: Site, source: Source) -> tuple[str, ...]:
-    """Give the command that needs no writing; a fault unless the source leaves no doubt which it is."""
-    modules = mains(site.root, source)
-    if len(modules) == 1:
-        return usual_command(site.root, modules[0], str(key[1]))
-    why = f"several mains: {', '.join(modules)}" if modules else "no package with a main.py"
-    site.faults.missing(key, f'missing key "command", and "{source.path}" holds {why}')
-    return ()
+class _Usual:
+    """The command that needs no writing, which is looked for once."""
+
+    def __init__(self, site: Site, source: Source) -> None:
+        self._site = site
+        self._source = source
+
+    @cached_property
+    def _modules(self) -> list[str]:
+        return mains(self._site.root, self._source)
+
+    def command(self, key: KeyPath) -> tuple[str, ...]:
+        """Give it for an action; a fault unless the source leaves no doubt which it is."""
+        if len(self._modules) == 1:
+            return usual_command(self._site.root, self._modules[0], str(key[1]))
+        why = f"several mains: {', '.join(self._modules)}" if self._modules else "no package with a main.py"
+        self._site.faults.missing(key, f'missing key "command", and "{self._source.path}" holds {why}')
+        return ()
 
 
 def _output(output: str, key: KeyPath, faults: Faults) -> str:

@@ -6,6 +6,7 @@ import os
 import re
 import tomllib
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TypeAlias
 
@@ -20,13 +21,18 @@ DEEPEST = 32
 """Files in one chain of `extends`; a longer one is a mistake."""
 
 
-class Layer(Struct, frozen=True, kw_only=True):
-    """One file: `shown` is its path as messages give it, `lines` where each key stands."""
+class Layer(Struct, frozen=True, kw_only=True, dict=True):
+    """One file: `shown` is its path as messages give it."""
 
     path: Path
     shown: str
     table: Table
-    lines: dict[KeyPath, int]
+    text: str
+
+    @cached_property
+    def lines(self) -> dict[KeyPath, int]:
+        """Where each key stands; asked only when something is wrong."""
+        return locate(self.text)
 
 
 def layers(path: Path) -> tuple[Layer, ...]:
@@ -74,7 +80,7 @@ def _read(path: Path, shown: str, *, where: str = "") -> Layer:
     text = ""
     try:
         text = _bytes(path).decode("utf-8-sig").replace("\r\n", "\n")
-        return Layer(path=path, shown=shown, table=tomllib.loads(text), lines=locate(text))
+        return Layer(path=path, shown=shown, table=tomllib.loads(text), text=text)
     except OSError as error:
         raise _unreadable(path, f'{where}"{shown}" {_reason(error)}') from None
     except UnicodeDecodeError as error:

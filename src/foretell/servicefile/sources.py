@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from foretell.names import LOCK_FILE
 from foretell.service import Source
@@ -18,8 +21,9 @@ def source(site: Site) -> Source:
     """Resolve the source: what the file says, else what the directories hold."""
     table, root, faults = site.form.source, site.root, site.faults
     path = _path(table, root, faults)
-    requirements, locked = _needed(table, root, path, faults)
-    python = _python(table, root, path, faults)
+    places = [_Place(root, name, _listed(root / name)) for name in dict.fromkeys((path, "."))]
+    requirements, locked = _needed(table, root, places, faults)
+    python = _python(table, places, faults)
     return Source(path=path, python=python, requirements=requirements, locked=locked)
 
 
@@ -36,9 +40,9 @@ def inside(path: str, key: KeyPath, faults: Faults, *, below: str = "the directo
 
 def mains(root: Path, source: Source) -> list[str]:
     """Give the modules that can be run as the model: one for every package that has a main."""
-    packages = sorted(_directories(root / source.path))
-    own = [package.name for package in packages if (package / "__main__.py").is_file()]
-    main = [f"{package.name}.main" for package in packages if (package / "main.py").is_file()]
+    packages = [(package.name, _listed(package)) for package in sorted(_directories(root / source.path))]
+    own = [name for name, files in packages if "__main__.py" in files]
+    main = [f"{name}.main" for name, files in packages if "main.py" in files]
     return [*own, *(module for module in main if module.removesuffix(".main") not in own)]
 
 
@@ -63,7 +67,8 @@ def _path(table: SourceTable, root: Path, faults: Faults) -> str:
 
 def _directories(path: Path) -> list[Path]:
     try:
-        return [entry for entry in path.iterdir() if entry.name.isidentifier() and entry.is_dir()]
+        with os.scandir(path) as entries:
+            return [path / entry.name for entry in entries if entry.name.isidentifier() and entry.is_dir()]
     except OSError:
         return []
 
@@ -81,53 +86,71 @@ def _is_built(root: Path) -> bool:
     return (root / LOCK_FILE).is_file()
 
 
-def _needed(table: SourceTable, root: Path, path: str, faults: Faults) -> tuple[tuple[str, ...], str | None]:
+def _needed(
+    table: SourceTable, root: Path, places: Sequence[_Place], faults: Faults
+) -> tuple[tuple[str, ...], str | None]:
     """Give the requirement files, or the directory of a locked project."""
     if table.requirements is not None:
-        for place, name in enumerate(table.requirements):
-            key = ("source", "requirements", place)
+        for number, name in enumerate(table.requirements):
+            key = ("source", "requirements", number)
             if inside(name, key, faults) and not _there(root, name):
                 faults.add(key, f'there is no requirement file "{name}" beside this file')
         return table.requirements, None
-    for directory in dict.fromkeys((path, ".")):
-        if (root / directory / "pyproject.toml").is_file() and (root / directory / "uv.lock").is_file():
-            return (), directory
-    usual = dict.fromkeys(str(PurePosixPath(directory, "requirements.txt")) for directory in (path, "."))
-    there = [name for name in usual if (root / name).is_file()]
-    if not there and _project(root / path).get("dependencies"):
-        there = [str(PurePosixPath(path, "pyproject.toml"))]
+    for place in places:
+        if place.has("pyproject.toml") and place.has("uv.lock"):
+            return (), place.name
+    there = [place.inner("requirements.txt") for place in places if place.has("requirements.txt")]
+    if not there and places[0].project().get("dependencies"):
+        there = [places[0].inner("pyproject.toml")]
     return tuple(there), None
 
 
-def _python(table: SourceTable, root: Path, path: str, faults: Faults) -> str | None:
+def _python(table: SourceTable, places: Sequence[_Place], faults: Faults) -> str | None:
     if table.python is not None:
         if not any(mark.isdigit() for mark in table.python) or not table.python.isprintable():
             faults.add(
                 ("source", "python"), f'"python" is no version: "{table.python}"; write "3.11" or ">=3.11"'
             )
         return table.python
-    directories = [root / directory for directory in dict.fromkeys((path, "."))]
-    lines = [
-        line.strip()
-        for directory in directories
-        for line in _text(directory / ".python-version").splitlines()
-    ]
+    lines = [line.strip() for place in places for line in place.text(".python-version").splitlines()]
     said = [line for line in lines if line and not line.startswith("#")]
-    asked = [_project(directory).get("requires-python") for directory in directories]
+    asked = [place.project().get("requires-python") for place in places]
     return next((wish for wish in (*said, *asked) if isinstance(wish, str) and wish), None)
 
 
-def _project(directory: Path) -> Table:
-    try:
-        project = tomllib.loads(_text(directory / "pyproject.toml")).get("project")
-    except (ValueError, RecursionError):
-        # What is wrong with it, the making of the environment tells in full.
-        return {}
-    return project if isinstance(project, dict) else {}
+class _Place(NamedTuple):
+    """A directory that may say what is needed, listed once: most of what is looked for is not there."""
+
+    root: Path
+    name: str
+    listed: frozenset[str]
+
+    def has(self, file: str) -> bool:
+        return file in self.listed and (self.root / self.name / file).is_file()
+
+    def inner(self, file: str) -> str:
+        """Give a file's path from the root."""
+        return str(PurePosixPath(self.name, file))
+
+    def text(self, file: str) -> str:
+        if file not in self.listed:
+            return ""
+        try:
+            return (self.root / self.name / file).read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return ""
+
+    def project(self) -> Table:
+        try:
+            project = tomllib.loads(self.text("pyproject.toml")).get("project")
+        except (ValueError, RecursionError):
+            # What is wrong with it, the making of the environment tells in full.
+            return {}
+        return project if isinstance(project, dict) else {}
 
 
-def _text(path: Path) -> str:
+def _listed(directory: Path) -> frozenset[str]:
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
+        return frozenset(os.listdir(directory))  # noqa: PTH208 - names, without a Path for each
     except OSError:
-        return ""
+        return frozenset()
