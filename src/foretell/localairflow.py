@@ -252,6 +252,8 @@ class LocalAirflow:
 
     def end(self) -> None:
         """End the components and all that they have started; return when no process is left."""
+        if self._lock is None:
+            return  # whatever is up is another's
         for process in self._running.values():
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGTERM)
@@ -263,5 +265,4 @@ class LocalAirflow:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
         kill_survivors(self._mark)
-        if self._lock is not None:
-            os.close(self._lock)
+        os.close(self._lock)

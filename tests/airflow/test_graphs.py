@@ -107,10 +107,8 @@ def test_a_graph_survives_being_stored_and_says_the_same_at_every_parse(toy: Toy
 def test_the_page_of_a_graph_shows_its_service(toy: Toy) -> None:
     page = graphs(toy)["toy-application"].doc_md
     assert "│ training    │  0 4 1 * *" in page
-    own = (
-        "┃ application ┃  0 6 * * * · after training · with training  ──▶  predictions (one partition a day)"
-    )
-    assert own in page
+    assert "┃ application ┃  0 6 * * * · after training\n" in page
+    assert "┗━━━━━━━━━━━━━┛  → predictions (one partition a day)" in page
     assert "customer STRING, score FLOAT64" in page
 
 

@@ -49,12 +49,11 @@ def picture(service: Service, marked: str) -> str:
 def _box(action: Action, width: int, *, above: bool, below: bool, thick: bool) -> list[str]:
     left, flat, right, side, low, end, up, down = THICK if thick else THIN
     half, rest = flat * (width // 2), flat * (width - width // 2 - 1)
-    notes = f"  {' · '.join(_notes(action))}"
-    target = f"  ──▶  {_where(action.delivery)}" if action.delivery else ""
+    target = f"  → {_where(action.delivery)}" if action.delivery else ""
     return [
         f"{left}{half}{up if above else flat}{rest}{right}",
-        f"{side} {action.name:{width - 2}} {side}{notes}{target}",
-        f"{low}{half}{down if below else flat}{rest}{end}",
+        f"{side} {action.name:{width - 2}} {side}  {' · '.join(_notes(action))}",
+        f"{low}{half}{down if below else flat}{rest}{end}{target}",
         *([f"{' ' * (width // 2 + 1)}│"] if below else []),
     ]
 
@@ -64,8 +63,8 @@ def _notes(action: Action) -> Iterator[str]:
         yield action.schedule
     if action.after:
         yield f"after {', '.join(action.after)}"
-    if action.inputs:
-        yield f"with {', '.join(item.action for item in action.inputs)}"
+    if others := [item.action for item in action.inputs if item.action not in action.after]:
+        yield f"with {', '.join(others)}"
 
 
 def _where(delivery: Delivery) -> str:
