@@ -37,6 +37,8 @@ def up(place: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], st
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # as on a terminal, also where these tests run in a shell's background
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout
     try:

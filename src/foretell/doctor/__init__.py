@@ -21,6 +21,7 @@ from foretell import engine as engines
 from foretell import names, platforms, warehouses
 from foretell.agent import interpreter
 from foretell.agent.interpreter import Said
+from foretell.doctor.airflow import airflow
 from foretell.doctor.check import Check, failed, missing
 from foretell.errors import EnvironmentFailedError, ForetellError
 from foretell.names import STORE_RECORD
@@ -64,6 +65,7 @@ def checks(service: Service | None, target: Target | None, environ: Mapping[str,
         yield space(directory)
         yield file_system(directory)
     yield warehouse(target)
+    yield from airflow(service, target)
 
 
 def in_googles_cloud(service: Service, target: Target) -> Iterator[Check]:
