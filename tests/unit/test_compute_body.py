@@ -7,36 +7,14 @@ from typing import Any
 import pytest
 
 from foretell.platforms import compute_body
-from foretell.records import Launch, Request
-from foretell.service import Action, BigQuerySettings, ComputeEngineSettings, Source, Target, Times
-
-RUN = "toy/1.2/training/2026-11/20261121T060000.123Z-1"
-IMAGE = "europe-docker.pkg.dev/example/services/toy@sha256:" + "0" * 64
-
-
-def settings(**more: Any) -> ComputeEngineSettings:
-    return ComputeEngineSettings(**{"project": "example", "zones": ("europe-west1-b",), **more})
-
-
-def request(platform: ComputeEngineSettings, *, timeout: float = 60, **times: float) -> Request:
-    return Request(
-        key="k", uid="u", service="toy", version="1.2", action="training", date="", n=1, store="ab12",
-        spec=Action(name="training", command=("true",), timeout=timeout, secrets={"KEY": "projects/p/secrets/s/versions/1"}),
-        target=Target(name="production", store="gs://bucket", platform=platform, warehouse=BigQuerySettings(dataset="d"), times=Times(**times)),
-        source=Source(), fingerprint="f", image=IMAGE, env={"TOKEN": "hush"}, asked_at="",
-    )  # fmt: skip
-
-
-def launch(**more: Any) -> Launch:
-    told = {"nonce": "a1b2", "machine": "toy-training-1-a1b2", "failures_left": 0, "losses_left": 2}
-    return Launch(**{**told, **more})
+from foretell.records import Launch
+from foretell.service import ComputeEngineSettings
+from tests.google.asking import IMAGE, PLACE, RUN, launch, request, settings
 
 
 def body(platform: ComputeEngineSettings, asked: Launch | None = None, **more: Any) -> dict[str, Any]:
-    place = ("gs://bucket/x", RUN, 1)
-    return compute_body.body(
-        platform, request(platform, **more), asked or launch(), zone="europe-west1-b", place=place
-    )
+    asked = asked or launch()
+    return compute_body.body(platform, request(platform, **more), asked, zone="europe-west1-b", place=PLACE)
 
 
 def told(made: dict[str, Any]) -> dict[str, str]:

@@ -92,8 +92,8 @@ class Compute:
         """List the instances of every zone that carry these labels."""
         told = " AND ".join(f'(labels.{name} = "{value}")' for name, value in labels.items())
         found: list[Instance] = []
-        query = {"filter": told, "returnPartialSuccess": True}
-        for page in self._rest.pages("compute", f"projects/{self.project}/aggregated/instances", query):
+        path = f"projects/{self.project}/aggregated/instances"
+        for page in self._rest.pages("compute", path, {"filter": told}):
             if isinstance(page, Failure):
                 return page
             for zone in page.get("items", {}).values():
