@@ -88,9 +88,15 @@ class Hypervisor:
         if port not in self._bridges:
             self._bridges[port] = Bridge(self.engine.space, port)
 
-    def close(self) -> None:
+    def clear(self) -> None:
+        """Cut every machine, and forget what a test has changed."""
         for name in list(self._booted):
             self._cut(name)
+        self.never_boots = False
+        self.memory.clear()
+
+    def close(self) -> None:
+        self.clear()
         for bridge in self._bridges.values():
             bridge.close()
 
@@ -134,6 +140,19 @@ class Hypervisor:
         """Show the machine that it is about to be taken away."""
         if booted := self._booted.get(machine.name):
             booted.server.metadata.preempted.set()
+
+    def reset(self, machine: Machine) -> None:
+        """Press the other button: what runs ends at once, and the machine boots again with the disk that it has."""
+        self._cut(machine.name)
+        self.boot(machine)
+
+    def kill_script(self, machine: Machine) -> None:
+        """End what watches over the container, and nothing else of the machine."""
+        os.killpg(self._booted[machine.name].process.pid, signal.SIGKILL)
+
+    def freeze(self, machine: Machine) -> None:
+        """Have everything in the container stand still."""
+        self.engine.docker("pause", machine.name)
 
     def script_is_over(self, machine: Machine) -> bool:
         booted = self._booted.get(machine.name)

@@ -162,11 +162,11 @@ class Production:
             lambda: f"left: {compute.machines} {compute.disks}\n{self.tell()}",
         )
 
-    def tell(self) -> str:
-        """What a failed test shows."""
+    def tell(self, run: Run | None = None) -> str:
+        """What a failed test shows: the records of one run, or of all."""
         parts = [
             f"--- {name}\n{self.storage.read(self.bucket, name)[:900].decode(errors='replace')}"
-            for name in self.storage.names(self.bucket)
+            for name in self.storage.names(self.bucket, run.folder if run else "")
             if name.endswith(".json") and not name.endswith(("request.json", "manifest.json"))
         ]
         parts += [

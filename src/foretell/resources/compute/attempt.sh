@@ -129,7 +129,7 @@ if pull; then
     ended=$(cat "$HOME/ended")
     tooMuch=$(docker inspect --format '{{.State.OOMKilled}}' "$machine" 2>/dev/null)
     last=$({ docker cp "$machine:/tmp/foretell/agent.err" - | tar -xOf -; cat "$HOME/words"; } 2>/dev/null | tail -n 3)
-    if [ -e "$HOME/preempted" ]; then
+    if [ -e "$HOME/preempted" ] || [ "$(about instance/preempted 2>/dev/null)" = TRUE ]; then
         testify preempted false 'preempted: the machine was taken away, as Spot machines are'
     elif [ "$ended" = 0 ]; then
         say 'the agent has said its word'
