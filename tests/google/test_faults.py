@@ -20,7 +20,7 @@ B, C = "europe-west1-b", "europe-west1-c"
 MANY = {"method": "compute.*", "count": 3}
 
 
-@pytest.fixture(params=["training", "application"])
+@pytest.fixture(params=["training"])
 def action(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
