@@ -8,6 +8,7 @@ import sys
 BENCHMARKS = {
     "overhead": "training and application of the least model: Foretell, others, the bare commands",
     "startup": "`foretell --help` against `python -c pass`",
+    "production": "commands on a target in Google's cloud against the same on this machine",
     "history": "`foretell runs` and `foretell models` after ten years of runs",
     "artifacts": "saving and loading outputs against `cp -r`",
     "images": "a changed line rebuilt and pushed against a plain Dockerfile; a run in a container against one beside",
