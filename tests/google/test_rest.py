@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 import uuid
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -192,3 +194,21 @@ def test_logs_secrets_and_a_look_around_are_answered(cloud: Cloud) -> None:
     told_services = rest.get("serviceusage", f"v1/projects/{PROJECT}/services:batchGet", {"names": names})
     assert not isinstance(told_services, Failure)
     assert [service["state"] for service in told_services["services"]] == ["ENABLED", "DISABLED"]
+
+
+def test_the_credentials_of_a_person_are_read_without_asking_gcloud(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """google-auth asks it for a project that nobody needs, and that takes a second."""
+    told = {"type": "authorized_user", "client_id": "c", "client_secret": "s", "refresh_token": "r"}
+    (tmp_path / "application_default_credentials.json").write_text(json.dumps(told))
+    monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
+    monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))
+    monkeypatch.setenv("PATH", "/nowhere")
+    rest = Rest()
+    assert rest.project == ""
+    assert rest.session.credentials.refresh_token == "r"
+    (tmp_path / "application_default_credentials.json").write_text("no json")
+    answer = Rest().get("storage", "b/x")
+    assert isinstance(answer, Failure)
+    assert (answer.kind, answer.reason) == (Kind.DENIED, "credentials")

@@ -10,7 +10,7 @@ from obstore.exceptions import PermissionDeniedError
 
 from foretell.errors import StoreError, StoreFullError, StoreRefusedError, UsageError
 from foretell.names import STORE_RECORD
-from foretell.store import Store, local_directory
+from foretell.store import Store, local_directory, opening
 from foretell.store.directory import FEW
 from foretell.store.trouble import told
 
@@ -194,3 +194,38 @@ def test_who_was_refused_is_named_in_the_command_that_mends_it(account: str, mem
         "gcloud storage buckets add-iam-policy-binding gs://bucket "
         f"--member={member} --role=roles/storage.objectUser"
     )
+
+
+# --- who asks a bucket ----------------------------------------------------------------------------------------------
+
+
+def settings_for(environ: dict[str, str]) -> dict[str, object]:
+    return opening._of_google({"client_options": {}}, environ)
+
+
+def test_an_emulator_is_asked_by_nobody() -> None:
+    told = settings_for({"STORAGE_EMULATOR_HOST": "localhost:9000"})
+    assert told["base_url"] == "http://localhost:9000"
+    assert told["client_options"] == {"allow_http": True}
+
+
+@pytest.mark.parametrize("kind", ["service_account", "authorized_user"])
+def test_obstore_reads_the_files_that_it_knows(tmp_path: Path, kind: str) -> None:
+    file = tmp_path / "application_default_credentials.json"
+    file.write_text(f'{{"type": "{kind}"}}')
+    for environ in ({"CLOUDSDK_CONFIG": str(tmp_path)}, {"GOOGLE_APPLICATION_CREDENTIALS": str(file)}):
+        assert settings_for(environ) == {"client_options": {}, "application_credentials": str(file)}
+
+
+def test_on_a_machine_of_googles_its_own_server_is_asked(tmp_path: Path) -> None:
+    assert settings_for({"HOME": str(tmp_path)}) == {"client_options": {}}
+
+
+def test_a_file_that_is_none_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("STORAGE_EMULATOR_HOST", raising=False)
+    for text in (None, "no json"):
+        if text:
+            (tmp_path / "key.json").write_text(text)
+        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "key.json"))
+        with pytest.raises(UsageError, match="cannot be opened"):
+            Store("gs://bucket")

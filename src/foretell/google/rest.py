@@ -8,22 +8,16 @@ service is can be told by gcloud's own variables, CLOUDSDK_API_ENDPOINT_OVERRIDE
 from __future__ import annotations
 
 import functools
+import importlib
 import os
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias, cast
 
-import google.auth
-import requests
-from google.auth import exceptions, impersonated_credentials
-from google.auth.credentials import Credentials
-from google.auth.transport.requests import AuthorizedSession
-
-from foretell.google import failures
+from foretell.errors import UsageError
 from foretell.google.failures import Failure
 
-SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 BASES = {
     "artifactregistry": "https://artifactregistry.googleapis.com/",
     "bigquery": "https://bigquery.googleapis.com/bigquery/v2/",
@@ -73,22 +67,26 @@ class Rest:
         self._sleep = sleep
 
     @functools.cached_property
-    def _found(self) -> tuple[Credentials, str]:
-        """Find the credentials and the project that comes with them, "" where none does."""
-        credentials, project = google.auth.default(scopes=[SCOPE])
-        if self._impersonate:
-            credentials = _acting_as(self._impersonate, credentials, self._environ)
-        return credentials, project or ""
+    def _line(self) -> Any:
+        """What sends; loaded with the first request, for it takes longer than all the rest of a command."""
+        try:
+            line = importlib.import_module("foretell.google.line")
+        except ImportError as error:
+            hint = "pip install 'foretell[google]'"
+            raise UsageError(
+                "Google's services need libraries that are not here", why=str(error), hint=hint
+            ) from error
+        return line.Line(self._impersonate, self._environ)
 
     @property
     def project(self) -> str:
         """The project of the credentials, "" where they name none."""
-        return self._found[1]
+        return cast("str", self._line.project)
 
-    @functools.cached_property
-    def session(self) -> AuthorizedSession:
-        """The session underneath, for clients of Google's that take one."""
-        return AuthorizedSession(self._found[0])
+    @property
+    def session(self) -> Any:
+        """The authorised session underneath, for clients of Google's that take one."""
+        return self._line.session
 
     def get(self, service: str, path: str, query: Mapping[str, Any] | None = None) -> Answer:
         """Read; repeated where that helps."""
@@ -124,7 +122,8 @@ class Rest:
         end = time.monotonic() + self._patience
         pause = FAST
         while True:
-            answer = self._once(method, base(service, self._environ) + path, body, query, timeout)
+            address = base(service, self._environ) + path
+            answer: Answer = self._line.send(method, address, body, query or {}, timeout or self._timeout)
             waits = pause * (0.5 + random.random())  # noqa: S311 - so that many do not come back at once
             if (
                 not again
@@ -135,72 +134,3 @@ class Rest:
                 return answer
             self._sleep(waits)
             pause = min(pause * 2, SLOW)
-
-    def _once(
-        self, method: str, url: str, body: object, query: Mapping[str, Any] | None, timeout: float | None
-    ) -> Answer:
-        try:
-            said = self.session.request(
-                method,
-                url,
-                params=_plain(query or {}),
-                json=body,
-                timeout=timeout or self._timeout,
-            )
-        except (exceptions.DefaultCredentialsError, exceptions.RefreshError) as error:
-            return _credentials_fail(error, method, url)
-        except (requests.RequestException, exceptions.TransportError) as error:
-            return Failure(status=0, reason="unreachable", message=_last(error), method=method, url=url)
-        told = _json(said)
-        if said.ok and told is not None:
-            return told
-        found = failures.read(said.status_code if not said.ok else 0, told, said.text)
-        return Failure(
-            status=found.status, reason=found.reason, message=found.message, method=method, url=url
-        )
-
-
-def _acting_as(account: str, source: Credentials, environ: Mapping[str, str]) -> Credentials:
-    """Give the credentials of a service account that these may act as."""
-    place = f"{base('iamcredentials', environ)}v1/projects/-/serviceAccounts/{account}:generateAccessToken"
-    return cast(
-        "Credentials",
-        impersonated_credentials.Credentials(
-            source_credentials=source,
-            target_principal=account,
-            target_scopes=[SCOPE],
-            iam_endpoint_override=place,
-        ),
-    )
-
-
-def _credentials_fail(error: exceptions.GoogleAuthError, method: str, url: str) -> Failure:
-    passes = isinstance(error, exceptions.RefreshError) and getattr(error, "retryable", False)
-    return Failure(
-        status=0 if passes else 401, reason="credentials", message=_last(error), method=method, url=url
-    )
-
-
-def _plain(query: Mapping[str, Any]) -> dict[str, Any]:
-    """Give parameters as they stand in an address: true and false in small letters."""
-    return {
-        name: str(value).lower() if isinstance(value, bool) else value
-        for name, value in query.items()
-        if value is not None
-    }
-
-
-def _json(said: requests.Response) -> Json | None:
-    if not said.content:
-        return {}
-    try:
-        told = said.json()
-    except ValueError:
-        return None
-    return told if isinstance(told, dict) else None
-
-
-def _last(error: Exception) -> str:
-    """Give the last words of an error, which wraps what really happened a few times."""
-    text = " ".join(str(error).split())
-    return text if len(text) < 300 else f"{text[:200]} … {text[-90:]}"

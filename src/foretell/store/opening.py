@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import importlib
-import json
 import os
 from collections.abc import Callable, Mapping
 from datetime import UTC
-from pathlib import Path
 from typing import Any
 
 from obstore.exceptions import BaseError
 from obstore.store import GCSStore, ObjectStore, from_url
 
 from foretell.errors import UsageError
+from foretell.google import adc
 
 EMULATOR = "STORAGE_EMULATOR_HOST"
 """The variable by which Google's own clients find a stand-in of Cloud Storage."""
 SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
-KNOWN_TO_OBSTORE = ("service_account", "authorized_user")
+KNOWN_TO_OBSTORE = ("service_account", adc.PERSON)
 """Types of credentials files; for any other (a federated identity, impersonation) google-auth is asked."""
 
 
@@ -50,21 +49,12 @@ def _of_google(settings: dict[str, Any], environ: Mapping[str, str]) -> dict[str
         address = emulator if "://" in emulator else f"http://{emulator}"
         options = settings["client_options"] | {"allow_http": True}
         return settings | {"client_options": options, "base_url": address, "bearer_token": "none"}
-    file = _credentials_file(environ)
+    file = adc.file(environ)
     if file is None:
         return settings
-    if json.loads(file.read_bytes()).get("type") in KNOWN_TO_OBSTORE:
+    if adc.kind(file) in KNOWN_TO_OBSTORE:
         return settings | {"application_credentials": str(file)}
     return settings | {"credential_provider": _tokens()}
-
-
-def _credentials_file(environ: Mapping[str, str]) -> Path | None:
-    """Give the file that gcloud or the user wrote; on Google's machines there is none, and their server is asked."""
-    if named := environ.get("GOOGLE_APPLICATION_CREDENTIALS"):
-        return Path(named)
-    folder = environ.get("CLOUDSDK_CONFIG") or Path(environ.get("HOME") or Path.home(), ".config", "gcloud")
-    file = Path(folder) / "application_default_credentials.json"
-    return file if file.is_file() else None
 
 
 def _tokens() -> Callable[[], dict[str, Any]]:
