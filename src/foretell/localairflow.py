@@ -20,11 +20,12 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from foretell.errors import InfrastructureError, UsageError
-from foretell.survivors import kill_survivors
+from foretell.survivors import directory, kill, kill_survivors, processes
 
 HOST = "127.0.0.1"
 PORT = 8080
@@ -40,6 +41,8 @@ PARTS = ("scheduler", "triggerer", "dag_processor")
 MIGRATE = "from airflow.utils.db import upgradedb; upgradedb()"
 MARK = "FORETELL_AIRFLOW"
 """The variable by which the group's processes are known."""
+GROUPS = "groups"
+"""The file that holds the process groups of what is up."""
 DAGS_FILE = """\
 from foretell.airflow import dags
 
@@ -145,13 +148,15 @@ class LocalAirflow:
         """Bring the components up, without waiting for them; UsageError where they are up already."""
         self._dags.mkdir(parents=True, exist_ok=True)
         self._take_lock()
-        kill_survivors(self._mark)  # of a group whose head was killed
+        self._end_orphans()
         self._write_dags()
         say("preparing Airflow's database")
         self._migrate()
         for name, arguments in COMPONENTS.items():
             say(f"starting the {name}")
             self._running[name] = self._spawn(name, [sys.executable, "-m", "airflow", *arguments])
+            with (self.home / GROUPS).open("a", encoding="ascii") as file:
+                file.write(f"{self._running[name].pid}\n")
 
     def _take_lock(self) -> None:
         self._lock = os.open(self.home / "lock", os.O_RDWR | os.O_CREAT, 0o644)
@@ -165,6 +170,23 @@ class LocalAirflow:
                 where=str(self.home),
                 hint="use that one, or end it with ^C where it was started",
             ) from None
+
+    def _end_orphans(self) -> None:
+        """
+        End what is left of an Airflow whose head was killed.
+
+        Airflow's processes write their titles over their environment, so they are known by their groups, and by where
+        they work: the number of a group may be another's meanwhile.
+        """
+        place = self.home / GROUPS
+        groups = (
+            {int(line) for line in place.read_text(encoding="ascii").split()} if place.exists() else set()
+        )
+        for pid, group in processes():
+            if group in groups and directory(pid) == self.home:
+                kill([pid])
+        kill_survivors(self._mark)
+        place.unlink(missing_ok=True)
 
     def _write_dags(self) -> None:
         """Have Airflow find the service's own dags.py, with what it is told in Python, or one in its stead."""
@@ -264,5 +286,8 @@ class LocalAirflow:
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)  # workers that outlive their scheduler
         kill_survivors(self._mark)
+        (self.home / GROUPS).unlink(missing_ok=True)
         os.close(self._lock)

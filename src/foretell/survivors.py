@@ -66,6 +66,31 @@ def descendants(pid: int) -> list[int]:
     return [child for child in found if _is_alive(child)]
 
 
+def processes() -> list[tuple[int, int]]:
+    """List every process with its group."""
+    found: list[tuple[int, int]] = []
+    for pid in _pids():
+        try:
+            found.append((pid, os.getpgid(pid)))
+        except OSError:
+            continue
+    return found
+
+
+def directory(pid: int) -> Path | None:
+    """Give the working directory of a live process of ours, None where it cannot be told."""
+    if not HAS_PROC:
+        psutil = _psutil()
+        try:
+            return Path(psutil.Process(pid).cwd())
+        except (psutil.Error, OSError):
+            return None
+    try:
+        return Path(os.readlink(PROC / str(pid) / "cwd"))  # noqa: PTH115 - two Paths less for every process there is
+    except OSError:
+        return None
+
+
 def children(pid: int) -> list[int]:
     """List the children of `pid`, also the dead not waited for; nothing where there is no /proc."""
     found: list[int] = []

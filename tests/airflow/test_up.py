@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from foretell.localairflow import MARK
-from foretell.survivors import survivors
+from foretell.survivors import directory, processes, survivors
 from tests.airflow.toy import Toy
 
 pytestmark = pytest.mark.airflow
@@ -44,7 +44,7 @@ def up(place: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], st
     try:
         yield process, process.stdout.readline().strip()
     finally:
-        process.kill()
+        process.terminate()
         process.communicate()
 
 
@@ -93,8 +93,24 @@ def test_it_comes_up_runs_a_graph_and_leaves_no_process(tmp_path: Path) -> None:
         _, said = process.communicate(timeout=60)
         assert process.returncode == 0, said
         assert survivors(f"{MARK}={home}") == []
+        assert not [pid for pid, _ in processes() if directory(pid) == home]
         assert not toy.alive()
     assert next(state for _, state in toy.runs("training")) == "succeeded"
+
+
+def test_after_its_head_was_killed_the_next_ends_what_was_left(tmp_path: Path) -> None:
+    toy = Toy(tmp_path / "services" / "toy")
+    home = toy.place.resolve() / ".foretell" / "airflow"
+    with up(toy.place) as (process, url):
+        assert url, process.communicate()[1]
+        process.kill()
+        process.communicate()
+    left = {pid for pid, _ in processes() if directory(pid) == home}
+    assert len(left) >= 5, "the components, and the scheduler's workers"
+    with up(toy.place) as (process, url):
+        assert url, process.communicate()[1]
+        assert not [pid for pid in left if directory(pid) == home]
+    assert not [pid for pid, _ in processes() if directory(pid) == home]
 
 
 def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
