@@ -156,16 +156,14 @@ def guard(argv: list[str]) -> int:
 
 def verb(who: str, root: str, *args: str) -> object:
     from foretell import Asked, Controller, Service, janitor, timetable
-    from foretell.platforms.docker import DockerPlatform
-    from foretell.platforms.process import ProcessPlatform
 
     arm(who)
-    for platform in (ProcessPlatform, DockerPlatform):
-        around(platform, "launch", who, lambda *_: "launch")
-        around(platform, "stop", who, lambda *_: "stop")
     sys.executable = str(HERE.with_name("interpreter.sh"))
     service = Service.load(root)
     controller = Controller(service, service.targets["local"])
+    platform = type(controller.platform(controller.target.platform))
+    around(platform, "launch", who, lambda *_: "launch")
+    around(platform, "stop", who, lambda *_: "stop")
     match who:
         case "start":
             return controller.start(args[0], Asked(date=asked_date(*args[1:]))).label

@@ -23,6 +23,7 @@ from foretell.protocol import Life
 from foretell.records import Launch, Request
 from foretell.survivors import marker, survivors
 from tests.acceptance.stage import Stage, eventually, must_be_gone
+from tests.contract.cloud_bench import Clouds
 
 GONE = (Life.GONE, Life.GONE_FOR_CERTAIN)
 
@@ -30,19 +31,24 @@ GONE = (Life.GONE, Life.GONE_FOR_CERTAIN)
 class Bench:
     """A platform, and runs whose first launch is on record and was not carried out."""
 
-    def __init__(self, kind: str, root: Path) -> None:
+    def __init__(self, kind: str, root: Path, clouds: Clouds | None = None) -> None:
         self.kind = kind
         self.root = root
+        self.clouds = clouds
         self.set_the_stage("service")
 
     def set_the_stage(self, name: str, times: dict[str, str] | None = None) -> None:
         """Make a service whose runs are on the platform."""
+        if self.clouds:
+            self.stage = self.clouds.stage(name, times)
+            self.platform: Platform = platforms.connect(self.stage.service.targets["local"].platform)
+            return
         self.stage = Stage(self.root / name, times=times)
         self.stage.action("training", "true")
         # what a command leaves for the test lies beside the service, in a container too
         more = f', volumes = ["{self.root}:{self.root}"]' if self.kind == "docker" else ""
         self.stage.target(f'platform = {{kind = "{self.kind}"{more}}}\n[image]\nnetwork = "host"')
-        self.platform: Platform = platforms.connect(self.stage.service.targets["local"].platform)
+        self.platform = platforms.connect(self.stage.service.targets["local"].platform)
 
     def record(self, script: str, *, more: str = "") -> tuple[Request, Launch, Run]:
         """Record the launch of a run whose command is a script."""
@@ -53,6 +59,8 @@ class Bench:
         (run,) = self.stage.runs("training")
         launch = self.stage.read(run.attempt(1).launch, Launch)
         assert isinstance(launch, Launch)
+        if self.clouds:
+            self.clouds.keep(self.stage, run)
         return self.stage.controller.request(run), launch, run
 
     def stays(self, *, more: str = "") -> tuple[Request, Launch, Run]:
@@ -66,18 +74,21 @@ class Bench:
         """Wait for the command that stays, and give its processes."""
         pids = self.stage.pids
         eventually(lambda: pids.exists() and pids.read_text().endswith("\n"), "no command", within=60)
-        if self.kind == "docker":  # where the command knows itself by another number
+        if self.kind != "process":  # where the command knows itself by another number
             return self._inside()[2:]
         return [int(pid) for pid in pids.read_text().split()]
 
     def guard_and_agent(self, run: Run) -> tuple[int, int]:
-        if self.kind == "docker":
+        if self.kind != "process":
             guard, agent, *_ = self._inside()
             return guard, agent
         return self.stage.guard_and_agent(run)
 
     def kill(self, run: Run) -> None:
         """Kill guard and agent; who dies with the other is dead already."""
+        if self.clouds:
+            self.clouds.kill(self.stage, run)
+            return
         for pid in self.guard_and_agent(run):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -90,6 +101,10 @@ class Bench:
     @contextmanager
     def refused(self, request: Request) -> Iterator[Request]:
         """Give a request that the platform can never carry out."""
+        if self.clouds:
+            with self.clouds.refused(request) as never:
+                yield never
+            return
         if self.kind == "docker":
             yield replace(request, image=f"sha256:{'0' * 64}")
             return
@@ -106,11 +121,19 @@ class Bench:
         eventually(lambda: self.platform.probe(launch).life in GONE, "the machine does not end", within=60)
 
 
-@pytest.fixture(params=["process", pytest.param("docker", marks=pytest.mark.docker)])
+KINDS = (
+    "process",
+    pytest.param("docker", marks=pytest.mark.docker),
+    pytest.param("compute-engine", marks=(pytest.mark.docker, pytest.mark.google)),
+)
+
+
+@pytest.fixture(params=KINDS)
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     if request.param == "docker":
         request.getfixturevalue("engine")
-    made = Bench(request.param, tmp_path)
+    clouds = Clouds(request, tmp_path) if request.param == "compute-engine" else None
+    made = Bench(request.param, tmp_path, clouds)
     yield made
     for run in made.stage.runs("training"):
         made.stage.act("stop", run.label)

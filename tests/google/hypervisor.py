@@ -76,6 +76,8 @@ class Hypervisor:
         self.told = dict(told)
         self.memory: dict[str, int] = {}
         self.never_boots = False
+        self.window: Path | None = None
+        """A directory that containers see as well, for a test that looks at what runs in them."""
         self._stand_in = stand_in
         self._bridges: dict[int, Bridge] = {}
         self._booted: dict[str, Booted] = {}
@@ -92,7 +94,7 @@ class Hypervisor:
         """Cut every machine, and forget what a test has changed."""
         for name in list(self._booted):
             self._cut(name)
-        self.never_boots = False
+        self.never_boots, self.window = False, None
         self.memory.clear()
 
     def close(self) -> None:
@@ -187,7 +189,9 @@ class Hypervisor:
         (place / "meminfo").write_text(f"MemTotal:       {kilobytes} kB\nMemFree:        {kilobytes} kB\n")
         shim = place / "bin" / "docker"
         told = {**self.told, "GCE_METADATA_HOST": address, "GCE_METADATA_IP": address}
-        options = shlex.join(part for name, value in told.items() for part in ("--env", f"{name}={value}"))
+        window = [f"--volume={self.window}:{self.window}"] if self.window else []
+        told_to_it = [part for name, value in told.items() for part in ("--env", f"{name}={value}")]
+        options = shlex.join([*told_to_it, *window])
         shim.write_text(SHIM.format(options=options))
         shim.chmod(0o755)
 
