@@ -109,9 +109,10 @@ class Contract(Struct, frozen=True, kw_only=True):
     delivery: Delivery
     constants: dict[str, str | None]
     partition: str | None
+    texts: frozenset[str] = frozenset()
 
 
-def check(
+def check(  # noqa: PLR0913 - what is known of a run has no name of its own here
     delivery: Delivery,
     output: Path,
     into: Path,
@@ -121,17 +122,19 @@ def check(
     model: str | None = None,
     partition: str | None = None,
     connection: Connection | None = None,
+    texts: frozenset[str] = frozenset(),
 ) -> Checked:
     """
     Check what the command wrote in the directory `output`; write the rows into the directory `into`.
 
     `date` is the run's date in the service's time zone (ISO, a day or with time and offset), `run` its id,
     `model` the run id of its first input, `partition` as in Shipment. `connection` is what `desk` gave, if that was
-    asked before. Raises DeliveryRejectedError at the first fault in the order of files, rows and declared columns,
+    asked before. `texts` are the types whose checked values
+    are written as their text. Raises DeliveryRejectedError at the first fault in the order of files, rows and declared columns,
     WarehouseError where this machine has no room for the work.
     """
     constants = {"@date": date, "@run": run, "@model": model}
-    contract = Contract(delivery=delivery, constants=constants, partition=partition)
+    contract = Contract(delivery=delivery, constants=constants, partition=partition, texts=texts)
     files = find(delivery.file, output)
     with connection or desk(into) as opened:
         sources = open_all(opened, files)
@@ -159,7 +162,8 @@ def _write(connection: Connection, contract: Contract, source: Source, part: Pat
     """Check and write the rows of a source in one pass; give their number."""
     cells, faults = _conversion(contract, source)
     values = ", ".join(
-        f"CASE WHEN ({fault}) IS NULL THEN v{place} ELSE error('fault') END AS {identifier(column.name)}"
+        f"CASE WHEN ({fault}) IS NULL THEN {_written(contract, column, f'v{place}')} ELSE error('fault') END"
+        f" AS {identifier(column.name)}"
         for place, (column, fault) in enumerate(zip(contract.delivery.columns, faults, strict=True))
     )
     rows = f"SELECT {values} FROM (SELECT {cells} FROM {source.over(source.files)})"
@@ -169,6 +173,10 @@ def _write(connection: Connection, contract: Contract, source: Source, part: Pat
         raise _first_fault(connection, contract, source, error) from error
     _all_read(connection, contract, source, part, count)
     return count
+
+
+def _written(contract: Contract, column: Column, value: str) -> str:
+    return f"CAST({value} AS VARCHAR)" if column.type in contract.texts else value
 
 
 def _copy(connection: Connection, rows: str, part: Path) -> int:

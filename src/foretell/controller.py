@@ -74,6 +74,8 @@ class Controller:
                 hint="give both: --key NAME --date DATE",
             )
         self.platform(self.target.platform_of(action))
+        if spec.delivery and not asked.trial:
+            warehouses.connect(self.target.warehouse).ready(spec.delivery, self.target.store)
         date = (asked.date or datetime.now(UTC)).astimezone(UTC)
         date = date.replace(microsecond=date.microsecond // 1000 * 1000)
         key = asked.key or (names.key(action, date) if asked.date else names.nonce())
@@ -335,12 +337,14 @@ class Controller:
             raise AssertionError(outcome)
         self.store.sync(run.outcome)
         manifest = artifacts.manifest(self.store, run.attempt(outcome.attempt), outcome.manifest)
+        warehouse = warehouses.connect(request.target.warehouse)
+        if warehouses.reads(request.target.warehouse, self.store.url):
+            uris = tuple(f"{self.store.url}/{file.key}" for file in manifest.delivery)
+            return warehouse.deliver(shipment(request, run, outcome, (), uris))
         with tempfile.TemporaryDirectory(prefix="foretell-") as aside:
             files = tuple(Path(aside, file.path) for file in manifest.delivery)
             artifacts.load(self.store, manifest.delivery, Path(aside))
-            return warehouses.connect(request.target.warehouse).deliver(
-                shipment(request, run, outcome, files)
-            )
+            return warehouse.deliver(shipment(request, run, outcome, files))
 
 
 def _unknown(label: str, why: str) -> UnknownRunError:

@@ -23,6 +23,7 @@ class Column(Struct, frozen=True, kw_only=True):
     type: str
     mode: Literal["NULLABLE", "REQUIRED"] = "NULLABLE"
     source: str
+    description: str = ""
 
 
 TYPES: dict[str, str] = {
@@ -58,7 +59,8 @@ class Delivery(Struct, frozen=True, kw_only=True):
 
     `file` is a path or glob in the output directory. `table` is "name" or "dataset.name". `partition`
     names the DATE (granularity day, month) or TIMESTAMP (hour) column of mode "partition"; it is always
-    one of `columns` (with source "@date" where the file lacks it), and None in the other modes.
+    one of `columns` (with source "@date" where the file lacks it), and None in the other modes. `cluster` and
+    `description` are for warehouses that know such things.
     """
 
     file: str
@@ -67,6 +69,8 @@ class Delivery(Struct, frozen=True, kw_only=True):
     mode: Mode = "replace"
     partition: str | None = None
     granularity: Granularity = "day"
+    cluster: tuple[str, ...] = ()
+    description: str = ""
 
 
 class Input(Struct, frozen=True, kw_only=True):
@@ -220,6 +224,9 @@ class BigQuerySettings(Struct, frozen=True, kw_only=True, tag="bigquery", tag_fi
         Meta(description="Cloud project. Default: the platform's, or that of the credentials."),
     ] = None
     location: Annotated[str, Meta(description="Location of the dataset.")] = "EU"
+    labels: Annotated[
+        dict[str, str], Meta(description="Labels of the dataset and the tables that are made.")
+    ] = field(default_factory=dict)
 
 
 WarehouseSettings: TypeAlias = DuckDBSettings | BigQuerySettings

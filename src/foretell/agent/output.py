@@ -36,6 +36,7 @@ class Output:
         self._directory = work / request.spec.output
         self._checked = work.with_name("checked")
         self._files: tuple[Path, ...] = ()
+        self._uris: tuple[str, ...] = ()
         self._rows: int | None = None
         self._placed: dict[Path, Placed] = {}
         self._loading: threading.Thread | None = None
@@ -94,6 +95,7 @@ class Output:
         manifest = artifacts.save(
             self._store, attempt, self._directory, untouched=self._placed, rows=self._files
         )
+        self._uris = tuple(f"{self._store.url}/{file.key}" for file in manifest.delivery)
         return Outcome(
             kind="produced",
             attempt=attempt.number,
@@ -109,7 +111,7 @@ class Output:
     def ship(self, outcome: Outcome) -> Receipt:
         """Deliver the checked rows from where they lie."""
         self._wait_loaded()
-        receipt: Receipt = _predictions().ship(self._request, self._run, outcome, self._files)
+        receipt: Receipt = _predictions().ship(self._request, self._run, outcome, self._files, self._uris)
         return receipt
 
     def discard(self) -> None:

@@ -29,10 +29,15 @@ def check(request: Request, run: Run, output: Path, *, into: Path, desk: Any) ->
         model=model,
         partition=request.partition,
         connection=desk,
+        texts=warehouses.texts(request.target.warehouse),
     )
     return checked.files, checked.rows
 
 
-def ship(request: Request, run: Run, outcome: Outcome, files: tuple[Path, ...]) -> Receipt:
-    """Deliver checked files; WarehouseError where nothing is known about it."""
-    return warehouses.connect(request.target.warehouse).deliver(shipment(request, run, outcome, files))
+def ship(
+    request: Request, run: Run, outcome: Outcome, files: tuple[Path, ...], uris: tuple[str, ...]
+) -> Receipt:
+    """Deliver checked files, which are in the store too; WarehouseError where nothing is known about it."""
+    warehouse = request.target.warehouse
+    there = uris if warehouses.reads(warehouse, request.target.store) else ()
+    return warehouses.connect(warehouse).deliver(shipment(request, run, outcome, files, there))

@@ -28,6 +28,9 @@ CONSTANTS: dict[str, frozenset[str]] = {
 }
 """What a column can be taken from besides the file, and the types that can hold it."""
 
+CLUSTERING = frozenset({"STRING", "INT64", "NUMERIC", "BIGNUMERIC", "BOOL", "DATE", "DATETIME", "TIMESTAMP"})
+"""Types that BigQuery can cluster by."""
+
 PARTITION_TYPES: dict[Granularity, str] = {"day": "DATE", "month": "DATE", "hour": "TIMESTAMP"}
 
 
@@ -47,12 +50,16 @@ def delivery(table: DeliveryTable, path: KeyPath, faults: Faults, *, has_inputs:
     columns = _columns(table, path, faults)
     if not has_inputs:
         _no_model(columns, path, faults)
-    return _partitioned(
-        Delivery(file=table.file or "", table=table.table, columns=columns, mode=table.mode),
-        table,
-        path,
-        faults,
+    _tell_unclustered(table, columns, (*path, "cluster"), faults)
+    plain = Delivery(
+        file=table.file or "",
+        table=table.table,
+        columns=columns,
+        mode=table.mode,
+        cluster=table.cluster,
+        description=table.description,
     )
+    return _partitioned(plain, table, path, faults)
 
 
 def one_table_each(actions: Mapping[str, Action], targets: Mapping[str, Target], faults: Faults) -> None:
@@ -128,7 +135,9 @@ def _column(name: str, told: ColumnTable, path: KeyPath, faults: Faults) -> Colu
     source = name if told.from_ is None else told.from_
     if source.startswith("@"):
         _tell_constant(source, kind, path, faults)
-    return Column(name=name, type=kind or "STRING", mode=told.mode, source=source)
+    return Column(
+        name=name, type=kind or "STRING", mode=told.mode, source=source, description=told.description
+    )
 
 
 def _tell_constant(source: str, kind: str | None, path: KeyPath, faults: Faults) -> None:
@@ -137,6 +146,18 @@ def _tell_constant(source: str, kind: str | None, path: KeyPath, faults: Faults)
         faults.add((*path, "from"), f'unknown source "{source}"{suggestion(source, CONSTANTS)}')
     elif kind and kind not in holding:
         faults.add((*path, "type"), f'"{source}" needs the type {" or ".join(sorted(holding))}, not {kind}')
+
+
+def _tell_unclustered(table: DeliveryTable, columns: Iterable[Column], key: KeyPath, faults: Faults) -> None:
+    """Tell of columns that a table cannot be clustered by."""
+    types = {column.name: column.type for column in columns} | (
+        {table.partition: "DATE"} if table.partition else {}
+    )
+    for name in table.cluster:
+        if name not in types:
+            faults.add(key, f'there is no column "{name}"{suggestion(name, types)}')
+        elif types[name] not in CLUSTERING:
+            faults.add(key, f'BigQuery clusters by no {types[name]} column: "{name}"')
 
 
 def _no_model(columns: Iterable[Column], path: KeyPath, faults: Faults) -> None:

@@ -62,6 +62,7 @@ class ColumnTable(Form, frozen=True, kw_only=True):
             default="the column's own name",
         ),
     ] = field(default=None, name="from")
+    description: Annotated[str, says("What it holds, for a warehouse that keeps it.")] = ""
 
 
 class DeliveryTable(Form, frozen=True, kw_only=True):
@@ -103,6 +104,11 @@ class DeliveryTable(Form, frozen=True, kw_only=True):
             default="day",
         ),
     ] = None
+    cluster: Annotated[
+        Annotated[tuple[str, ...], Meta(max_length=4)],
+        says("Columns by which BigQuery sorts the table when it makes it, at most four."),
+    ] = ()
+    description: Annotated[str, says("What the table holds, for a warehouse that keeps it.")] = ""
 
 
 class AirflowTable(Form, frozen=True, kw_only=True):

@@ -62,7 +62,8 @@ def _target(name: str, table: TargetTable, site: Site) -> Target | None:
     overrides = _overrides(table, kind, told, path, site)
     store = _store(table.store, kind, (*path, "store"), site)
     _tell_quick_beats(store, times, (*path, "times"), site.faults)
-    warehouse = _warehouse(table.warehouse, kind, (*path, "warehouse"), site)
+    project = platform.project if isinstance(platform, ComputeEngineSettings) else None
+    warehouse = _warehouse(table.warehouse, kind, project, (*path, "warehouse"), site)
     if platform is None or warehouse is None:
         return None
     return Target(
@@ -146,7 +147,7 @@ def _store(told: str | None, kind: type[PlatformSettings], key: KeyPath, site: S
 
 
 def _warehouse(
-    told: Table, kind: type[PlatformSettings], path: KeyPath, site: Site
+    told: Table, kind: type[PlatformSettings], project: str | None, path: KeyPath, site: Site
 ) -> WarehouseSettings | None:
     remote = kind is ComputeEngineSettings
     chosen = _kind(WAREHOUSES, told, "bigquery" if remote else "duckdb", path, site)
@@ -158,7 +159,8 @@ def _warehouse(
             (*path, "dataset"), f'bad dataset name "{values["dataset"]}"; write one of A-Z, a-z, 0-9, _'
         )
     if chosen is BigQuerySettings:
-        return BigQuerySettings(**{"dataset": (site.form.name or "").replace("-", "_"), **values})
+        usual = {"dataset": (site.form.name or "").replace("-", "_"), "project": project}
+        return BigQuerySettings(**{**usual, **values})
     if remote:
         fault = 'a machine elsewhere does not see a DuckDB file here; write kind = "bigquery"'
         site.faults.add((*path, "kind"), fault)

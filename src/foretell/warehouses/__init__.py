@@ -6,6 +6,9 @@ from foretell.errors import UsageError
 from foretell.service import BigQuerySettings, DuckDBSettings, WarehouseSettings
 from foretell.warehouses.base import Warehouse
 
+BIGQUERY_TEXTS = frozenset({"TIME", "DATETIME", "JSON"})
+"""What BigQuery's loader has taken for other values in Parquet, or does not know there; see `bigquery_table.STAGED`."""
+
 
 def connect(settings: WarehouseSettings) -> Warehouse:
     """Give the warehouse that the settings describe; nothing is opened yet."""
@@ -15,7 +18,23 @@ def connect(settings: WarehouseSettings) -> Warehouse:
 
             return DuckDBWarehouse(settings)
         case BigQuerySettings():
-            raise UsageError(
-                'the warehouse "bigquery" is not available in this version of Foretell',
-                hint='use kind = "duckdb" in the target\'s warehouse',
-            )
+            try:
+                from foretell.warehouses.bigquery import BigQueryWarehouse
+            except ImportError as error:
+                raise UsageError(
+                    'the warehouse "bigquery" needs Google\'s client',
+                    why=str(error),
+                    hint="pip install 'foretell[google]'",
+                ) from error
+
+            return BigQueryWarehouse(settings)
+
+
+def texts(settings: WarehouseSettings) -> frozenset[str]:
+    """Give the declared types whose values the warehouse takes as text in the checked Parquet files."""
+    return BIGQUERY_TEXTS if isinstance(settings, BigQuerySettings) else frozenset()
+
+
+def reads(settings: WarehouseSettings, store: str) -> bool:
+    """Tell whether the warehouse reads the checked files in the store at this URL by itself."""
+    return isinstance(settings, BigQuerySettings) and store.startswith("gs://")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -21,8 +21,9 @@ class Shipment(Struct, frozen=True, kw_only=True):
     `uid` is the run's, unique over all stores. `owner` is store id/service/action. Order in a scope is (`date`, `n`):
     `date` is the run's date as RFC 3339 UTC with milliseconds, which sorts as text. `partition` is the value of the
     partition column (ISO date, or ISO time for hours) in mode "partition", else None. `files` are the checked Parquet
-    files on this machine, holding exactly the declared columns in their declared types and order; `rows` is their
-    number of rows.
+    files on this machine, holding exactly the declared columns in their declared order and types (but for those that
+    the warehouse takes as text, see `warehouses.texts`); `rows` is their number of rows. `uris` are the same files in
+    the store, for a warehouse that reads them there (`warehouses.reads`): then `files` may be empty.
     """
 
     uid: str
@@ -35,6 +36,11 @@ class Shipment(Struct, frozen=True, kw_only=True):
     partition: str | None
     files: tuple[Path, ...]
     rows: int
+    uris: tuple[str, ...] = ()
+
+
+class UnfitError(Exception):
+    """The table will not take the rows, ever. Its text says why, and what to do."""
 
 
 class Rows(Struct, frozen=True, kw_only=True):
@@ -76,7 +82,11 @@ class Warehouse(Protocol):
         ...
 
     def query(self, table: str, *, limit: int | None = 20) -> Rows:
-        """Give rows of a delivered table, newest delivery first. A table that is not there raises UsageError."""
+        """
+        Give rows of a delivered table, newest delivery first as far as the warehouse keeps an order.
+
+        A table that is not there raises UsageError.
+        """
         ...
 
     def claim(self, delivery: Delivery, owner: str) -> tuple[str, ...]:
@@ -87,8 +97,49 @@ class Warehouse(Protocol):
         """Give the tables that the ledger knows, sorted."""
         ...
 
+    def ready(self, delivery: Delivery, store: str) -> None:
+        """
+        See, before a machine is paid for, that what it produces could be delivered from the store at this URL.
 
-def shipment(request: Request, run: Run, outcome: Outcome, files: tuple[Path, ...]) -> Shipment:
+        UsageError where store and warehouse do not go together; WarehouseError where it cannot be reached.
+        """
+        ...
+
+
+# --- what every kind says of a table that does not take a run's rows ----------------------------------------------
+
+
+def belongs(table: str, other: str) -> str:
+    """Tell of another owner."""
+    return f'the table "{table}" belongs to "{other}"; `foretell claim {table}` makes it this action\'s'
+
+
+def appended(run: str) -> str:
+    """Tell of another run of the same date."""
+    advice = 'mode = "partition" replaces the rows of a date that is run again'
+    return f'the run "{run}" of the same date was appended before; {advice}'
+
+
+def newer(run: str) -> str:
+    """Tell of a run that is not to be replaced by an older one."""
+    return f'the newer run "{run}" was delivered before'
+
+
+def other_columns(table: str, there: Mapping[str, str], declared: Mapping[str, str]) -> str:
+    """Tell of columns, type by name, that are not the declared ones."""
+    return (
+        f'the table "{table}" has other columns: {_listed(there)}; declared: {_listed(declared)};'
+        " only NULLABLE columns can be added: deliver to a new table, or drop this one"
+    )
+
+
+def _listed(columns: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {kind}" for name, kind in columns.items())
+
+
+def shipment(
+    request: Request, run: Run, outcome: Outcome, files: tuple[Path, ...], uris: tuple[str, ...] = ()
+) -> Shipment:
     """Give the shipment of a produced run, from what is on record and the checked files."""
     if request.spec.delivery is None:
         raise UsageError(f'the action "{request.action}" declares no delivery')
@@ -102,5 +153,6 @@ def shipment(request: Request, run: Run, outcome: Outcome, files: tuple[Path, ..
         delivery=request.spec.delivery,
         partition=request.partition,
         files=files,
+        uris=uris,
         rows=outcome.rows or 0,
     )

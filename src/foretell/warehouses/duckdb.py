@@ -23,8 +23,8 @@ from foretell.errors import UsageError, WarehouseError
 from foretell.records import Receipt, Verdict
 from foretell.service import Delivery, DuckDBSettings
 from foretell.sql import duckdb
-from foretell.warehouses.base import Rows, Shipment
-from foretell.warehouses.duckdb_table import Table, UnfitError, columns, put, said, select
+from foretell.warehouses.base import Rows, Shipment, UnfitError, appended, belongs, newer
+from foretell.warehouses.duckdb_table import Table, columns, put, said, select
 
 Connection: TypeAlias = duckdb.DuckDBPyConnection
 T = TypeVar("T")
@@ -125,6 +125,9 @@ class DuckDBWarehouse:
         query = """SELECT DISTINCT "table" FROM foretell.ledger WHERE state = 'delivered' ORDER BY 1"""
         found = self._read(lambda connection: connection.execute(query).fetchall()) or []
         return [self._shown(key) for (key,) in found]
+
+    def ready(self, delivery: Delivery, store: str) -> None:
+        """A file needs nothing before it is delivered to."""
 
     def _table(self, name: str) -> Table:
         dataset, _, table = name.rpartition(".")
@@ -288,17 +291,13 @@ def _verdict(connection: Connection, shipment: Shipment, table: Table, turn: Tur
     """Decide by what stands in the table: does another own it, is it newer, was this date appended already."""
     mode, owner = shipment.delivery.mode, shipment.owner
     if other := _other_owner(connection, shipment, table, turn):
-        advice = f"`foretell claim {shipment.delivery.table}` makes it this action's"
-        return "rejected", f'the table "{shipment.delivery.table}" belongs to "{other}"; {advice}'
+        return "rejected", belongs(shipment.delivery.table, other)
     values = [table.key, owner, mode, names.scope(table.key, shipment.partition), shipment.date]
     delivered = connection.execute(DELIVERED, values).fetchall()
     if mode == "append":
-        if delivered:
-            advice = 'mode = "partition" replaces the rows of a date that is run again'
-            return "rejected", f'the run "{delivered[0][0]}" of the same date was appended before; {advice}'
-        return "delivered", ""
-    newer = [run for run, date, n in delivered if (date, n) > (shipment.date, shipment.n)]
-    return ("superseded", f'the newer run "{newer[0]}" was delivered before') if newer else ("delivered", "")
+        return ("rejected", appended(delivered[0][0])) if delivered else ("delivered", "")
+    later = [run for run, date, n in delivered if (date, n) > (shipment.date, shipment.n)]
+    return ("superseded", newer(later[0])) if later else ("delivered", "")
 
 
 def _other_owner(connection: Connection, shipment: Shipment, table: Table, turn: Turn) -> str | None:

@@ -11,7 +11,7 @@ from msgspec import Struct
 from foretell.errors import WarehouseError
 from foretell.service import TYPES, Column, Delivery
 from foretell.sql import duckdb, identifier, literal, paths
-from foretell.warehouses.base import Shipment
+from foretell.warehouses.base import Shipment, UnfitError, other_columns
 
 Connection: TypeAlias = duckdb.DuckDBPyConnection
 
@@ -51,10 +51,6 @@ class Table(Struct, frozen=True):
         return identifier(self.dataset, self.name)
 
 
-class UnfitError(Exception):
-    """The table will not take the rows, ever. Its text says why, and what to do."""
-
-
 def put(connection: Connection, shipment: Shipment, table: Table) -> int:
     """
     Put the rows into the table, in place of what they replace, and give their number.
@@ -89,10 +85,7 @@ def _shape(connection: Connection, table: Table, delivery: Delivery) -> None:
     gained = [column for column in delivery.columns if column.name.lower() not in there]
     changed = [name for name, kind in there.items() if declared.get(name) != kind]
     if changed or any(column.mode == "REQUIRED" for column in gained):
-        raise UnfitError(
-            f'the table "{delivery.table}" has other columns: {_shown(there)}; declared: {_shown(declared)};'
-            " only NULLABLE columns can be added: deliver to a new table, or drop this one"
-        )
+        raise UnfitError(other_columns(delivery.table, there, declared))
     for column in gained:
         connection.execute(f"ALTER TABLE {table.sql} ADD COLUMN {_definition(column)}")
 
@@ -100,10 +93,6 @@ def _shape(connection: Connection, table: Table, delivery: Delivery) -> None:
 def _definition(column: Column) -> str:
     required = " NOT NULL" if column.mode == "REQUIRED" else ""
     return f"{identifier(column.name)} {TYPES[column.type]}{required}"
-
-
-def _shown(columns: dict[str, str]) -> str:
-    return ", ".join(f"{name} {kind}" for name, kind in columns.items())
 
 
 def _clear(connection: Connection, shipment: Shipment, table: Table) -> None:

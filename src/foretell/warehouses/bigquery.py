@@ -1,0 +1,353 @@
+"""
+Predictions in a dataset of BigQuery.
+
+The checked files are loaded into a staging table that expires, and from there by one transaction into the table,
+together with the ledger's row. Ledger and lock stand in the dataset of the table; see docs/bigquery.md.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC
+from typing import Any, TypeVar
+
+import google.auth
+import msgspec
+from google.api_core.exceptions import BadRequest, Forbidden, NotFound
+from google.auth.credentials import Credentials
+from google.cloud import bigquery
+from google.cloud.bigquery import Client
+from google.cloud.bigquery.retry import DEFAULT_RETRY
+
+from foretell import names
+from foretell.errors import UsageError, WarehouseError
+from foretell.records import Receipt
+from foretell.service import BigQuerySettings, Delivery
+from foretell.warehouses import bigquery_place as place
+from foretell.warehouses import bigquery_script as script
+from foretell.warehouses import bigquery_table as tables
+from foretell.warehouses.base import Rows, Shipment, UnfitError
+from foretell.warehouses.bigquery_failures import FAILURES, AgainError, WrongError, told
+from foretell.warehouses.bigquery_jobs import ONCE, REQUEST, Jobs
+from foretell.warehouses.bigquery_staging import stage
+from foretell.warehouses.bigquery_table import MADE_BY, Table
+
+T = TypeVar("T")
+
+SCOPE = "https://www.googleapis.com/auth/cloud-platform"
+PATIENCE = 60.0
+"""Seconds to begin again while others are in the way, or the service is away."""
+SHORTEST, LONGEST = 0.1, 5.0
+"""Seconds between two tries."""
+FIELDS = ("uid", "state", "table", "scope", "owner", "run", "attempt", "rows", "cause", "at")
+RECEIPT = ", ".join(f"`{field}`" for field in FIELDS)
+"""The ledger's row as Receipt has it."""
+
+
+class BigQueryWarehouse:
+    """The Warehouse in a dataset of BigQuery. `patience` is in seconds."""
+
+    def __init__(
+        self,
+        settings: BigQuerySettings,
+        *,
+        patience: float = PATIENCE,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.settings = settings
+        self.patience = patience
+        self._sleep = sleep
+
+    def deliver(self, shipment: Shipment) -> Receipt:
+        return self._patiently(lambda jobs: self._deliver(jobs, shipment))
+
+    def reject(self, shipment: Shipment, cause: str) -> Receipt:
+        return self._patiently(lambda jobs: self._decide(jobs, shipment, rejected=cause))
+
+    def receipt(self, uid: str) -> Receipt | None:
+        def find(jobs: Jobs) -> Receipt | None:
+            found = (self._receipt(jobs, ledger, uid) for ledger in self._ledgers(jobs))
+            return next((receipt for receipt in found if receipt), None)
+
+        return self._patiently(find)
+
+    def query(self, table: str, *, limit: int | None = 20) -> Rows:
+        rows = self._patiently(lambda jobs: self._rows(jobs, self._table(jobs, table), limit))
+        if rows is None:
+            known = ", ".join(self.tables())
+            raise UsageError(
+                f'there is no table "{table}"',
+                where=f"the dataset {self.settings.dataset}",
+                why=f"there is {known}" if known else "nothing was delivered there",
+                hint="run the action that delivers it",
+            )
+        return rows
+
+    def claim(self, delivery: Delivery, owner: str) -> tuple[str, ...]:
+        own = names.nonce()
+
+        def take(jobs: Jobs) -> tuple[str, ...]:
+            table = self._table(jobs, delivery.table)
+            self._make(jobs, table)
+            values = {"table": table.key, "owner": owner}
+            done = self._run(jobs, f"foretell_claim_{own}", script.sql("claim", table), values)
+            return tuple(row["owner"] for row in done.result(timeout=REQUEST, job_retry=None))
+
+        return self._patiently(take)
+
+    def tables(self) -> Sequence[str]:
+        def find(jobs: Jobs) -> list[str]:
+            query = "SELECT DISTINCT `table` FROM {} WHERE state = 'delivered'"
+            ledgers = [ledger.sql for ledger in self._ledgers(jobs)]
+            found = [row["table"] for ledger in ledgers for row in self._ask(jobs, query.format(ledger), {})]
+            return [self._shown(key) for key in sorted(found)]
+
+        return self._patiently(find)
+
+    def ready(self, delivery: Delivery, store: str) -> None:
+        def see(jobs: Jobs) -> None:
+            table = self._table(jobs, delivery.table)
+            self._dataset(jobs, table)
+            if store.startswith("gs://"):
+                place.must_be_readable(store, location=self.settings.location, dataset=table.dataset)
+
+        self._patiently(see)
+
+    # --- one delivery -----------------------------------------------------------------------------------------
+
+    def _deliver(self, jobs: Jobs, shipment: Shipment) -> Receipt:
+        """Look whether there is anything to do, stage the rows, and decide."""
+        table = self._table(jobs, shipment.delivery.table)
+        self._make(jobs, table)
+        if known := self._receipt(jobs, script.ledger_of(table), shipment.uid):
+            return known
+        verdict, values = script.sql("verdict", table), script.values(table, shipment)
+        (expected,) = self._ask(jobs, verdict, values)
+        if expected["state"] != "delivered":
+            return self._decide(jobs, shipment)
+        staging: list[Table] = []
+        try:
+            with _last_word():
+                self._shape(jobs, table, shipment)
+                staging += stage(jobs, table, shipment)
+            receipt = self._decide(jobs, shipment, put=script.put(table, shipment.delivery, staging))
+        except UnfitError as no:
+            return self._decide(jobs, shipment, rejected=_refused(shipment, no))
+        for each in staging:
+            with suppress(*FAILURES):  # it expires in any case
+                jobs.client.delete_table(each.id, not_found_ok=True, retry=ONCE, timeout=REQUEST)
+        return receipt
+
+    def _shape(self, jobs: Jobs, table: Table, shipment: Shipment) -> None:
+        """Make table and view where they are missing, with columns that were gained: a transaction cannot."""
+        delivery = shipment.delivery
+        changed = tables.shape(jobs.client, table, shipment, self.settings.labels)
+        view = table.beside(f"{table.name}_latest")
+        if delivery.mode == "partition" and (changed or tables.find(jobs.client, view) is None):
+            text = script.sql("latest", table, **tables.latest(table, delivery))
+            self._run(jobs, f"foretell_view_{names.nonce()}", text, {})
+
+    def _decide(self, jobs: Jobs, shipment: Shipment, *, put: str = "", rejected: str = "") -> Receipt:
+        """The one transaction of the protocol. Without anything to put, it is for a verdict that is known before."""
+        table = self._table(jobs, shipment.delivery.table)
+        self._make(jobs, table)
+        verb = "reject" if rejected else "deliver"
+        stem = f"foretell_{verb}_{shipment.uid}_{script.mark(table.key)}"
+        values = script.values(table, shipment, rejected=rejected)
+
+        def written(_: object = None) -> Receipt | None:
+            return self._receipt(jobs, script.ledger_of(table), shipment.uid)
+
+        self._run(jobs, stem, script.deliver(table, put), values, stands=lambda job: bool(written(job)))
+        receipt = written()
+        if receipt is None:
+            raise AgainError("the ledger does not show what was just written")
+        return receipt
+
+    # --- what is there ----------------------------------------------------------------------------------------
+
+    def _make(self, jobs: Jobs, table: Table) -> None:
+        """Make dataset, ledger and lock where they are missing; the lock comes last, so where it is, all are."""
+        lock = script.lock_of(table)
+        if tables.find(jobs.client, lock):
+            return
+        self._dataset(jobs, table)
+        ledger = tables.ledger(script.ledger_of(table))
+        jobs.client.create_table(ledger, exists_ok=True, retry=ONCE, timeout=REQUEST)
+
+        def stands(_: object) -> bool:
+            return tables.find(jobs.client, lock) is not None
+
+        stem = f"foretell_lock_{script.mark(table.key)}"
+        self._run(jobs, stem, script.sql("lock", table), {}, stands=stands)
+
+    def _dataset(self, jobs: Jobs, table: Table) -> None:
+        """Make the dataset where it is missing; UsageError where it is in another location than declared."""
+        whole = f"{table.project}.{table.dataset}"
+        try:
+            there = jobs.client.get_dataset(whole, retry=DEFAULT_RETRY, timeout=REQUEST)
+        except NotFound:
+            made = bigquery.Dataset(whole)
+            made.location = self.settings.location
+            made.description = "Made by Foretell, for predictions"
+            made.labels = {**MADE_BY, **self.settings.labels}
+            there = jobs.client.create_dataset(made, exists_ok=True, retry=ONCE, timeout=REQUEST)
+        place.must_be_the_same(there.location, declared=self.settings.location, dataset=table.dataset)
+
+    def _ledgers(self, jobs: Jobs) -> Iterator[Table]:
+        """Give the ledgers of the project, that of the warehouse's own dataset first."""
+        found = [self.settings.dataset]
+        with suppress(Forbidden):
+            listed = jobs.client.list_datasets(retry=DEFAULT_RETRY, timeout=REQUEST)
+            found += [each.dataset_id for each in listed if each.dataset_id != self.settings.dataset]
+        for dataset in found:
+            ledger = Table(jobs.client.project, dataset, script.LEDGER)
+            if tables.find(jobs.client, ledger):
+                yield ledger
+
+    def _receipt(self, jobs: Jobs, ledger: Table, uid: str) -> Receipt | None:
+        query = f"SELECT {RECEIPT} FROM {ledger.sql} WHERE uid = @uid"
+        rows = self._ask(jobs, query, {"uid": uid})
+        return self._told(rows[0]) if rows else None
+
+    def _told(self, row: Mapping[str, Any]) -> Receipt:
+        fields = {field: row[field] for field in FIELDS}
+        at = row["at"].astimezone(UTC).isoformat(timespec="milliseconds")
+        return msgspec.convert(fields | {"table": self._shown(row["table"]), "at": at}, Receipt)
+
+    def _rows(self, jobs: Jobs, table: Table, limit: int | None) -> Rows | None:
+        there = tables.find(jobs.client, table)
+        if there is None:
+            return None
+        ledger = script.ledger_of(table)
+        standing: list[Receipt] = []
+        if tables.find(jobs.client, ledger):
+            query = script.sql("standing", table, receipt=RECEIPT)
+            standing = [self._told(row) for row in self._ask(jobs, query, {"table": table.key})]
+        found, total = self._read(jobs, table, there, standing, limit)
+        return Rows(
+            table=self._shown(table.key),
+            columns=tuple(field.name for field in there.schema),
+            rows=tuple(tuple(map(tables.plain, row.values(), there.schema)) for row in found),
+            total=total,
+            receipts=tuple(standing),
+        )
+
+    def _read(
+        self, jobs: Jobs, table: Table, there: bigquery.Table, standing: list[Receipt], limit: int | None
+    ) -> tuple[list[Any], int]:
+        """Read rows as cheaply as they can be had: a plain table for nothing, a partitioned one from its newest end."""
+        clip = "" if limit is None else f" LIMIT {limit}"
+        if there.table_type == "VIEW":
+            ((total,),) = (row.values() for row in self._ask(jobs, f"SELECT COUNT(*) FROM {table.sql}", {}))
+            return self._ask(jobs, f"SELECT * FROM {table.sql}{clip}", {}), total
+        total = there.num_rows or 0
+        column = there.time_partitioning.field if there.time_partitioning else None
+        if column is None:
+            rows = jobs.client.list_rows(there, max_results=limit, retry=DEFAULT_RETRY, timeout=REQUEST)
+            return list(rows), total
+        (type_,) = [tables.kind(field) for field in there.schema if field.name == column]
+        first = tables.first_partition(standing, limit)
+        where = f" WHERE `{column}` >= CAST(@first AS {type_})" if first else ""
+        query = f"SELECT * FROM {table.sql}{where} ORDER BY `{column}` DESC{clip}"
+        return self._ask(jobs, query, {"first": first} if first else {}), total
+
+    def _table(self, jobs: Jobs, name: str) -> Table:
+        dataset, _, table = name.rpartition(".")
+        return Table(jobs.client.project, dataset or self.settings.dataset, table)
+
+    def _shown(self, key: str) -> str:
+        return key.removeprefix(f"{self.settings.dataset}.")
+
+    # --- asking -----------------------------------------------------------------------------------------------
+
+    def _ask(self, jobs: Jobs, query: str, values: Mapping[str, str | int]) -> list[Any]:
+        """Give the rows of a query, which changes nothing and may be asked again."""
+        job = jobs.client.query(
+            query, job_config=script.parameters(values), retry=DEFAULT_RETRY, timeout=REQUEST, job_retry=None
+        )
+        return list(job.result(timeout=REQUEST, job_retry=None))
+
+    def _run(
+        self,
+        jobs: Jobs,
+        stem: str,
+        text: str,
+        values: Mapping[str, str | int],
+        *,
+        stands: Callable[[Any], bool] = lambda _: True,
+    ) -> Any:
+        """Run a script that changes something, once."""
+
+        def ask(name: str) -> object:
+            config = script.parameters(values)
+            return jobs.client.query(
+                text, job_id=name, job_config=config, retry=ONCE, timeout=REQUEST, job_retry=None
+            )
+
+        return jobs.finish(stem, ask, same=lambda job: job.query == text, stands=stands)
+
+    def _patiently(self, work: Callable[[Jobs], T]) -> T:
+        """Begin again for as long as another is in the way; WarehouseError when patience or hope ends."""
+        end = time.monotonic() + self.patience
+        pause = SHORTEST
+        while True:
+            try:
+                with self._open() as jobs:
+                    return work(jobs)
+            except AgainError as error:
+                if time.monotonic() + pause > end:
+                    raise WarehouseError(
+                        f"BigQuery stays busy or away for {self.patience:.0f} s",
+                        where=f"the dataset {self.settings.dataset}",
+                        why=str(error),
+                        hint="deliver again with `foretell tidy`",
+                    ) from error
+            self._sleep(pause * (0.5 + random.random()))  # noqa: S311 - so that two do not go on meeting
+            pause = min(pause * 2, LONGEST)
+
+    @contextmanager
+    def _open(self) -> Iterator[Jobs]:
+        """Connect for one piece of work, and say what its failures mean."""
+        project, member = self.settings.project or "", "user:YOU"
+        try:
+            credentials, usual = _identity()
+            project, member = self.settings.project or usual, _member(credentials)
+            location = self.settings.location
+            with Client(project=project, credentials=credentials, location=location) as client:
+                yield Jobs(client, member=member, sleep=self._sleep)
+        except FAILURES as error:
+            raise told(error, project=project, member=member) from error
+
+
+@contextmanager
+def _last_word() -> Iterator[None]:
+    """Take what BigQuery says of data and shapes in here for its last word about these rows."""
+    try:
+        yield
+    except WrongError as no:
+        raise UnfitError(no.why) from no
+    except BadRequest as no:
+        raise UnfitError(no.message or str(no)) from no
+
+
+def _refused(shipment: Shipment, no: UnfitError) -> str:
+    return f'the table "{shipment.delivery.table}" does not take the rows: {no}'
+
+
+def _identity() -> tuple[Credentials, str]:
+    """Find Google's application default credentials and their project; nobody's for BIGQUERY_EMULATOR_HOST."""
+    if os.environ.get("BIGQUERY_EMULATOR_HOST"):
+        return place.nobody(), os.environ.get("GOOGLE_CLOUD_PROJECT", "emulated")
+    credentials, project = google.auth.default(scopes=[SCOPE])
+    return credentials, project or ""
+
+
+def _member(credentials: Credentials) -> str:
+    """Give who is asking, as IAM names it."""
+    email = getattr(credentials, "service_account_email", None)
+    return f"serviceAccount:{email}" if email and "@" in email else "user:YOU"
