@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.docker.engine import Engine, started
+from tests.google import bigquery as bigqueries
 from tests.google import storage as cloud_storage
+from tests.google.bigquery import BigQuery
 from tests.google.storage import Storage
 
 SLOW = {"acceptance", "contract", "docker", "google"}
@@ -59,3 +61,24 @@ def storage(shared_storage: Storage, monkeypatch: pytest.MonkeyPatch) -> Iterato
 def bucket(storage: Storage) -> str:
     """A bucket of this test's own, by its name."""
     return storage.make_bucket(f"test-{uuid.uuid4().hex}").removeprefix("gs://")
+
+
+@pytest.fixture(scope="session")
+def shared_bigquery(shared_storage: Storage) -> Iterator[BigQuery]:
+    """One stand-in of BigQuery for the session, which reads from that of Cloud Storage."""
+    with bigqueries.started(shared_storage.environ) as bigquery:
+        yield bigquery
+
+
+@pytest.fixture
+def bigquery(
+    shared_bigquery: BigQuery, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[BigQuery]:
+    """The stand-in as the one that this test's programs find; what Google would have refused fails the test."""
+    for name, value in shared_bigquery.environ.items():
+        monkeypatch.setenv(name, value)
+    shared_bigquery.clear()
+    yield shared_bigquery
+    complaints = shared_bigquery.complaints()
+    shared_bigquery.clear()
+    assert not complaints

@@ -129,9 +129,9 @@ def check(  # noqa: PLR0913 - what is known of a run has no name of its own here
 
     `date` is the run's date in the service's time zone (ISO, a day or with time and offset), `run` its id,
     `model` the run id of its first input, `partition` as in Shipment. `connection` is what `desk` gave, if that was
-    asked before. `texts` are the types whose checked values
-    are written as their text. Raises DeliveryRejectedError at the first fault in the order of files, rows and declared columns,
-    WarehouseError where this machine has no room for the work.
+    asked before. `texts` are the types whose checked values are written as their text. Raises DeliveryRejectedError
+    at the first fault in the order of files, rows and declared columns, WarehouseError where this machine has no room
+    for the work.
     """
     constants = {"@date": date, "@run": run, "@model": model}
     contract = Contract(delivery=delivery, constants=constants, partition=partition, texts=texts)

@@ -21,7 +21,6 @@ from google.api_core.exceptions import BadRequest, Forbidden, NotFound
 from google.auth.credentials import Credentials
 from google.cloud import bigquery
 from google.cloud.bigquery import Client
-from google.cloud.bigquery.retry import DEFAULT_RETRY
 
 from foretell import names
 from foretell.errors import UsageError, WarehouseError
@@ -32,7 +31,7 @@ from foretell.warehouses import bigquery_script as script
 from foretell.warehouses import bigquery_table as tables
 from foretell.warehouses.base import Rows, Shipment, UnfitError
 from foretell.warehouses.bigquery_failures import FAILURES, AgainError, WrongError, told
-from foretell.warehouses.bigquery_jobs import ONCE, REQUEST, Jobs
+from foretell.warehouses.bigquery_jobs import ONCE, REQUEST, RETRY, Jobs
 from foretell.warehouses.bigquery_staging import stage
 from foretell.warehouses.bigquery_table import MADE_BY, Table
 
@@ -189,7 +188,7 @@ class BigQueryWarehouse:
         """Make the dataset where it is missing; UsageError where it is in another location than declared."""
         whole = f"{table.project}.{table.dataset}"
         try:
-            there = jobs.client.get_dataset(whole, retry=DEFAULT_RETRY, timeout=REQUEST)
+            there = jobs.client.get_dataset(whole, retry=RETRY, timeout=REQUEST)
         except NotFound:
             made = bigquery.Dataset(whole)
             made.location = self.settings.location
@@ -202,7 +201,7 @@ class BigQueryWarehouse:
         """Give the ledgers of the project, that of the warehouse's own dataset first."""
         found = [self.settings.dataset]
         with suppress(Forbidden):
-            listed = jobs.client.list_datasets(retry=DEFAULT_RETRY, timeout=REQUEST)
+            listed = jobs.client.list_datasets(retry=RETRY, timeout=REQUEST)
             found += [each.dataset_id for each in listed if each.dataset_id != self.settings.dataset]
         for dataset in found:
             ledger = Table(jobs.client.project, dataset, script.LEDGER)
@@ -248,7 +247,7 @@ class BigQueryWarehouse:
         total = there.num_rows or 0
         column = there.time_partitioning.field if there.time_partitioning else None
         if column is None:
-            rows = jobs.client.list_rows(there, max_results=limit, retry=DEFAULT_RETRY, timeout=REQUEST)
+            rows = jobs.client.list_rows(there, max_results=limit, retry=RETRY, timeout=REQUEST)
             return list(rows), total
         (type_,) = [tables.kind(field) for field in there.schema if field.name == column]
         first = tables.first_partition(standing, limit)
@@ -268,7 +267,7 @@ class BigQueryWarehouse:
     def _ask(self, jobs: Jobs, query: str, values: Mapping[str, str | int]) -> list[Any]:
         """Give the rows of a query, which changes nothing and may be asked again."""
         job = jobs.client.query(
-            query, job_config=script.parameters(values), retry=DEFAULT_RETRY, timeout=REQUEST, job_retry=None
+            query, job_config=script.parameters(values), retry=RETRY, timeout=REQUEST, job_retry=None
         )
         return list(job.result(timeout=REQUEST, job_retry=None))
 

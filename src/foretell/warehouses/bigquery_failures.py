@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 import requests
-from google.api_core.exceptions import GoogleAPICallError
+from google.api_core.exceptions import GoogleAPICallError, RetryError
 from google.auth import exceptions as credentials
 
 from foretell.errors import WarehouseError
@@ -23,6 +23,7 @@ class WrongError(WarehouseError):
 
 FAILURES = (
     GoogleAPICallError,
+    RetryError,
     requests.RequestException,
     credentials.GoogleAuthError,
     ConnectionError,

@@ -22,6 +22,8 @@ from foretell.warehouses.bigquery_failures import FAILURES, AgainError, judged
 
 ONCE = cast("Retry", None)
 """For what is not to be repeated by the client: it would hide whether something was done before."""
+RETRY = DEFAULT_RETRY.with_timeout(20.0)
+"""For what only reads; the client's own would go on for ten minutes."""
 REQUEST = 60.0
 """Seconds for one request."""
 UNSEEN = 10.0
@@ -94,7 +96,7 @@ class Jobs:
                 self._sleep(FIRST_LOOK * 4)
 
     def _get(self, name: str) -> Any:
-        return self.client.get_job(name, location=self.client.location, retry=DEFAULT_RETRY, timeout=REQUEST)
+        return self.client.get_job(name, location=self.client.location, retry=RETRY, timeout=REQUEST)
 
     def _wait(self, name: str, job: Any) -> Any:
         end = time.monotonic() + LONGEST

@@ -13,13 +13,12 @@ from typing import Any, cast
 from google.api_core.exceptions import NotFound
 from google.cloud import bigquery
 from google.cloud.bigquery import Client, SchemaField, TimePartitioning
-from google.cloud.bigquery.retry import DEFAULT_RETRY
 from msgspec import Struct
 
 from foretell.records import Receipt
 from foretell.service import Column, Delivery
 from foretell.warehouses.base import Shipment, UnfitError, other_columns
-from foretell.warehouses.bigquery_jobs import ONCE, REQUEST
+from foretell.warehouses.bigquery_jobs import ONCE, REQUEST, RETRY
 
 STAGED = {
     "TIME": "CAST({} AS TIME)",
@@ -90,7 +89,7 @@ class Table(Struct, frozen=True):
 def find(client: Client, table: Table) -> bigquery.Table | None:
     """Give a table's resource, None where there is no such table."""
     try:
-        return client.get_table(table.id, retry=DEFAULT_RETRY, timeout=REQUEST)
+        return client.get_table(table.id, retry=RETRY, timeout=REQUEST)
     except NotFound:
         return None
 

@@ -1,0 +1,216 @@
+"""
+A stand-in of BigQuery: local-bigquery, in an environment of its own, behind a proxy that refuses what Google would.
+
+`python -m tests.google.bigquery` starts one for work by hand; point `BIGQUERY_EMULATOR_HOST` at what it prints. It
+reads gs:// from the Cloud Storage that `STORAGE_EMULATOR_HOST` names. What it cannot show is told in docs/bigquery.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import ctypes
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+import msgspec
+import pytest
+
+from foretell import names
+from tests.google.bigquery_proxy import Proxy
+from tests.google.faults import Fault, Faults, Seen
+
+ROOT = Path(__file__).parents[2]
+REQUIREMENTS = Path(__file__).with_name("bigquery.txt")
+EXTENSIONS = ("icu", "httpfs", "ducklake", "spatial")
+PYTHON = "3.13"
+PATIENCE = 90.0
+INSTALL = 600
+DIES_WITH_ITS_PARENT = 1
+
+
+# --- for tests ------------------------------------------------------------------------------------------------------
+
+
+class BigQuery:
+    """A running stand-in. Use a project of its own for every test: jobs and ledgers are looked for in all of one."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """What a program needs to take this for Google's."""
+        return {"BIGQUERY_EMULATOR_HOST": self.url}
+
+    def fault(self, *rules: Fault) -> None:
+        """Have requests go wrong, by the first rule that fits."""
+        self.call("POST", "/_faults", msgspec.json.encode(rules))
+
+    def stop_script(self, after: int) -> None:
+        """Have the next transaction fail after so many of its statements, as if its server died."""
+        self.call("POST", f"/_stop?{after}")
+
+    def clear(self) -> None:
+        """Forget all faults, complaints and the log."""
+        self.call("DELETE", "/_faults")
+
+    def log(self) -> list[Seen]:
+        """Give every request that came since the last `clear`."""
+        return msgspec.json.decode(self.call("GET", "/_log"), type=list[Seen])
+
+    def complaints(self) -> list[str]:
+        """Give what Google would have refused since the last `clear`."""
+        found: list[str] = json.loads(self.call("GET", "/_complaints"))
+        return found
+
+    def call(self, method: str, path: str, body: bytes | None = None) -> bytes:
+        with urlopen(Request(self.url + path, body, method=method), timeout=PATIENCE) as reply:
+            found: bytes = reply.read()
+            return found
+
+
+@contextmanager
+def started(environ: Mapping[str, str]) -> Iterator[BigQuery]:
+    """Start one in a process of its own; the test is skipped, or fails in CI, where it cannot be installed."""
+    if reason := why_not():
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
+    command = [sys.executable, "-m", "tests.google.bigquery"]
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env={**os.environ, **environ},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout
+        assert process.stdin
+        url = process.stdout.readline().strip()
+        assert url, "the stand-in of BigQuery did not start"
+        try:
+            yield BigQuery(url)
+        finally:
+            process.stdin.close()  # it ends with its input
+            process.wait(PATIENCE)
+
+
+# --- the environment ------------------------------------------------------------------------------------------------
+
+
+def home() -> Path:
+    """Give the directory of the environment: one for all checkouts, named by what is in it."""
+    mark = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()[:12]
+    return names.cache(os.environ) / "tests" / f"bigquery-{mark}"
+
+
+def why_not() -> str:
+    """Install what is missing; else say in one line why there can be no such server."""
+    place = home()
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with place.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if (place / "made").exists():
+            return ""
+        python = _interpreter()
+        if python is None:
+            return f"local-bigquery needs Python {PYTHON}, which is not on this machine"
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir()
+        return _install(place, python)
+
+
+def _interpreter() -> str | None:
+    """Find a Python of the version that local-bigquery needs: on the path, or one of pyenv's."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions")
+    kept = sorted(str(path) for path in pyenv.glob(f"{PYTHON}*/bin/python{PYTHON}"))
+    for path in [shutil.which(f"python{PYTHON}"), *reversed(kept)]:
+        if path and not subprocess.run([path, "-c", ""], capture_output=True, check=False).returncode:
+            return path
+    return None
+
+
+def _install(place: Path, python: str) -> str:
+    uv = str(Path(sys.executable).with_name("uv"))
+    inside = str(place / "venv" / "bin" / "python")
+    imports = "from duckdb_extensions import import_extension as add\n" + "".join(
+        f"add({name!r})\n" for name in EXTENSIONS
+    )
+    # no dependencies beside the list: local-bigquery asks for a DuckDB that has no wheels of its extensions
+    listed = [uv, "pip", "install", "--quiet", "--no-deps", "--compile-bytecode", "--python", inside]
+    for command in (
+        [uv, "venv", "--quiet", "--no-python-downloads", "--python", python, str(place / "venv")],
+        [*listed, "--requirement", str(REQUIREMENTS)],
+        [inside, "-c", imports],
+    ):
+        environ = {**os.environ, "HOME": str(place)} if command[0] == inside else os.environ
+        done = subprocess.run(
+            command, env=environ, capture_output=True, text=True, timeout=INSTALL, check=False
+        )
+        if done.returncode:
+            return f"local-bigquery cannot be installed: {done.stderr.strip().splitlines()[-1:]}"
+    (place / "made").touch()
+    return ""
+
+
+# --- the process ----------------------------------------------------------------------------------------------------
+
+
+def start_server(port: int, data: Path) -> subprocess.Popen[bytes]:
+    """Start local-bigquery and wait until it answers; it ends with this process, whatever ends it."""
+    parent = ctypes.CDLL(None)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        spare = free.getsockname()[1]
+    options = {"host": "127.0.0.1", "port": port, "grpc-port": spare, "data-dir": data}
+    command = [str(home() / "venv" / "bin" / "local-bigquery")]
+    command += [f"--{name}={value}" for name, value in options.items()]
+    environ = {**os.environ, "HOME": str(home())}
+    with (data / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [*command, "serve"],
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            preexec_fn=lambda: parent.prctl(DIES_WITH_ITS_PARENT, signal.SIGTERM),
+        )
+    end = time.monotonic() + PATIENCE
+    while True:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return process
+        assert process.poll() is None, (data / "log").read_text()
+        assert time.monotonic() < end, "local-bigquery does not listen"
+        time.sleep(0.05)
+
+
+def main() -> None:
+    argparse.ArgumentParser(description=__doc__).parse_args()
+    with tempfile.TemporaryDirectory(prefix="foretell-bigquery-") as data:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            upstream = ("127.0.0.1", free.getsockname()[1])
+        server = start_server(upstream[1], Path(data))
+        proxy = Proxy(("127.0.0.1", 0), upstream, Faults())
+        threading.Thread(target=proxy.serve_forever, daemon=True).start()
+        print(f"http://127.0.0.1:{proxy.server_address[1]}", flush=True)
+        with contextlib.suppress(KeyboardInterrupt):
+            sys.stdin.read()
+        server.terminate()
+        server.wait()
+
+
+if __name__ == "__main__":
+    main()
