@@ -13,6 +13,7 @@ BENCHMARKS = {
     "artifacts": "saving and loading outputs against `cp -r`",
     "images": "a changed line rebuilt and pushed against a plain Dockerfile; a run in a container against one beside",
     "delivery": "delivering ten million rows against a bare INSERT",
+    "bigquery": "delivering ten million rows to BigQuery's stand-in against a bare load job",
 }
 
 

@@ -81,4 +81,5 @@ def bigquery(
     yield shared_bigquery
     complaints = shared_bigquery.complaints()
     shared_bigquery.clear()
+    shared_bigquery.empty()
     assert not complaints

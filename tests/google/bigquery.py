@@ -38,6 +38,7 @@ ROOT = Path(__file__).parents[2]
 REQUIREMENTS = Path(__file__).with_name("bigquery.txt")
 EXTENSIONS = ("icu", "httpfs", "ducklake", "spatial")
 PYTHON = "3.13"
+PROJECT = "test-project"
 PATIENCE = 90.0
 INSTALL = 600
 DIES_WITH_ITS_PARENT = 1
@@ -47,7 +48,7 @@ DIES_WITH_ITS_PARENT = 1
 
 
 class BigQuery:
-    """A running stand-in. Use a project of its own for every test: jobs and ledgers are looked for in all of one."""
+    """A running stand-in. Use a dataset of its own for every test: jobs are named by it."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -55,7 +56,7 @@ class BigQuery:
     @property
     def environ(self) -> dict[str, str]:
         """What a program needs to take this for Google's."""
-        return {"BIGQUERY_EMULATOR_HOST": self.url}
+        return {"BIGQUERY_EMULATOR_HOST": self.url, "GOOGLE_CLOUD_PROJECT": PROJECT}
 
     def fault(self, *rules: Fault) -> None:
         """Have requests go wrong, by the first rule that fits."""
@@ -68,6 +69,14 @@ class BigQuery:
     def clear(self) -> None:
         """Forget all faults, complaints and the log."""
         self.call("DELETE", "/_faults")
+
+    def empty(self) -> None:
+        """Remove every dataset of the project."""
+        place = f"/bigquery/v2/projects/{PROJECT}/datasets"
+        for dataset in json.loads(self.call("GET", place)).get("datasets", []):
+            name = dataset["datasetReference"]["datasetId"]
+            if name != "local":
+                self.call("DELETE", f"{place}/{name}?deleteContents=true")
 
     def log(self) -> list[Seen]:
         """Give every request that came since the last `clear`."""
@@ -175,7 +184,7 @@ def start_server(port: int, data: Path) -> subprocess.Popen[bytes]:
     parent = ctypes.CDLL(None)
     with socket.create_server(("127.0.0.1", 0)) as free:
         spare = free.getsockname()[1]
-    options = {"host": "127.0.0.1", "port": port, "grpc-port": spare, "data-dir": data}
+    options = {"host": "127.0.0.1", "port": port, "grpc-port": spare, "data-dir": data, "project": PROJECT}
     command = [str(home() / "venv" / "bin" / "local-bigquery")]
     command += [f"--{name}={value}" for name, value in options.items()]
     environ = {**os.environ, "HOME": str(home())}

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import google.auth
 import msgspec
-from google.api_core.exceptions import BadRequest, Forbidden, NotFound
+from google.api_core.exceptions import Forbidden, NotFound
 from google.auth.credentials import Credentials
 from google.cloud import bigquery
 from google.cloud.bigquery import Client
@@ -30,7 +30,7 @@ from foretell.warehouses import bigquery_place as place
 from foretell.warehouses import bigquery_script as script
 from foretell.warehouses import bigquery_table as tables
 from foretell.warehouses.base import Rows, Shipment, UnfitError
-from foretell.warehouses.bigquery_failures import FAILURES, AgainError, WrongError, told
+from foretell.warehouses.bigquery_failures import CHANGED, FAILURES, AgainError, WrongError, told
 from foretell.warehouses.bigquery_jobs import ONCE, REQUEST, RETRY, Jobs
 from foretell.warehouses.bigquery_staging import stage
 from foretell.warehouses.bigquery_table import MADE_BY, Table
@@ -42,30 +42,40 @@ PATIENCE = 60.0
 """Seconds to begin again while others are in the way, or the service is away."""
 SHORTEST, LONGEST = 0.1, 5.0
 """Seconds between two tries."""
+TURNS = 5
+"""Tries of one transaction again, before everything else is looked at again."""
+LONGEST_QUERY = 600.0
 FIELDS = ("uid", "state", "table", "scope", "owner", "run", "attempt", "rows", "cause", "at")
 RECEIPT = ", ".join(f"`{field}`" for field in FIELDS)
 """The ledger's row as Receipt has it."""
 
 
 class BigQueryWarehouse:
-    """The Warehouse in a dataset of BigQuery. `patience` is in seconds."""
+    """The Warehouse in a dataset of BigQuery. `patience` is in seconds, `turns` are tries of one transaction."""
 
     def __init__(
         self,
         settings: BigQuerySettings,
         *,
         patience: float = PATIENCE,
+        turns: int = TURNS,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.settings = settings
         self.patience = patience
+        self.turns = turns
         self._sleep = sleep
 
     def deliver(self, shipment: Shipment) -> Receipt:
         return self._patiently(lambda jobs: self._deliver(jobs, shipment))
 
     def reject(self, shipment: Shipment, cause: str) -> Receipt:
-        return self._patiently(lambda jobs: self._decide(jobs, shipment, rejected=cause))
+        def record(jobs: Jobs) -> Receipt:
+            table = self._table(jobs, shipment.delivery.table)
+            self._make(jobs, table)
+            return self._decide(jobs, table, shipment, rejected=cause)
+
+        return self._patiently(record)
 
     def receipt(self, uid: str) -> Receipt | None:
         def find(jobs: Jobs) -> Receipt | None:
@@ -122,20 +132,19 @@ class BigQueryWarehouse:
         """Look whether there is anything to do, stage the rows, and decide."""
         table = self._table(jobs, shipment.delivery.table)
         self._make(jobs, table)
-        if known := self._receipt(jobs, script.ledger_of(table), shipment.uid):
-            return known
-        verdict, values = script.sql("verdict", table), script.values(table, shipment)
-        (expected,) = self._ask(jobs, verdict, values)
-        if expected["state"] != "delivered":
-            return self._decide(jobs, shipment)
+        (seen,) = self._ask(jobs, script.peek(table, RECEIPT), script.values(table, shipment))
+        if seen["uid"] is not None:
+            return self._told(seen)
+        if seen["expected"] != "delivered":
+            return self._decide(jobs, table, shipment)
         staging: list[Table] = []
         try:
-            with _last_word():
+            with _last_word(jobs):
                 self._shape(jobs, table, shipment)
                 staging += stage(jobs, table, shipment)
-            receipt = self._decide(jobs, shipment, put=script.put(table, shipment.delivery, staging))
+            receipt = self._decide(jobs, table, shipment, put=script.put(table, shipment.delivery, staging))
         except UnfitError as no:
-            return self._decide(jobs, shipment, rejected=_refused(shipment, no))
+            return self._decide(jobs, table, shipment, rejected=_refused(shipment, no))
         for each in staging:
             with suppress(*FAILURES):  # it expires in any case
                 jobs.client.delete_table(each.id, not_found_ok=True, retry=ONCE, timeout=REQUEST)
@@ -150,10 +159,10 @@ class BigQueryWarehouse:
             text = script.sql("latest", table, **tables.latest(table, delivery))
             self._run(jobs, f"foretell_view_{names.nonce()}", text, {})
 
-    def _decide(self, jobs: Jobs, shipment: Shipment, *, put: str = "", rejected: str = "") -> Receipt:
+    def _decide(
+        self, jobs: Jobs, table: Table, shipment: Shipment, *, put: str = "", rejected: str = ""
+    ) -> Receipt:
         """The one transaction of the protocol. Without anything to put, it is for a verdict that is known before."""
-        table = self._table(jobs, shipment.delivery.table)
-        self._make(jobs, table)
         verb = "reject" if rejected else "deliver"
         stem = f"foretell_{verb}_{shipment.uid}_{script.mark(table.key)}"
         values = script.values(table, shipment, rejected=rejected)
@@ -161,7 +170,15 @@ class BigQueryWarehouse:
         def written(_: object = None) -> Receipt | None:
             return self._receipt(jobs, script.ledger_of(table), shipment.uid)
 
-        self._run(jobs, stem, script.deliver(table, put), values, stands=lambda job: bool(written(job)))
+        text = script.deliver(table, put)
+        for last in (*[False] * self.turns, True):
+            try:
+                self._run(jobs, stem, text, values, stands=lambda job: bool(written(job)))
+                break
+            except AgainError as error:  # most likely another has the turn; what is staged is still good
+                if last or CHANGED in str(error):
+                    raise
+                self._rest(SHORTEST * 5)
         receipt = written()
         if receipt is None:
             raise AgainError("the ledger does not show what was just written")
@@ -266,10 +283,15 @@ class BigQueryWarehouse:
 
     def _ask(self, jobs: Jobs, query: str, values: Mapping[str, str | int]) -> list[Any]:
         """Give the rows of a query, which changes nothing and may be asked again."""
-        job = jobs.client.query(
-            query, job_config=script.parameters(values), retry=RETRY, timeout=REQUEST, job_retry=None
+        found = jobs.client.query_and_wait(
+            query,
+            job_config=script.parameters(values),
+            retry=RETRY,
+            job_retry=ONCE,
+            api_timeout=REQUEST,
+            wait_timeout=LONGEST_QUERY,
         )
-        return list(job.result(timeout=REQUEST, job_retry=None))
+        return list(found)
 
     def _run(
         self,
@@ -306,8 +328,12 @@ class BigQueryWarehouse:
                         why=str(error),
                         hint="deliver again with `foretell tidy`",
                     ) from error
-            self._sleep(pause * (0.5 + random.random()))  # noqa: S311 - so that two do not go on meeting
+            self._rest(pause)
             pause = min(pause * 2, LONGEST)
+
+    def _rest(self, pause: float) -> None:
+        """Wait about so long: two that met are not to go on meeting."""
+        self._sleep(pause * (0.5 + random.random()))  # noqa: S311 - no secret
 
     @contextmanager
     def _open(self) -> Iterator[Jobs]:
@@ -324,14 +350,15 @@ class BigQueryWarehouse:
 
 
 @contextmanager
-def _last_word() -> Iterator[None]:
-    """Take what BigQuery says of data and shapes in here for its last word about these rows."""
+def _last_word(jobs: Jobs) -> Iterator[None]:
+    """Take what BigQuery finds wrong with data and shapes in here for its last word about these rows."""
     try:
         yield
-    except WrongError as no:
-        raise UnfitError(no.why) from no
-    except BadRequest as no:
-        raise UnfitError(no.message or str(no)) from no
+    except (WrongError, *FAILURES) as no:
+        said = no if isinstance(no, WrongError) else told(no, project=jobs.client.project, member=jobs.member)
+        if isinstance(said, WrongError):
+            raise UnfitError(said.why) from no
+        raise said from no
 
 
 def _refused(shipment: Shipment, no: UnfitError) -> str:

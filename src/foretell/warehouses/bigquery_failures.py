@@ -86,6 +86,8 @@ def judged(error: Mapping[str, object], *, project: str, member: str) -> Excepti
     reason, message = str(error.get("reason", "")), str(error.get("message", "")).partition("\n")[0]
     if any(sign in message for sign in (*ABORTED, CHANGED)) or reason in PASSING:
         return AgainError(message)
+    if UNFIT in message and "Not found" in message:  # the staged rows expired, or another has delivered them
+        return AgainError(message)
     for mark in (UNFIT, MISCOUNTED):
         if mark in message:
             said = re.sub(r" at \[\d+:\d+\]\Z", "", message.partition(mark)[2])

@@ -21,7 +21,7 @@ PATIENCE = 30.0
 
 def nobody() -> Credentials:
     """Give the credentials that an emulator needs: none."""
-    return cast("Credentials", AnonymousCredentials())  # type: ignore[no-untyped-call]
+    return cast("Credentials", AnonymousCredentials())
 
 
 def must_be_the_same(there: str, *, declared: str, dataset: str) -> None:
@@ -73,7 +73,7 @@ def bucket_location(bucket: str) -> str:
         else "https://storage.googleapis.com"
     )
     credentials = nobody() if emulator else google.auth.default(scopes=[READ_ONLY])[0]
-    with AuthorizedSession(credentials) as session:  # type: ignore[no-untyped-call]
+    with AuthorizedSession(credentials) as session:
         address = f"{base}/storage/v1/b/{quote(bucket, safe='')}?fields=location"
         answer = session.get(address, timeout=PATIENCE)
     if answer.status_code == 404:

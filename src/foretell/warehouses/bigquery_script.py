@@ -37,6 +37,11 @@ def sql(name: str, table: Table, **parts: str) -> str:
     return (RESOURCES / f"bigquery_{name}.sql").read_text().format(**beside, **parts)
 
 
+def peek(table: Table, receipt: str) -> str:
+    """Give the query that looks before anything is done."""
+    return sql("peek", table, verdict=sql("verdict", table), receipt=receipt)
+
+
 def deliver(table: Table, put: str = "") -> str:
     """Give the one transaction. Without anything to put, it is for a verdict that was known before."""
     put = put or f"    RAISE USING MESSAGE = '{CHANGED}the table is free by now';"

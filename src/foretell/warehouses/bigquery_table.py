@@ -103,10 +103,8 @@ def shape(client: Client, table: Table, shipment: Shipment, labels: Mapping[str,
     delivery = shipment.delivery
     there = find(client, table)
     if there is None:
-        client.create_table(_resource(table, shipment, labels), exists_ok=True, retry=ONCE, timeout=REQUEST)
-        there = find(client, table)
-        if there is None:
-            raise UnfitError(f'the table "{delivery.table}" cannot be made: its name is taken')
+        made = _resource(table, shipment, labels)
+        there = client.create_table(made, exists_ok=True, retry=ONCE, timeout=REQUEST)
         changed = True
     else:
         changed = False
