@@ -22,7 +22,6 @@ from google.cloud.bigquery import Client
 from foretell.errors import UsageError, WarehouseError
 from foretell.service import BigQuerySettings, Column, Delivery
 from foretell.warehouses import bigquery_failures as failures
-from foretell.warehouses import bigquery_place as place
 from foretell.warehouses.base import Shipment
 from foretell.warehouses.bigquery import BigQueryWarehouse
 from tests.contract.test_warehouses import APPEND, DAYS, OTHER, PARTITION, REPLACE, Shipper, ids
@@ -364,24 +363,6 @@ def test_a_bucket_elsewhere_is_told(warehouse: BigQueryWarehouse, storage: Stora
     assert "gcloud storage buckets create gs://NAME --location=EU" in told.value.hint
     with pytest.raises(UsageError, match='there is no bucket "no-such-bucket"'):
         warehouse.ready(REPLACE, "gs://no-such-bucket")
-
-
-@pytest.mark.parametrize(
-    ("bucket", "dataset", "works"),
-    [
-        ("EU", "EU", True),
-        ("europe-west1", "EU", True),
-        ("EUROPE-WEST2", "EU", False),
-        ("US", "EU", False),
-        ("asia-east1", "US", True),
-        ("EUROPE-WEST1", "europe-west1", True),
-        ("EU", "europe-west1", False),
-        ("us-east1", "europe-west1", False),
-        ("EUR4", "europe-west4", True),
-    ],
-)
-def test_where_buckets_and_datasets_go_together(bucket: str, dataset: str, works: bool) -> None:
-    assert place.readable(bucket, dataset) is works
 
 
 # --- what is told -------------------------------------------------------------------------------------------------------

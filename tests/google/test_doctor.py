@@ -10,6 +10,7 @@ import pytest
 from foretell.doctor import google, places
 from foretell.doctor.check import Check
 from foretell.service import ComputeEngineSettings, Service
+from foretell.warehouses.bigquery_place import readable
 from tests.google.cloud import PROJECT, Cloud
 from tests.google.standin import Misbehaviour
 
@@ -216,7 +217,7 @@ def test_without_credentials_it_says_how_to_get_them(
     ],
 )
 def test_a_bucket_goes_with_a_dataset(bucket: str, dataset: str, *, fits: bool) -> None:
-    assert places.goes_with(bucket, dataset) == fits
+    assert readable(bucket, dataset) == fits
 
 
 KNOWN = dict.fromkeys(

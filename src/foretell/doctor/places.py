@@ -10,6 +10,7 @@ from foretell.doctor.check import Check, missing, ok, warning
 from foretell.google.failures import Failure, Kind
 from foretell.google.rest import Rest
 from foretell.service import BigQuerySettings, ComputeEngineSettings, Service, Target
+from foretell.warehouses.bigquery_place import readable
 
 OBJECTS = (
     "storage.objects.create",
@@ -17,7 +18,6 @@ OBJECTS = (
     "storage.objects.get",
     "storage.objects.list",
 )
-OUTSIDE_EU = ("EUROPE-WEST2", "EUROPE-WEST6")
 PLAIN_FAMILIES = ("n1", "e2", "f1", "g1", "custom")
 """Machine types whose processors count as CPUS; others have a quota of their own."""
 
@@ -100,22 +100,12 @@ def dataset(look: Look, settings: BigQuerySettings, bucket_is_in: str) -> Check:
     if there.upper() != settings.location.upper():
         fix = f'set location = "{there}" in the target\'s warehouse'
         return missing("dataset", f"{whole} is in {there}, not in {settings.location}", fix)
-    if bucket_is_in and not goes_with(bucket_is_in, there):
+    if bucket_is_in and not readable(bucket_is_in, there):
         detail = f"in {there}, it is not loaded from a bucket in {bucket_is_in}: make one there, and name it as store"
         fix = f"gcloud storage buckets create gs://NAME --location={there} --project={project}"
         return missing("dataset", detail, fix)
     made = "is made at the first delivery" if isinstance(about, Failure) else "is there"
     return ok("dataset", f"{whole} in {there} {made}")
-
-
-def goes_with(bucket: str, dataset: str) -> bool:
-    """Whether BigQuery loads from a bucket in one location into a dataset in the other; unknown ones are let pass."""
-    bucket, dataset = bucket.upper(), dataset.upper()
-    if dataset in ("US", bucket):
-        return True
-    if dataset == "EU":
-        return bucket.startswith("EUR") and bucket not in OUTSIDE_EU
-    return bucket not in ("US", "EU", "ASIA") and "-" not in bucket
 
 
 def registry(look: Look, service: Service) -> Check:

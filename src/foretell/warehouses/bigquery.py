@@ -338,7 +338,7 @@ class BigQueryWarehouse:
     @contextmanager
     def _open(self) -> Iterator[Jobs]:
         """Connect for one piece of work, and say what its failures mean."""
-        project, member = self.settings.project or "", "user:YOU"
+        project, member = self.settings.project or "", ""
         try:
             credentials, usual = _identity()
             project, member = self.settings.project or usual, _member(credentials)
@@ -376,4 +376,4 @@ def _identity() -> tuple[Credentials, str]:
 def _member(credentials: Credentials) -> str:
     """Give who is asking, as IAM names it."""
     email = getattr(credentials, "service_account_email", None)
-    return f"serviceAccount:{email}" if email and "@" in email else "user:YOU"
+    return f"serviceAccount:{email}" if email and "@" in email else 'user:"$(gcloud config get account)"'

@@ -13,9 +13,8 @@ from google.auth.transport.requests import AuthorizedSession
 from foretell.errors import UsageError
 
 READ_ONLY = "https://www.googleapis.com/auth/devstorage.read_only"
-WITHIN_EU = ("EU", "EUR4", "EUR5", "EUR7", "EUR8")
-"""Multi- and dual-regions of buckets that lie in the European Union, as its regions do but for two."""
 OUTSIDE_EU = ("EUROPE-WEST2", "EUROPE-WEST6")
+"""Regions of Europe that are not in the multi-region EU: London and Zurich."""
 PATIENCE = 30.0
 
 
@@ -58,7 +57,7 @@ def readable(bucket: str, dataset: str) -> bool:
     if dataset in ("US", bucket):
         return True
     if dataset == "EU":
-        return bucket in WITHIN_EU or (bucket.startswith("EUROPE-") and bucket not in OUTSIDE_EU)
+        return bucket.startswith("EUR") and bucket not in OUTSIDE_EU
     return bucket not in ("US", "EU", "ASIA") and "-" not in bucket
 
 
