@@ -339,8 +339,7 @@ class Controller:
         manifest = artifacts.manifest(self.store, run.attempt(outcome.attempt), outcome.manifest)
         warehouse = warehouses.connect(request.target.warehouse)
         if warehouses.reads(request.target.warehouse, self.store.url):
-            uris = tuple(f"{self.store.url}/{file.key}" for file in manifest.delivery)
-            return warehouse.deliver(shipment(request, run, outcome, (), uris))
+            return warehouse.deliver(shipment(request, run, outcome, uris=manifest.addresses(self.store.url)))
         with tempfile.TemporaryDirectory(prefix="foretell-") as aside:
             files = tuple(Path(aside, file.path) for file in manifest.delivery)
             artifacts.load(self.store, manifest.delivery, Path(aside))

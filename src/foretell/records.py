@@ -225,6 +225,10 @@ class Manifest(Record, frozen=True, kw_only=True):
     directories: tuple[str, ...] = ()
     """Empty directories, which object stores cannot hold."""
 
+    def addresses(self, store: str) -> tuple[str, ...]:
+        """Where the checked rows are, for who reads them from the store at this URL."""
+        return tuple(f"{store}/{file.key}" for file in self.delivery)
+
 
 Verdict: TypeAlias = Literal["delivered", "superseded", "rejected"]
 

@@ -29,7 +29,7 @@ DEFAULT = "US"
 
 CONFLICT = "Failed to commit DuckLake transaction"
 ABORTED = "Transaction is aborted due to concurrent update against table {table}."
-MISSING_FILES = "No files found that match the pattern"
+MISSING_FILES = re.compile(r"No files found that match the pattern|HTTP 404 Not Found")
 
 
 class Places:
@@ -171,7 +171,7 @@ def _error(error: Json, asked: str = "") -> Json:
     if CONFLICT in message:
         found = re.search(r"UPDATE `([\w.-]+)`", asked)
         return {**error, "message": ABORTED.format(table=found[1] if found else "unknown")}
-    if MISSING_FILES in message:
+    if MISSING_FILES.search(message):
         return {**error, "reason": "notFound", "message": f"Not found: URI ({message})"}
     if error.get("reason") == "invalidQuery" and "on order" in message:
         return {**error, "reason": "backendError"}

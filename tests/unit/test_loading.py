@@ -249,7 +249,7 @@ beat = "5s"
     assert (own.machine_type, own.labels, own.zones) == (("m", "n"), {"team": "x", "size": "big"}, ("a", "b"))
     assert target.platform_of("application") == target.platform
     assert target.platform.machine_type == "n1-standard-1"
-    assert target.warehouse == BigQuerySettings(dataset="my_example")
+    assert target.warehouse == BigQuerySettings(dataset="my_example", project="p")
     assert target.times == Times(beat=5)
 
 

@@ -95,7 +95,7 @@ class Output:
         manifest = artifacts.save(
             self._store, attempt, self._directory, untouched=self._placed, rows=self._files
         )
-        self._uris = tuple(f"{self._store.url}/{file.key}" for file in manifest.delivery)
+        self._uris = manifest.addresses(self._store.url)
         return Outcome(
             kind="produced",
             attempt=attempt.number,

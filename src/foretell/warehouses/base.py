@@ -138,7 +138,11 @@ def _listed(columns: Mapping[str, str]) -> str:
 
 
 def shipment(
-    request: Request, run: Run, outcome: Outcome, files: tuple[Path, ...], uris: tuple[str, ...] = ()
+    request: Request,
+    run: Run,
+    outcome: Outcome,
+    files: tuple[Path, ...] = (),
+    uris: tuple[str, ...] = (),
 ) -> Shipment:
     """Give the shipment of a produced run, from what is on record and the checked files."""
     if request.spec.delivery is None:
