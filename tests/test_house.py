@@ -16,7 +16,7 @@ FILES = sorted(path for path in SOURCE.rglob("*.py") if "resources" not in path.
 
 FILE_BUDGET = 400
 FUNCTION_BUDGET = 60
-HOUSE_BUDGET = 20000
+HOUSE_BUDGET = 21000
 
 # Only these may import inside a function: they pick one implementation out of several.
 LAZY = {"platforms/__init__.py", "warehouses/__init__.py", "cli/main.py"}
