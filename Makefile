@@ -18,10 +18,10 @@ demo: .venv/foretell ## train and apply a real model, and see what became of it
 test: check fast ## pass everything: checks, fast tests, then the slow, the simulated, and those with servers of their own
 	$(BIN)/python -m pytest -n 2 -m "(slow or simulation) and not ($(SERVED))" --durations=10
 	$(BIN)/python -m pytest -m "(google or airflow) and not docker" --durations=10
-	$(BIN)/python -m pytest -m docker --durations=10
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m docker --durations=10
 
 test-docker: .venv/all ## the tests of images and containers, on an engine of their own
-	$(BIN)/python -m pytest -m docker --durations=10
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m docker --durations=10
 
 test-google: .venv/all ## the tests of Google's services, on stand-ins that they start themselves
 	$(BIN)/python -m pytest -m google --durations=10

@@ -79,7 +79,8 @@ def test_an_engine_that_stops_and_comes_back_loses_nothing(stays: Toy, engine: E
 def test_an_engine_that_is_found_down_when_a_machine_is_replaced_is_named_for_it(
     stays: Toy, engine: Engine
 ) -> None:
-    stays.times |= {"fence": "5s", "lease": "8s", "boot": "6s"}
+    stays.times |= {"fence": "4s", "lease": "6s", "boot": "4s"}
+    stays.actions["application"] += "losses = 1\n"
     stays.write()
     run, machine = begun(stays)
     engine.docker("kill", machine)
@@ -97,7 +98,7 @@ def test_an_engine_that_is_found_down_when_a_machine_is_replaced_is_named_for_it
     assert "the container engine does not answer" in errors
     outcome = stays.outcome(run)
     assert outcome.kind == "lost"
-    assert "no agent began within 6 s: the container engine does not answer" in outcome.cause
+    assert "no agent began within 4 s: the container engine does not answer" in outcome.cause
     stays.foretell("check", run.label, code=3)
     stays.foretell("tidy")
     assert engine.containers() == []
@@ -187,8 +188,10 @@ def test_a_full_disk_before_the_command_fails_the_run_for_that(
 
 @pytest.fixture
 def pushed(toy: Toy, engine: Engine) -> Toy:
-    """A service whose image is in the registry and not on this machine."""
+    """A service whose image is in the registry and not on this machine, and whose first attempt is its last."""
     toy.command("training", "echo from the registry > output/model")
+    toy.actions["training"] += "losses = 0\n"
+    toy.write()
     toy.locked()
     engine.forget(f"{REGISTRY}/team/toy")
     return toy

@@ -51,8 +51,11 @@ def program(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Path:
 def podman(toy: Toy, engine: Engine, program: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Podman as the engine that the tests' programs find."""
     base = f"python:{toy.python}-slim"
-    with subprocess.Popen([engine.home / "bin" / "docker", "save", base], stdout=subprocess.PIPE) as saved:
-        subprocess.run([program, "load", "--quiet"], stdin=saved.stdout, check=True, capture_output=True)
+    if subprocess.run([program, "image", "exists", base], check=False).returncode:
+        with subprocess.Popen(
+            [engine.home / "bin" / "docker", "save", base], stdout=subprocess.PIPE
+        ) as saved:
+            subprocess.run([program, "load", "--quiet"], stdin=saved.stdout, check=True, capture_output=True)
     monkeypatch.setenv("FORETELL_ENGINE", "podman")
     toy.image += f'base = "localhost/{base}"\nagent_base = "localhost/{base}"\n'
     toy.platform = 'network = "host"'

@@ -43,7 +43,8 @@ NOT_HERE = re.compile(
     r"no such image|unable to find image|image not known|does not resolve to an image", re.IGNORECASE
 )
 NO = re.compile(
-    r"unauthorized|denied|authentication|manifest unknown|not found|invalid reference|401|403", re.IGNORECASE
+    r"unauthorized|denied|authentication|basic auth|manifest unknown|not found|invalid reference|401|403",
+    re.IGNORECASE,
 )
 LAST_WORDS = 400
 
