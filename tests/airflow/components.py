@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from foretell.localairflow import COMPONENTS, HOST, MIGRATE, PARTS, environment, free_port
-from foretell.survivors import kill_survivors
+from foretell.survivors import children, descendants, kill, kill_survivors
 
 PATIENCE = 180.0
 MARK = "FORETELL_TEST_AIRFLOW"
@@ -62,11 +62,12 @@ class Components:
         self.wait_healthy()
 
     def start(self, *names: str) -> None:
+        """Start components; "triggerer 2" is another one of that kind."""
         for name in names:
             self._killed.discard(name)
             with (self.home / f"{name}.log").open("ab") as log:
                 self._running[name] = subprocess.Popen(
-                    [sys.executable, "-m", "airflow", *COMPONENTS[name]],
+                    [sys.executable, "-m", "airflow", *COMPONENTS[name.partition(" ")[0]]],
                     env=self.environ,
                     cwd=self.home,
                     stdin=subprocess.DEVNULL,
@@ -89,20 +90,17 @@ class Components:
             for name in names:
                 self._running[name].wait(60)
 
-    def workers(self) -> list[int]:
-        """Give the processes that execute tasks now: those of the scheduler's group that are no part of it."""
+    def kill_workers(self) -> None:
+        """
+        Kill every process that executes a task now.
+
+        One that has none is spared: it holds the lock of the queue of tasks, which then nobody gets any more.
+        """
         scheduler = self._running["scheduler"].pid
-        found = []
-        for place in Path("/proc").iterdir():
-            if place.name.isdigit():
-                try:
-                    command = (place / "cmdline").read_bytes()
-                    group = os.getpgid(int(place.name))
-                except (OSError, ProcessLookupError):
-                    continue
-                if group == scheduler and b"worker" in command:
-                    found.append(int(place.name))
-        return found
+        members = [pid for pid in descendants(scheduler) if os.getpgid(pid) == scheduler]
+        busy = [pid for pid in members if children(pid)]
+        assert busy, "no task is executed"
+        kill(busy)
 
     def revive(self) -> None:
         """Start again what ended by itself."""
