@@ -12,6 +12,8 @@ BENCHMARKS = {
     "history": "`foretell runs` and `foretell models` after ten years of runs",
     "artifacts": "saving and loading outputs against `cp -r`",
     "images": "a changed line rebuilt and pushed against a plain Dockerfile; a run in a container against one beside",
+    "graphs": "a thousand services read by Airflow against plain DAGs, the seed's loader and dag-factory",
+    "waiting": "a thousand runs deferred in Airflow at once; how soon an end is noticed",
     "delivery": "delivering ten million rows against a bare INSERT",
     "bigquery": "delivering ten million rows to BigQuery's stand-in against a bare load job",
 }

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -19,7 +20,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from foretell.localairflow import COMPONENTS, HOST, MIGRATE, PARTS, environment, free_port
+from foretell.localairflow import COMPONENTS, HOST, MIGRATE, PARTS, environment
 from foretell.survivors import children, descendants, kill, kill_survivors
 
 PATIENCE = 180.0
@@ -27,15 +28,23 @@ MARK = "FORETELL_TEST_AIRFLOW"
 ENDED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 
 
+def unused_port() -> int:
+    """Give a port that nobody else is about to take either: two Airflows at one address would share their runs."""
+    with socket.socket() as place:
+        place.bind((HOST, 0))
+        return int(place.getsockname()[1])
+
+
 class Components:
     """An Airflow of a test's own. `dags` is its folder of DAG files, `url` its address."""
 
-    def __init__(self, place: Path, *, environ: Mapping[str, str] = {}) -> None:
+    def __init__(self, place: Path, *, environ: Mapping[str, str] = {}, python: str = sys.executable) -> None:
+        self._python = python
         self.home = place / "airflow"
         self.dags = place / "dags"
         self.dags.mkdir(parents=True, exist_ok=True)
         self.home.mkdir(parents=True, exist_ok=True)
-        port = free_port()
+        port = unused_port()
         self.url = f"http://{HOST}:{port}"
         self.environ = {
             **environment(self.home, self.dags, port, os.environ),
@@ -50,7 +59,7 @@ class Components:
     def up(self, names: Iterable[str] = COMPONENTS) -> None:
         """Make the database and start components, and wait until they are healthy."""
         migrate = subprocess.run(
-            [sys.executable, "-c", MIGRATE],
+            [self._python, "-c", MIGRATE],
             env=self.environ,
             cwd=self.home,
             capture_output=True,
@@ -67,7 +76,7 @@ class Components:
             self._killed.discard(name)
             with (self.home / f"{name}.log").open("ab") as log:
                 self._running[name] = subprocess.Popen(
-                    [sys.executable, "-m", "airflow", *COMPONENTS[name.partition(" ")[0]]],
+                    [self._python, "-m", "airflow", *COMPONENTS[name.partition(" ")[0]]],
                     env=self.environ,
                     cwd=self.home,
                     stdin=subprocess.DEVNULL,
@@ -89,6 +98,9 @@ class Components:
         if number in (signal.SIGKILL, signal.SIGTERM):
             for name in names:
                 self._running[name].wait(60)
+
+    def pid(self, name: str) -> int:
+        return self._running[name].pid
 
     def kill_workers(self) -> None:
         """

@@ -14,7 +14,7 @@ import pytest
 from foretell.localairflow import COMPONENTS
 from foretell.protocol import Phase
 from tests.airflow.components import Components
-from tests.airflow.fleet import APPEND, Flight, Fleet
+from tests.airflow.fleet import APPEND, Fleet, Flight
 
 pytestmark = pytest.mark.airflow
 

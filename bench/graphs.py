@@ -1,0 +1,253 @@
+"""A thousand services as Airflow reads them: Foretell, plain DAGs, the seed articles' loader, dag-factory."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from textwrap import dedent
+
+from uv import find_uv_bin
+
+from bench import timing
+from bench.timing import Usage
+from foretell import names
+
+SERVICES = 1000
+ROUNDS = 3
+PEERS = Path(__file__).parent / "peers"
+ROOT = Path(__file__).parents[1]
+NEEDS = ("dag-factory==1.1.0", "apache-airflow-providers-postgres==7.1.1")
+"""Beside Airflow in the very version that Foretell is tested with."""
+QUIET = {
+    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "600",
+    "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR",
+    "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+    "AIRFLOW__DAG_FACTORY__ENABLE_TELEMETRY": "False",
+    "DO_NOT_TRACK": "1",
+}
+"""Variables by which nobody tells anything about us."""
+PROBE = """
+import json, sys, time
+from airflow.dag_processing.dagbag import DagBag
+from airflow.sdk import DAG
+wall, cpu = time.perf_counter(), time.process_time()
+bag = DagBag(sys.argv[1], collect_dags=False)
+bag.collect_dags(sys.argv[1], only_if_updated=False)
+took = [time.perf_counter() - wall, time.process_time() - cpu]
+assert not bag.import_errors, list(bag.import_errors.values())[0]
+print(json.dumps([*took, len(bag.dags), sum(len(dag.tasks) for dag in bag.dags.values())]))
+"""
+"""Reads a folder as the dag-processor does, which has Airflow loaded before. Prints seconds, and what there is."""
+
+STEPS = ("start", "wait", "check", "stop")
+PLAIN = """\
+from datetime import datetime
+from airflow.sdk import DAG
+from airflow.providers.standard.operators.bash import BashOperator
+
+for name in {names}:
+    with DAG(name, schedule="0 0 1 * *", start_date=datetime(2026, 1, 1), catchup=False) as dag:
+        start, wait, check, stop = [
+            BashOperator(task_id=step, bash_command=f"make training-{{step}}")
+            for step in ("start", "wait", "check", "stop")
+        ]
+        start >> wait >> check >> stop
+    globals()[name] = dag
+"""
+FORETELL = """\
+from foretell.airflow import dags
+
+globals().update(dags(__file__))
+"""
+SERVICE = """\
+name = "{name}"
+
+[actions.training]
+schedule = "0 0 1 * *"
+command = "python -m prediction.main --action training --config configs/training.json"
+"""
+FACTORY = """\
+from pathlib import Path
+from airflow.sdk import DAG
+from dagfactory import load_yaml_dags
+
+load_yaml_dags(globals_dict=globals(), {what})
+"""
+YAML = """\
+{name}:
+  default_args:
+    start_date: 2026-01-01
+  schedule: "0 0 1 * *"
+  catchup: false
+  tasks:
+"""
+STEP = """\
+    - task_id: {step}
+      operator: airflow.providers.standard.operators.bash.BashOperator
+      bash_command: make training-{step}
+"""
+
+
+def main() -> None:
+    """Print two tables: a file for each service, and one file for all."""
+    parser = argparse.ArgumentParser(prog="python -m bench.graphs", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--services", type=int, default=SERVICES)
+    arguments = parser.parse_args()
+    python = environment()
+    print(timing.machine())
+    with tempfile.TemporaryDirectory(prefix="foretell-bench-") as aside:
+        for title, layouts in (("a file for each service", EACH), ("one file for all", ALL)):
+            found = {}
+            for number, (name, write) in enumerate(layouts.items()):
+                place = Path(aside) / f"{title.replace(' ', '-')}-{number}"
+                place.mkdir()
+                write(place, [f"service-{number:04}" for number in range(arguments.services)])
+                found[name] = _contestant(python, place, arguments.services)
+            results = timing.in_turn(found, rounds=arguments.rounds)
+            rows = [
+                [
+                    name,
+                    timing.spread(usage.wall for usage in usages),
+                    timing.spread(timing.ratios(results, name, "plain `DAG()`s", lambda usage: usage.cpu)),
+                    f"{1000 * statistics.median(usage.cpu for usage in usages) / arguments.services:.2f}",
+                ]
+                for name, usages in results.items()
+            ]
+            head = [f"{arguments.services:,} services, {title}", "seconds", "CPU, ratio", "ms a service"]
+            print(f"\n{timing.table(head, rows)}")
+
+
+def environment() -> Path:
+    """Give the Python of an environment with Airflow, Foretell and the others, made once."""
+    release = version("apache-airflow")
+    place = names.cache(os.environ) / "bench" / f"airflow-{release}"
+    python = place / "bin" / "python"
+    if not (place / "complete").exists():
+        subprocess.run(
+            [find_uv_bin(), "venv", "--quiet", "--clear", "--python", sys.executable, place], check=True
+        )
+        install = [find_uv_bin(), "pip", "install", "--quiet", "--compile-bytecode", "--python", python]
+        pinned = ["--constraints", ROOT / "constraints.txt", f"apache-airflow=={release}", *NEEDS]
+        subprocess.run([*install, *pinned, "--editable", ROOT], check=True)
+        (place / "complete").touch()
+    return python
+
+
+def _contestant(python: Path, place: Path, services: int) -> Callable[[], Usage]:
+    env = timing.environment(**QUIET, AIRFLOW_HOME=str(_home(python)), AIRFLOW__CORE__DAGS_FOLDER=str(place))
+
+    def go() -> Usage:
+        done = subprocess.run(
+            [python, "-c", PROBE, place], env=env, check=True, stdout=subprocess.PIPE, cwd=place
+        )
+        wall, cpu, graphs, tasks = json.loads(done.stdout.splitlines()[-1])
+        if graphs != services or tasks < 3 * services:
+            raise AssertionError(f"{place}: {graphs} graphs, {tasks} tasks")
+        return Usage(wall, cpu)
+
+    return go
+
+
+@cache
+def _home(python: Path) -> Path:
+    """Make an Airflow with a database, which it looks into while it reads graphs."""
+    home = Path(tempfile.mkdtemp(prefix="foretell-bench-"))
+    env = timing.environment(**QUIET, AIRFLOW_HOME=str(home))
+    subprocess.run([python, "-m", "airflow", "db", "migrate"], env=env, check=True, capture_output=True)
+    return home
+
+
+# --- what they write --------------------------------------------------------------------------------------------------
+
+
+def _plain(place: Path, services: list[str]) -> None:
+    for name in services:
+        (place / f"{name}.py").write_text(PLAIN.format(names=[name]))
+
+
+def _plain_at_once(place: Path, services: list[str]) -> None:
+    (place / "all.py").write_text(PLAIN.format(names=services))
+
+
+def _foretell(place: Path, services: list[str]) -> None:
+    for name in services:
+        _service(place / name, name)
+        (place / name / "dags.py").write_text(FORETELL)
+
+
+def _foretell_at_once(place: Path, services: list[str]) -> None:
+    for name in services:
+        _service(place / name, name)
+    (place / "dags.py").write_text(FORETELL)
+
+
+def _service(home: Path, name: str) -> None:
+    home.mkdir()
+    (home / "foretell.toml").write_text(SERVICE.format(name=name))
+
+
+def _seed(place: Path, services: list[str]) -> None:
+    """A folder of repositories, in each the loader of the seed articles and the graph that it reads, as JSON."""
+    loader = (PEERS / "loader.py").read_text()
+    for name in services:
+        home = place / name / "scheduler"
+        (home / "configs").mkdir(parents=True)
+        (home / "training.py").write_text(loader)
+        graph = {
+            "graph": {
+                "dag_id": f"{name}-training",
+                "schedule": "0 0 1 * *",
+                "start_date": "2026-01-01",
+                "catchup": False,
+                "max_active_runs": 1,
+            },
+            "tasks": [{"name": step, "code": f"make training-{step}"} for step in STEPS[:3]],
+            "dependencies": [["wait", "start"], ["check", "wait"]],
+        }
+        (home / "configs" / "training.json").write_text(json.dumps(graph, indent=4))
+
+
+def _factory(place: Path, services: list[str]) -> None:
+    for name in services:
+        (place / name).mkdir()
+        (place / name / "graph.yml").write_text(_yaml(name))
+        what = 'config_filepath=str(Path(__file__).with_name("graph.yml"))'
+        (place / name / "graph.py").write_text(FACTORY.format(what=what))
+
+
+def _factory_at_once(place: Path, services: list[str]) -> None:
+    for name in services:
+        (place / f"{name}.yml").write_text(_yaml(name))
+    (place / "all.py").write_text(FACTORY.format(what="dags_folder=str(Path(__file__).parent)"))
+
+
+def _yaml(name: str) -> str:
+    told = YAML.format(name=name)
+    for before, step in zip(("", *STEPS), STEPS, strict=False):
+        told += STEP.format(step=step)
+        told += f"      dependencies: [{before}]\n" if before else ""
+    return dedent(told)
+
+
+EACH = {
+    "plain `DAG()`s": _plain,
+    "Foretell": _foretell,
+    "the seed's loader": _seed,
+    "dag-factory": _factory,
+}
+ALL = {"plain `DAG()`s": _plain_at_once, "Foretell": _foretell_at_once, "dag-factory": _factory_at_once}
+
+
+if __name__ == "__main__":
+    main()
