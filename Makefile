@@ -15,22 +15,20 @@ help: ## list the targets
 demo: .venv/foretell ## train and apply a real model, and see what became of it
 	@sh examples/demo.sh $(CURDIR)/$(BIN)
 
-test: check fast ## pass everything: checks, fast tests, then the slow, the simulated, and those with servers of their own
-	$(BIN)/python -m pytest -n 2 -m "(slow or simulation) and not ($(SERVED))" --durations=10
-	$(BIN)/python -m pytest -m "(google or airflow) and not docker" --durations=10
+test: check fast ## pass what stands: checks, fast tests, then the slow and the simulated
+	$(BIN)/python -m pytest -m "(slow or simulation) and not ($(SERVED))" --durations=10
+
+test-docker: .venv/all ## the tests of images and containers, on an engine of their own; not part of `test` yet
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m docker --durations=10
 
-test-docker: .venv/all ## the tests of images and containers, on an engine of their own
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m docker --durations=10
-
-test-google: .venv/all ## the tests of Google's services, on stand-ins that they start themselves
+test-google: .venv/all ## the tests of Google's services, on stand-ins that they start themselves; not part of `test` yet
 	$(BIN)/python -m pytest -m google --durations=10
 
-test-airflow: .venv/all ## the tests of Airflow, on components that they start themselves
+test-airflow: .venv/all ## the tests of Airflow, on components that they start themselves; not part of `test` yet
 	$(BIN)/python -m pytest -m airflow --durations=10
 
 fast: .venv/all ## the tests that take seconds
-	$(BIN)/python -m pytest -n 2 -m "$(FAST)"
+	$(BIN)/python -m pytest -m "$(FAST)"
 
 smoke-gcp: .venv/all ## try everything in a real project of Google's: make smoke-gcp PROJECT=…; costs a little, and cleans up
 	@PROJECT="$(PROJECT)" LOCATION="$(LOCATION)" ZONE="$(ZONE)" sh tools/smoke-gcp.sh $(CURDIR)/$(BIN)
