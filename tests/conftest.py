@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,9 +27,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def shared_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+def shared_engine() -> Iterator[Engine]:
     """One container engine for the session; who needs it is visibly skipped where there can be none."""
-    with started(tmp_path_factory.mktemp("engine")) as engine:
+    # a short name, for Podman takes none of more than 50 characters, and gone afterwards, for images are large
+    with (
+        tempfile.TemporaryDirectory(prefix="foretell-", ignore_cleanup_errors=True) as home,
+        started(Path(home)) as engine,
+    ):
         yield engine
 
 
