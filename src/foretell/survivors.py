@@ -17,6 +17,8 @@ STATE, FLAGS, KERNEL_THREAD = 0, 6, 0x00200000
 PAUSE = 0.002
 LOOKS = 3
 """Looks that find nothing, in a row: one may miss a process that is just being forked."""
+MORE_LOOKS = 20
+"""The same after something was found: who forks all the time is missed by most looks on a busy machine."""
 
 
 def marker(machine: str) -> str:
@@ -38,7 +40,7 @@ def kill_survivors(entry: str, *, patience: float = 5.0) -> list[int]:
     """
     killed: set[int] = set()
     end, quiet = time.monotonic() + patience, 0
-    while quiet < LOOKS and time.monotonic() < end:
+    while quiet < (MORE_LOOKS if killed else LOOKS) and time.monotonic() < end:
         found = survivors(entry)
         for pid in found:
             _kill_if(pid, entry)
