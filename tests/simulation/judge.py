@@ -52,12 +52,14 @@ class Judge:
         self.superseded_at: dict[tuple[str, int], float] = {}
         self.succeeded_at: dict[str, float] = {}
         self.withdrawn_at: dict[str, float] = {}
+        self.told_at: dict[str, float] = {}
         self.waiting: dict[Process, bool] = {}
         self._replaced: defaultdict[str, list[Rows]] = defaultdict(list)
         self._handlers = {
             "request.json": self._request,
             "outcome.json": self._outcome,
             "launch.json": self._launch,
+            "host.json": self._host,
             "delivery.json": self._delivery,
             "withdrawn.json": self._withdrawn,
         }
@@ -102,6 +104,9 @@ class Judge:
 
     def _replaced_by_launch(self, run: Run, number: int) -> bool:
         return isinstance(self.read(run.attempt(number + 1).launch, SLOT), Launch)
+
+    def _host(self, key: str, _: bytes) -> None:
+        self.told_at.setdefault(key, self.world.now)
 
     def _complete(self, run: Run, number: int) -> None:
         manifest = self.world.store.get(run.attempt(number).manifest)
@@ -337,5 +342,8 @@ class Judge:
         if outcome.kind == "failed" and end and end.oom and last.growths_left:
             self.breaks("P5 a larger machine withheld", run.id, last.growths_left)
         told = host and claim and host.reason == "preempted" and host.boot == claim.get("boot")
+        # a word that comes when silence has ended the run already, or while it does, could not be heeded
+        heard = self.told_at.get(run.attempt(number).host, self.world.now) + self.world.times.lease
+        told = told and heard < self.superseded_at.get((run.folder, number), 0.0)
         if outcome.kind == "lost" and told and last.spots_left:
             self.breaks("P5 a steadier machine withheld", run.id, last.spots_left)
