@@ -48,6 +48,7 @@ from foretell.airflow import dags
 
 globals().update(dags({root!r}))
 """
+UNAUTHORIZED = 401
 WORKERS = 4
 READY = 120.0
 """Seconds in which the components must have come up."""
@@ -141,6 +142,7 @@ class LocalAirflow:
         }
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._lock: int | None = None
+        self._token = ""
 
     # --- beginning --------------------------------------------------------------------------------------------
 
@@ -248,7 +250,20 @@ class LocalAirflow:
 
     def ask(self, path: str) -> Any:
         """Ask the api-server; OSError or ValueError where it does not answer."""
-        with urllib.request.urlopen(f"{self.url}{path}", timeout=10) as answer:  # noqa: S310 - our own address
+        try:
+            return self._fetch(path)
+        except urllib.error.HTTPError as error:
+            if error.code != UNAUTHORIZED:
+                raise
+        self._token = self._fetch("/auth/token")[
+            "access_token"
+        ]  # before Airflow 3.2 nobody is let in without
+        return self._fetch(path)
+
+    def _fetch(self, path: str) -> Any:
+        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        request = urllib.request.Request(f"{self.url}{path}", headers=headers)  # noqa: S310 - our own address
+        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
             return json.loads(answer.read())
 
     def check(self) -> None:

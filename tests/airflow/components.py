@@ -53,6 +53,7 @@ class Components:
         }
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._killed: set[str] = set()
+        self._token: dict[str, str] = {}
 
     # --- processes ---------------------------------------------------------------------------------------
 
@@ -135,12 +136,16 @@ class Components:
             f"{self.url}/api/v2/{path}",
             method=method,
             data=None if body is None else json.dumps(body).encode(),
-            headers={"content-type": "application/json", "accept": "application/json"},
+            headers={"content-type": "application/json", "accept": "application/json", **self._token},
         )
         try:
             with urllib.request.urlopen(request, timeout=60) as answer:
                 text = answer.read()
         except urllib.error.HTTPError as error:
+            if error.code == 401 and not self._token:  # before Airflow 3.2 nobody is let in without
+                with urllib.request.urlopen(f"{self.url}/auth/token", timeout=60) as answer:
+                    self._token = {"authorization": f"Bearer {json.loads(answer.read())['access_token']}"}
+                return self.call(method, path, body)
             raise AssertionError(f"{method} {path}: {error.code} {error.read().decode()[:2000]}") from None
         return json.loads(text) if text else None
 

@@ -22,6 +22,7 @@ class Broken(DAG):
         self.__dict__["_file"] = file
         self.__dict__["_message"] = str(error)
         self.__dict__["_place"] = None
+        self.__dict__["_code"] = ""
         super().__init__(
             dag_id=re.sub(r"[^A-Za-z0-9_.-]", "-", f"broken-{file.parent.name}"), schedule=None, catchup=False
         )
@@ -46,3 +47,14 @@ class Broken(DAG):
     def relative_fileloc(self, place: str | None) -> None:
         """Take the place of the DAG file, which Airflow tells."""
         self.__dict__["_place"] = place
+
+    @property
+    def fileloc(self) -> str:
+        """Give the DAG file, and once its place is told, the service file's: by that Airflow 3.1 shows the error."""
+        code: str = self.__dict__["_code"]
+        return self.relative_fileloc or code
+
+    @fileloc.setter
+    def fileloc(self, code: str) -> None:
+        """Take the path of the DAG file, which Airflow tells."""
+        self.__dict__["_code"] = code

@@ -7,6 +7,8 @@ from importlib import import_module
 from typing import Any
 
 PLACES = {
+    "AirflowException": ("airflow.sdk.exceptions", "airflow.exceptions"),
+    "AirflowFailException": ("airflow.sdk.exceptions", "airflow.exceptions"),
     "AssetOrTimeSchedule": ("airflow.sdk", "airflow.timetables.assets"),
     "CronTriggerTimetable": ("airflow.sdk", "airflow.timetables.trigger"),
     "conf": ("airflow.sdk", "airflow.configuration"),

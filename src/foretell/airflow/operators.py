@@ -14,8 +14,8 @@ from types import MappingProxyType
 from typing import Any, Self
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
+from foretell.airflow.compat import find
 from foretell.airflow.identity import generation, identity
 from foretell.airflow.links import LINKS
 from foretell.errors import ForetellError, UsageError
@@ -92,7 +92,7 @@ class CheckOperator(ForetellOperator):
         with self.duty(context) as duty:
             report = self.report(context, duty.report())
             if not duty.succeeded:
-                raise AirflowFailException(duty.verdict())
+                raise find("AirflowFailException")(duty.verdict())
             for outlet in self.outlets:
                 context["outlet_events"][outlet].extra = report
             return report
@@ -106,7 +106,7 @@ class StopOperator(ForetellOperator):
             duty.stop(f'ended by the task "{self.task_id}" of {context["dag_run"].run_id}', self.log)
             report = self.report(context, duty.report())
             if not duty.succeeded:
-                raise AirflowFailException(duty.verdict())
+                raise find("AirflowFailException")(duty.verdict())
             return report
 
 
@@ -116,9 +116,9 @@ def _told() -> Iterator[None]:
     try:
         yield
     except UsageError as error:
-        raise AirflowFailException(explained(error)) from None
+        raise find("AirflowFailException")(explained(error)) from None
     except ForetellError as error:
-        raise AirflowException(explained(error)) from None
+        raise find("AirflowException")(explained(error)) from None
 
 
 def explained(error: ForetellError) -> str:
