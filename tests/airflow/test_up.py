@@ -49,8 +49,12 @@ def up(place: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], st
 
 
 def ask(url: str, path: str, body: Any = None) -> Any:
+    """Ask the API, with the token that everybody is given; before Airflow 3.2 nobody is let in without."""
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(f"{url}/api/v2/{path}", data, {"content-type": "application/json"})
+    with urllib.request.urlopen(f"{url}/auth/token", timeout=30) as answer:
+        token = json.loads(answer.read())["access_token"]
+    headers = {"content-type": "application/json", "authorization": f"Bearer {token}"}
+    request = urllib.request.Request(f"{url}/api/v2/{path}", data, headers)
     with urllib.request.urlopen(request, timeout=30) as answer:
         return json.loads(answer.read())
 
