@@ -10,7 +10,7 @@ from textwrap import dedent
 
 import pytest
 
-from foretell import timetable
+from foretell import names, timetable
 from foretell.timetable import crontab, due, in_order, tick
 from tests.unit.past import NOON, Past
 
@@ -64,6 +64,17 @@ def test_a_tick_is_due_at_its_own_moment(past: Past) -> None:
     past.add(FIRST)
     assert told(past, LATEST)[1][1] == LATEST
     assert told(past, LATEST - timedelta(seconds=1))[1][1] == LATEST - timedelta(hours=1)
+
+
+def test_with_a_schedule_and_after_others_both_make_it_due(tmp_path: Path) -> None:
+    both = HOURLY.replace('after = ["application"]', 'after = ["training"]\n    schedule = "0 0 * * *"')
+    past = Past(tmp_path / "service", both)
+    past.add(FIRST)
+    midnight = datetime(2026, 6, 14, 22, tzinfo=UTC)
+    assert [(date, key.partition(" ")[2]) for action, date, key in told(past) if action == "report"] == [
+        (midnight, ""),
+        (FIRST, f"after training/{names.stamp(FIRST)}-1"),
+    ]
 
 
 def test_looking_what_is_due_starts_nothing(past: Past) -> None:
