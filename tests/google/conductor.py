@@ -82,6 +82,12 @@ class Conductor:
             )
         assert came, f"no command of {action}, attempt {attempt}: {self.begun}"
 
+    def await_run(self, label: str, *, within: float = 60) -> None:
+        """Wait until a command of a run has begun."""
+        with self._moved:
+            came = self._moved.wait_for(lambda: any(f"{a}/{r}" == label for a, r, _ in self.begun), within)
+        assert came, f"no command of {label}: {self.begun}"
+
     def must_not_overlap(self) -> None:
         """No attempt's command began twice."""
         counts: defaultdict[tuple[str, str, int], int] = defaultdict(int)

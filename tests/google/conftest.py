@@ -34,3 +34,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(here):
             item.add_marker(pytest.mark.google)
+            if "engine" in getattr(item, "fixturenames", ()):  # so that all who need one share it
+                item.add_marker(pytest.mark.docker)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -12,6 +12,7 @@ import pytest
 from tests.docker.engine import Engine
 from tests.google import cloud as clouds
 from tests.google import conductor as conductors
+from tests.google.bigquery import BigQuery
 from tests.google.cloud import Cloud
 from tests.google.conductor import Conductor
 from tests.google.hypervisor import Hypervisor
@@ -19,6 +20,9 @@ from tests.google.play_compute import NoHypervisor
 from tests.google.production import Production
 from tests.google.storage import Storage
 from tests.google.theatre import Prepared, Theatre
+
+LONG_AGO = datetime(2026, 9, 1, tzinfo=UTC)
+"""Of the model that all tests apply, so that it is not newer than any date of theirs."""
 
 
 @pytest.fixture(scope="session")
@@ -49,20 +53,22 @@ def shared_hypervisor(
     shared_engine: Engine,
     shared_cloud: Cloud,
     shared_storage: Storage,
+    shared_bigquery: BigQuery,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Hypervisor]:
     """What boots the machines of the session, in the network of the container engine."""
     shared_engine.offer_google()
-    told = {**shared_cloud.stand_in.environ, **shared_storage.environ}
+    told = {**shared_cloud.stand_in.environ, **shared_storage.environ, **shared_bigquery.environ}
     hypervisor = Hypervisor(shared_engine, shared_cloud.stand_in, tmp_path_factory.mktemp("machines"), told)
-    hypervisor.bridge(urlsplit(shared_storage.url).port or 0)
+    for server in (shared_storage.url, shared_bigquery.url):
+        hypervisor.bridge(urlsplit(server).port or 0)
     yield hypervisor
     hypervisor.close()
 
 
 @pytest.fixture
 def hypervisor(
-    engine: Engine, cloud: Cloud, storage: Storage, shared_hypervisor: Hypervisor
+    engine: Engine, cloud: Cloud, storage: Storage, bigquery: BigQuery, shared_hypervisor: Hypervisor
 ) -> Iterator[Hypervisor]:
     """What boots the machines of a test; none outlives it."""
     cloud.compute.hypervisor = shared_hypervisor
@@ -97,10 +103,10 @@ def shared_conductor(shared_hypervisor: Hypervisor) -> Iterator[Conductor]:
 @pytest.fixture
 def theatre(production: Production, prepared: Prepared, shared_conductor: Conductor) -> Iterator[Theatre]:
     """A service that does as it is told, with an image and a model that are made once a session."""
-    found = Theatre(production, shared_conductor, f"test-{uuid.uuid4().hex[:12]}")
+    found = Theatre(production, shared_conductor)
     if prepared.root is None:
         production.build()
-        found.must_have(found.play("training"), "succeeded")
+        found.must_have(found.play("training", date=LONG_AGO), "succeeded")
         prepared.root, prepared.bucket = production.root, production.bucket
     else:
         prepared.copy_to(production.root)

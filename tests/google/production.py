@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from textwrap import dedent
@@ -17,6 +18,7 @@ from foretell.ledger import SLOT
 from foretell.names import Run
 from foretell.records import Host, Launch, Outcome, Request, decode
 from tests.docker.engine import REGISTRY, running
+from tests.google.bigquery import PROJECT as WAREHOUSE
 from tests.google.cloud import PROJECT, Cloud
 from tests.google.hypervisor import Hypervisor
 from tests.google.play_compute import Machine
@@ -44,7 +46,8 @@ class Production:
         self.platform: dict[str, Any] = {"zones": ["europe-west1-b", "europe-west1-c"]}
         self.times = dict(TIMES)
         self.actions: dict[str, str] = {}
-        self.more = ""
+        self.dataset = f"toy_{uuid.uuid4().hex[:12]}"
+        """Of this test alone, in the one project that the stand-in of BigQuery knows."""
         root.mkdir(parents=True)
 
     # --- the service ----------------------------------------------------------------------------------------------
@@ -57,8 +60,19 @@ class Production:
 
     def write(self) -> None:
         """Write the service file as it stands."""
-        times = "\n".join(f'{name} = "{value}"' for name, value in self.times.items())
         actions = "".join(f"[actions.{name}]\n{text}" for name, text in self.actions.items())
+        (self.root / "foretell.toml").write_text(
+            f'name = "toy"\n[source]\npython = "{running()}"\n{actions}{self._where()}'
+        )
+
+    def adopt(self, root: Path) -> None:
+        """Be the service of a directory that has a service file, to which only the target is added."""
+        self.root = root
+        with (root / "foretell.toml").open("a") as file:
+            file.write(f"\n{self._where()}")
+
+    def _where(self) -> str:
+        """Give the tables that say where its images and its runs are."""
         told = {
             "kind": "compute-engine",
             "project": PROJECT,
@@ -66,10 +80,11 @@ class Production:
             **self.platform,
         }
         platform = "\n".join(f"{key} = {_toml(value)}" for key, value in told.items())
-        (self.root / "foretell.toml").write_text(
-            f'name = "toy"\n[source]\npython = "{running()}"\n'
-            f'[image]\nnetwork = "host"\nregistry = "{REGISTRY}/team"\n{actions}'
-            f'[targets.production]\nstore = "gs://{self.bucket}"\n{self.more}\n'
+        times = "\n".join(f'{name} = "{value}"' for name, value in self.times.items())
+        return (
+            f'[image]\nnetwork = "host"\nregistry = "{REGISTRY}/team"\n'
+            f'[targets.production]\nstore = "gs://{self.bucket}"\n'
+            f'[targets.production.warehouse]\nproject = "{WAREHOUSE}"\ndataset = "{self.dataset}"\n'
             f"[targets.production.platform]\n{platform}\n[targets.production.times]\n{times}\n"
         )
 

@@ -58,7 +58,7 @@ class Bench:
 
 @pytest.fixture
 def bench(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    monkeypatch.setattr("foretell.google.compute.PAUSE", 0.02)
+    monkeypatch.setattr("foretell.google.compute.SHORT", 0.02)
     yield Bench(cloud)
     assert len({machine.name for machine in cloud.compute.machines.values()}) <= 1
 

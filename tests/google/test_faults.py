@@ -20,7 +20,7 @@ B, C = "europe-west1-b", "europe-west1-c"
 MANY = {"method": "compute.*", "count": 3}
 
 
-@pytest.fixture(params=["training"])
+@pytest.fixture(params=["training", "application"])
 def action(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -221,8 +221,8 @@ def test_a_stop_that_is_ignored_is_made_good_at_the_deadline(theatre: Theatre, a
 
 def test_nothing_is_left_when_launcher_agent_and_machine_are_all_dead(theatre: Theatre, action: str) -> None:
     """Google itself deletes the machine when its time is over; who looks then finds the run lost, and says why."""
-    theatre.compute.scale = 0.15
-    theatre.set(more='losses = 0\ntimeout = "20s"')
+    theatre.compute.scale = 0.25
+    theatre.set(times={"boot": "20s", "deliver": "5s"}, more='losses = 0\ntimeout = "10s"')
     run, machine = theatre.begin(action)
     theatre.hypervisor.kill_script(machine)
     theatre.hypervisor.freeze(machine)

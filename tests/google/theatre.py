@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 
 from foretell import warehouses
@@ -28,23 +29,22 @@ columns = "a:STRING,b:INT64"
 class Theatre:
     """A service whose two actions do what the conductor says, by an image that is built once a session."""
 
-    def __init__(self, production: Production, conductor: Conductor, project: str) -> None:
+    def __init__(self, production: Production, conductor: Conductor) -> None:
         self.production = production
         self.conductor = conductor
         self.compute = production.cloud.compute
         self.hypervisor = production.hypervisor
         self.stand_in = production.cloud.stand_in
-        self.project = project
         self.keys: dict[str, str] = {"training": "", "application": ""}
+        self.delivery = ""
         self.write()
 
     def write(self) -> None:
         """Write the service file as it stands."""
         production = self.production
-        production.more = f'[targets.production.warehouse]\nkind = "bigquery"\nproject = "{self.project}"\ndataset = "toy"\n'
         for action, more in self.keys.items():
             head = f'command = "python3 play.py {action}"\n{more}\n'
-            production.actions[action] = head + (DELIVERY if action == "application" else "")
+            production.actions[action] = head + (DELIVERY + self.delivery if action == "application" else "")
         (production.root / "play.py").write_text(self.conductor.script)
         production.write()
 
@@ -55,18 +55,23 @@ class Theatre:
         self.keys = dict.fromkeys(self.keys, more) if more else self.keys
         self.write()
 
+    def set_delivery(self, more: str) -> None:
+        """Add keys to the delivery."""
+        self.delivery = more
+        self.write()
+
     # --- runs -----------------------------------------------------------------------------------------------------
 
-    def start(self, action: str, *, image: str | None = None) -> Run:
+    def start(self, action: str, *, image: str | None = None, date: datetime | None = None) -> Run:
         controller = self.production.controller
-        return controller.start(action, controller.prepare(action, Asked(image=image)))
+        return controller.start(action, controller.prepare(action, Asked(image=image, date=date)))
 
     def wait(self, run: Run, *, patience: float = 150) -> State:
         return self.production.controller.wait(run, patience=patience)
 
-    def play(self, action: str) -> Run:
+    def play(self, action: str, *, date: datetime | None = None) -> Run:
         """Run to the end."""
-        run = self.start(action)
+        run = self.start(action, date=date)
         self.wait(run)
         return run
 

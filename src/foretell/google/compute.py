@@ -16,7 +16,8 @@ LIVE = frozenset({"PROVISIONING", "STAGING", "RUNNING", "REPAIRING", "PENDING"})
 ENDING = frozenset({"STOPPING", "PENDING_STOP", "DEPROVISIONING", "SUSPENDING", "SUSPENDED"})
 ENDED = frozenset({"TERMINATED", "STOPPED"})
 """The states of an instance. One that is not known here is taken for alive."""
-PAUSE = 1.0
+SHORT, LONG = 0.2, 3.0
+"""The shortest and the longest seconds between two looks at an operation."""
 
 
 class Operation(Struct, frozen=True, kw_only=True):
@@ -113,10 +114,11 @@ class Compute:
     def follow(self, operation: Operation, patience: float) -> Operation | Failure:
         """Wait until an operation is done, for so many seconds at most; give it as it is then."""
         end = self._clock() + patience
-        found = operation
+        found, pause = operation, SHORT
         while not found.done and (left := end - self._clock()) > 0:
             # `wait` would answer within two minutes, which may be longer than our patience
-            self._sleep(min(PAUSE, left))
+            self._sleep(min(pause, left))
+            pause = min(pause * 1.5, LONG)
             said = self._rest.get(
                 "compute", f"projects/{self.project}/zones/{operation.zone}/operations/{operation.name}"
             )
