@@ -4,6 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 UV := $(BIN)/uv
 SERVED := docker or google or airflow
+DOCKER = $(BIN)/python -m pytest -n 2 --dist loadfile -m "docker and not google" --durations=10
 FAST := not (slow or simulation or $(SERVED))
 
 .DEFAULT_GOAL := help
@@ -15,11 +16,12 @@ help: ## list the targets
 demo: .venv/foretell ## train and apply a real model, and see what became of it
 	@sh examples/demo.sh $(CURDIR)/$(BIN)
 
-test: check fast ## pass what stands: checks, fast tests, then the slow and the simulated
+test: check fast ## pass what stands: checks, fast tests, then the slow and the simulated, images and containers
 	$(BIN)/python -m pytest -m "(slow or simulation) and not ($(SERVED))" --durations=10
+	$(DOCKER)
 
-test-docker: .venv/all ## the tests of images and containers, on an engine of their own; not part of `test` yet
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m docker --durations=10
+test-docker: .venv/all ## the tests of images and containers, on an engine of their own
+	$(DOCKER)
 
 test-google: .venv/all ## the tests of Google's services, on stand-ins that they start themselves; not part of `test` yet
 	$(BIN)/python -m pytest -m google --durations=10
