@@ -13,7 +13,29 @@ from tests.docker.engine import Engine, started
 from tests.google import bigquery as bigqueries
 from tests.google import storage as cloud_storage
 from tests.google.bigquery import BigQuery
+from tests.google.fixtures import (
+    cloud,
+    hypervisor,
+    prepared,
+    production,
+    shared_cloud,
+    shared_conductor,
+    shared_hypervisor,
+    theatre,
+)
 from tests.google.storage import Storage
+
+# named here and nowhere else: one that is named in two places is made twice
+__all__ = [
+    "cloud",
+    "hypervisor",
+    "prepared",
+    "production",
+    "shared_cloud",
+    "shared_conductor",
+    "shared_hypervisor",
+    "theatre",
+]
 
 SLOW = {"acceptance", "contract", "docker", "google"}
 """Folders whose tests start processes, engines and databases: seconds each, so not in the first stage."""

@@ -6,28 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.google.fixtures import (
-    cloud,
-    hypervisor,
-    prepared,
-    production,
-    shared_cloud,
-    shared_conductor,
-    shared_hypervisor,
-    theatre,
-)
-
-__all__ = [
-    "cloud",
-    "hypervisor",
-    "prepared",
-    "production",
-    "shared_cloud",
-    "shared_conductor",
-    "shared_hypervisor",
-    "theatre",
-]
-
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
