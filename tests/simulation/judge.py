@@ -342,8 +342,8 @@ class Judge:
         if outcome.kind == "failed" and end and end.oom and last.growths_left:
             self.breaks("P5 a larger machine withheld", run.id, last.growths_left)
         told = host and claim and host.reason == "preempted" and host.boot == claim.get("boot")
-        # a word that comes when silence has ended the run already, or while it does, could not be heeded
-        heard = self.told_at.get(run.attempt(number).host, self.world.now) + self.world.times.lease
+        # a word that comes when silence has ended the run already could not be heeded
+        heard = self.told_at.get(run.attempt(number).host, self.world.now)
         told = told and heard < self.superseded_at.get((run.folder, number), 0.0)
         if outcome.kind == "lost" and told and last.spots_left:
             self.breaks("P5 a steadier machine withheld", run.id, last.spots_left)
