@@ -12,7 +12,7 @@ import msgspec
 
 from foretell import ledger, names, platforms
 from foretell.airflow.tail import Tail
-from foretell.errors import CorruptError, ForetellError, PlatformError, StoreError
+from foretell.errors import CorruptError, ForetellError, RefusedError, StoreError, UsageError
 from foretell.ledger import Create, End, Get, Op, Probe, Sleep, Talk
 from foretell.names import Run
 from foretell.order import now
@@ -120,14 +120,20 @@ class Watch:
         return None
 
     def _probe(self, launch: Launch) -> tuple[Life, str]:
-        if self._platform is None:
-            raise PlatformError("the platform cannot be asked from here")
-        fate = self._platform.probe(launch)
+        fate = self._asked(lambda platform: platform.probe(launch))
         return fate.life, fate.cause
 
     def _stop(self, launch: Launch) -> None:
-        if self._platform is not None:
-            self._platform.stop(launch)
+        self._asked(lambda platform: platform.stop(launch))
+
+    def _asked(self, ask: Callable[[Platform], T]) -> T:
+        """Ask the platform; where its libraries are not installed, nobody can, and that proves nothing (P7)."""
+        if self._platform is None:
+            raise RefusedError("the platform cannot be asked from here")
+        try:
+            return ask(self._platform)
+        except UsageError as error:
+            raise RefusedError(error.what, why=error.why, hint=error.hint) from error
 
 
 async def drive(talk: Talk[T], perform: Callable[[Op], Awaitable[object]]) -> T:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from foretell.errors import UsageError
 from foretell.platforms.base import Platform
 from foretell.service import ComputeEngineSettings, DockerSettings, PlatformSettings, ProcessSettings
 
@@ -19,13 +18,6 @@ def connect(settings: PlatformSettings) -> Platform:
 
             return DockerPlatform(settings)
         case ComputeEngineSettings():
-            try:
-                from foretell.platforms.compute_engine import ComputeEnginePlatform
-            except ModuleNotFoundError as error:
-                raise UsageError(
-                    "Google Cloud needs what is not installed here",
-                    why=str(error),
-                    hint="install it: `pip install 'foretell[google]'`",
-                ) from error
+            from foretell.platforms.compute_engine import ComputeEnginePlatform
 
             return ComputeEnginePlatform(settings)
