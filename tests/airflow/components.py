@@ -261,3 +261,11 @@ class Components:
         name = self.tasks(dag, run)[task]["task_id"]
         path = f"dags/{dag}/dagRuns/{run}/taskInstances/{name}/xcomEntries/{key}?deserialize=false&stringify=false"
         return self.get(path)["value"]
+
+    def links(self, dag: str, run: str, task: str) -> dict[str, str | None]:
+        """Give the addresses that a task's page offers, by what they show."""
+        name = self.tasks(dag, run)[task]["task_id"]
+        found: dict[str, str | None] = self.get(f"dags/{dag}/dagRuns/{run}/taskInstances/{name}/links")[
+            "extra_links"
+        ]
+        return found
