@@ -103,17 +103,26 @@ class Components:
     def pid(self, name: str) -> int:
         return self._running[name].pid
 
-    def kill_workers(self) -> None:
+    def kill_workers(self, patience: float = 60) -> None:
         """
-        Kill every process that executes a task now.
+        Wait until tasks are executed, and kill the processes that do.
 
-        One that has none is spared: it holds the lock of the queue of tasks, which then nobody gets any more.
+        One that has none is spared: it holds the lock of the queue of tasks, which then nobody gets any more. So each
+        is held first, and looked at again.
         """
         scheduler = self._running["scheduler"].pid
-        members = [pid for pid in descendants(scheduler) if os.getpgid(pid) == scheduler]
-        busy = [pid for pid in members if children(pid)]
-        assert busy, "no task is executed"
-        kill(busy)
+        end = time.monotonic() + patience
+        while True:
+            members = [pid for pid in descendants(scheduler) if os.getpgid(pid) == scheduler]
+            held = [pid for pid in members if children(pid)]
+            kill(held, signal.SIGSTOP)
+            busy = [pid for pid in held if children(pid)]
+            kill(busy)
+            kill(held, signal.SIGCONT)
+            if busy:
+                return
+            assert time.monotonic() < end, "no task is executed"
+            time.sleep(0.01)
 
     def revive(self) -> None:
         """Start again what ended by itself."""

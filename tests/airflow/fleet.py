@@ -127,6 +127,14 @@ class Fleet:
         assert len(found) == runs, self.tell(flight)
         assert self.stage.controller.check(found[0]).phase is phase, self.tell(flight)
 
+    def wait_still(self) -> None:
+        """Wait until no run of any action is under way."""
+        dags = [f"{self.stage.name}-{action}" for action in self.stage.service.actions]
+        ended = {"success", "failed"}
+        self.shared.until(
+            lambda: all(set(self.shared.runs(dag).values()) <= ended for dag in dags), "an end", END
+        )
+
     def wait_known(self) -> None:
         """Wait until Airflow knows the graphs of every action."""
         self.shared.wait_dags(*(f"{self.stage.name}-{action}" for action in self.stage.service.actions))

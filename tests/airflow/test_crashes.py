@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 
 import pytest
 
@@ -38,13 +39,21 @@ LEFT_ALONE = "its run is left alone"
 
 
 @pytest.fixture(scope="module")
-def fleet(shared: Components) -> Fleet:
+def service(shared: Components) -> Fleet:
     made = Fleet(shared, "crashes")
     for phase in PHASES:
         made.action(phase, "exit 3" if phase == "failing" else "", delivery=APPEND)
     made.wait_known()
     assert shared.import_errors() == {}
     return made
+
+
+@pytest.fixture
+def fleet(service: Fleet) -> Iterator[Fleet]:
+    """The service, with nothing under way when a test has ended, however it did: its next run waits for none."""
+    yield service
+    service.open(*PHASES)
+    service.wait_still()
 
 
 @pytest.mark.parametrize("victims", VICTIMS.values(), ids=VICTIMS)
@@ -61,12 +70,14 @@ def test_a_kill_loses_nothing_and_doubles_nothing(fleet: Fleet, victims: tuple[s
     fleet.open("failing", "ending")
     fleet.wait_outcome(flights["ending"])
     shared.kill(*victims)
-    if not victims:
-        shared.kill_workers()
-    _lose_the_machine(fleet, flights["lost"])
-    fleet.open("absent", "lost")
-    fleet.wait_outcome(flights["absent"])
-    shared.start(*victims)
+    try:
+        if not victims:
+            shared.kill_workers()
+        _lose_the_machine(fleet, flights["lost"])
+        fleet.open("absent", "lost")
+        fleet.wait_outcome(flights["absent"])
+    finally:
+        shared.start(*victims)
     shared.wait_healthy()
     fleet.open("early")
 
