@@ -35,7 +35,8 @@ VICTIMS = {
 }
 """The scheduler has its workers in its group, so they die with it."""
 
-LEFT_ALONE = "its run is left alone"
+STARTED, LEFT_ALONE = "trigger {}/", "its run is left alone"
+"""What the log of `wait` has of a trigger: that a triggerer has begun it, and that one gave it up."""
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +102,7 @@ def test_a_triggerer_that_stood_still_and_comes_back_stops_no_healthy_run(fleet:
     flight = flights["early"]
     fleet.wait_begun(flight)
     fleet.wait_deferred(flight)
+    shared.until(lambda: STARTED.format(flight.dag) in shared.log(*flight, "wait"), "a watch of its own")
     before = _watcher(shared, flight)
     shared.kill("triggerer", number=signal.SIGSTOP)
     try:
