@@ -16,8 +16,8 @@ LIVE = frozenset({"PROVISIONING", "STAGING", "RUNNING", "REPAIRING", "PENDING"})
 ENDING = frozenset({"STOPPING", "PENDING_STOP", "DEPROVISIONING", "SUSPENDING", "SUSPENDED"})
 ENDED = frozenset({"TERMINATED", "STOPPED"})
 """The states of an instance. One that is not known here is taken for alive."""
-SHORT, LONG = 0.2, 3.0
-"""The shortest and the longest seconds between two looks at an operation."""
+SHORT, LONG = 0.05, 3.0
+"""The first and the longest seconds between two looks at an operation; each pause is twice the last."""
 
 
 class Operation(Struct, frozen=True, kw_only=True):
@@ -118,7 +118,7 @@ class Compute:
         while not found.done and (left := end - self._clock()) > 0:
             # `wait` would answer within two minutes, which may be longer than our patience
             self._sleep(min(pause, left))
-            pause = min(pause * 1.5, LONG)
+            pause = min(pause * 2, LONG)
             said = self._rest.get(
                 "compute", f"projects/{self.project}/zones/{operation.zone}/operations/{operation.name}"
             )
