@@ -83,17 +83,17 @@ def _measure(home: Path, env: dict[str, str]) -> None:
     rows = []
     for verb in VERBS:
         local, production = results[f"{verb} on local"], results[f"{verb} on production"]
-        pairs = list(zip(local, production, strict=True))
+        more = [1000 * (far.wall - near.wall) for near, far in zip(local, production, strict=True)]
         rows.append(
             [
                 f"`foretell {verb}`",
                 f"{median(usage.wall for usage in local):.3f}",
                 f"{median(usage.wall for usage in production):.3f}",
-                timing.spread([1000 * (far.wall - near.wall) for near, far in pairs], 0),
-                timing.spread([1000 * (far.cpu - near.cpu) for near, far in pairs], 0),
+                timing.spread(more, 0),
+                timing.spread(timing.ratios(results, f"{verb} on production", f"{verb} on local")),
             ]
         )
-    print(f"\n{timing.table(['', 'local, s', 'production, s', 'more, ms', 'more CPU, ms'], rows)}")
+    print(f"\n{timing.table(['', 'local, s', 'production, s', 'more, ms', 'ratio'], rows)}")
 
 
 def _arguments(verb: str, run: str, target: str) -> list[str]:

@@ -25,6 +25,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.request import Request, urlopen
 
 import msgspec
@@ -85,6 +86,11 @@ class BigQuery:
     def complaints(self) -> list[str]:
         """Give what Google would have refused since the last `clear`."""
         found: list[str] = json.loads(self.call("GET", "/_complaints"))
+        return found
+
+    def made(self) -> list[dict[str, Any]]:
+        """Give what was asked to be made, and was, since the last `clear`: "path", and "body" as it came."""
+        found: list[dict[str, Any]] = json.loads(self.call("GET", "/_made"))
         return found
 
     def call(self, method: str, path: str, body: bytes | None = None) -> bytes:

@@ -23,6 +23,7 @@ REASONS = {
     429: "rateLimitExceeded",
     503: "backendError",
 }
+MAKING = ("bigquery.datasets.insert", "bigquery.tables.insert", "bigquery.jobs.insert")
 
 
 class Proxy(storage_proxy.Proxy):
@@ -38,6 +39,8 @@ class Proxy(storage_proxy.Proxy):
         self.complaints: list[str] = []
         self.stops: list[int] = []
         """For the next scripts with a transaction: after how many of its statements each is stopped."""
+        self.made: list[dict[str, Any]] = []
+        """What was asked to be made, and was: the path, and the body as it came."""
 
 
 class Conversation(storage_proxy.Conversation):
@@ -49,12 +52,15 @@ class Conversation(storage_proxy.Conversation):
         match (self.command, self.path.partition("?")):
             case ("GET", ("/_complaints", _, _)):
                 return Reply(200, json.dumps(self.server.complaints).encode(), JSON)
+            case ("GET", ("/_made", _, _)):
+                return Reply(200, json.dumps(self.server.made).encode(), JSON)
             case ("POST", ("/_stop", _, number)):
                 self.server.stops.append(int(number))
                 return Reply(200, b"{}", JSON)
             case ("DELETE", ("/_faults", _, _)):
                 self.server.complaints.clear()
                 self.server.stops.clear()
+                self.server.made.clear()
         return super()._control(body)
 
     @staticmethod
@@ -83,6 +89,8 @@ class Conversation(storage_proxy.Conversation):
             reply = self._ask(self.command, self.path, body, self._headers(body))
         if call and reply.status < 300:
             rules.note(places, call, told)
+            if call.id in MAKING:
+                self.server.made.append({"path": unquote(path), "body": told})
         if found := re.search(r"upload_id=([^&]+)", reply.headers.get("location", "")):
             places.uploads[found[1]] = job
         if call and call.id == "bigquery.tables.get" and reply.status == 200:

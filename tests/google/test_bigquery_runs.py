@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import uuid
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -116,3 +118,46 @@ def test_rows_that_the_agent_could_not_deliver_are_delivered_by_who_waits(
     service("wait", label)
     service("check", label)
     assert len(json.loads(service("predictions", "--json").stdout)["rows"]) == 2
+
+
+def test_a_plan_shows_what_is_then_asked_for_and_asks_nobody(
+    service: Service, bigquery: BigQuery, storage: Storage
+) -> None:
+    """The same bodies in the same order, but for what stands as <…>."""
+    service("run", "training", "--date", "2026-11-20")
+    storage.clear()
+    bigquery.clear()
+    plan = json.loads(service("plan", "application", "--date", "2026-11-21").stdout)["delivery"]
+    assert storage.log() == []
+    assert bigquery.log() == []
+    service("run", "application", "--date", "2026-11-21")
+    made = bigquery.made()
+    assert [step["POST"].rpartition("/")[2] for step in plan] == [
+        *("datasets", "tables", "jobs", "tables", "jobs", "tables", "jobs", "jobs")
+    ]
+    assert len(made) == len(plan)
+    for planned, real in zip(plan, made, strict=True):
+        path = planned["POST"].partition("/bigquery/v2")[2]
+        must_be_the_same(path, real["path"].partition("/bigquery/v2")[2])
+        must_be_the_same(planned["body"], real["body"])
+
+
+def must_be_the_same(planned: Any, real: Any) -> None:
+    """Hold what was sent against the plan: <…> is anything that is not empty, and <and so on> ends a list."""
+    match planned:
+        case dict():
+            assert isinstance(real, dict)
+            assert planned.keys() == real.keys()
+            for key in planned:
+                must_be_the_same(planned[key], real[key])
+        case [*first, "<and so on>"]:
+            must_be_the_same(first, real[: len(first)])
+        case list():
+            assert len(planned) == len(real)
+            for each, found in zip(planned, real, strict=True):
+                must_be_the_same(each, found)
+        case str():
+            parts = re.split(r"<(?:new|the [^>]+|a day later)>", planned)
+            assert re.fullmatch(".+".join(map(re.escape, parts)), str(real), re.DOTALL), (planned, real)
+        case _:
+            assert planned == real

@@ -1,21 +1,23 @@
-"""What a plan shows of a machine: what its platform would start or ask for, without doing it."""
+"""What a plan shows of machine and delivery: what would be started or asked for, without doing it."""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from msgspec.structs import replace
 
-from foretell import names
+from foretell import names, warehouses
 from foretell.agent.guard import Post
 from foretell.names import Run
 from foretell.platforms import compute_body, docker
 from foretell.protocol import first
-from foretell.records import Launch, Request
+from foretell.records import Launch, Outcome, Request
 from foretell.service import ComputeEngineSettings, DockerSettings, ProcessSettings
+from foretell.warehouses.base import shipment
 
 NEW = "<new>"
 """Stands for what is made up at the start."""
@@ -34,6 +36,17 @@ def machine(request: Request, run: Run) -> dict[str, object]:
             return _instance(settings, request, run)
         case ProcessSettings() as settings:
             return _process(settings, request, run)
+
+
+def delivery(request: Request, run: Run) -> list[Mapping[str, object]]:
+    """Give what the warehouse would be asked for, were nothing there yet, when the first attempt has succeeded."""
+    if not request.delivers:
+        return []
+    target = request.target
+    first = f"{target.store}/{run.attempt(1).rows(0)}"
+    uris = (first, "<and so on>") if warehouses.reads(target.warehouse, target.store) else ()
+    outcome = Outcome(kind="produced", attempt=1, by=NEW, at=NEW)
+    return list(warehouses.connect(target.warehouse).plan(shipment(request, run, outcome, uris=uris)))
 
 
 def _process(settings: ProcessSettings, request: Request, run: Run) -> dict[str, object]:

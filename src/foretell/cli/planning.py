@@ -66,6 +66,7 @@ def plan(args: Namespace, out: Output) -> int:
             "object": f"{target.store}/{run.request}",
             "request": request,
             "machine": drafts.machine(request, run),
+            **({"delivery": asked_for} if (asked_for := drafts.delivery(request, run)) else {}),
         }
     )
     out.tell(("nothing was written or asked; where the date is taken, the run's number is higher", "faint"))

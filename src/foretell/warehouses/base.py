@@ -105,6 +105,13 @@ class Warehouse(Protocol):
         """
         ...
 
+    def plan(self, shipment: Shipment) -> Sequence[Mapping[str, object]]:
+        """
+        Give the requests by which a service elsewhere would be asked to take this, were nothing there yet: method to
+        address, and "body". By the code that delivers, asking nobody; what only a delivery can know is shown as <…>.
+        """
+        ...
+
 
 # --- what every kind says of a table that does not take a run's rows ----------------------------------------------
 

@@ -32,6 +32,7 @@ from foretell.warehouses import bigquery_table as tables
 from foretell.warehouses.base import Rows, Shipment, UnfitError
 from foretell.warehouses.bigquery_failures import CHANGED, FAILURES, AgainError, WrongError, told
 from foretell.warehouses.bigquery_jobs import ONCE, REQUEST, RETRY, Jobs
+from foretell.warehouses.bigquery_plan import drawing, shipped
 from foretell.warehouses.bigquery_staging import stage
 from foretell.warehouses.bigquery_table import MADE_BY, Table
 
@@ -126,6 +127,16 @@ class BigQueryWarehouse:
 
         self._patiently(see)
 
+    def plan(self, shipment: Shipment) -> Sequence[Mapping[str, object]]:
+        with drawing(self.settings) as (client, drawn), shipped(shipment) as whole:
+            jobs = Jobs(client, member="")
+            table = self._table(jobs, whole.delivery.table)
+            self._make(jobs, table)
+            self._shape(jobs, table, whole)
+            put = script.put(table, whole.delivery, stage(jobs, table, whole))
+            self._run(jobs, *self._transaction(table, whole, put))
+        return drawn
+
     # --- one delivery -----------------------------------------------------------------------------------------
 
     def _deliver(self, jobs: Jobs, shipment: Shipment) -> Receipt:
@@ -163,14 +174,11 @@ class BigQueryWarehouse:
         self, jobs: Jobs, table: Table, shipment: Shipment, *, put: str = "", rejected: str = ""
     ) -> Receipt:
         """The one transaction of the protocol. Without anything to put, it is for a verdict that is known before."""
-        verb = "reject" if rejected else "deliver"
-        stem = f"foretell_{verb}_{shipment.uid}_{script.mark(table.key)}"
-        values = script.values(table, shipment, rejected=rejected)
+        stem, text, values = self._transaction(table, shipment, put, rejected)
 
         def written(_: object = None) -> Receipt | None:
             return self._receipt(jobs, script.ledger_of(table), shipment.uid)
 
-        text = script.deliver(table, put)
         for last in (*[False] * self.turns, True):
             try:
                 self._run(jobs, stem, text, values, stands=lambda job: bool(written(job)))
@@ -183,6 +191,15 @@ class BigQueryWarehouse:
         if receipt is None:
             raise AgainError("the ledger does not show what was just written")
         return receipt
+
+    @staticmethod
+    def _transaction(
+        table: Table, shipment: Shipment, put: str, rejected: str = ""
+    ) -> tuple[str, str, dict[str, str | int]]:
+        """Give the stem of its job's name, its script and its values."""
+        verb = "reject" if rejected else "deliver"
+        stem = f"foretell_{verb}_{shipment.uid}_{script.mark(table.key)}"
+        return stem, script.deliver(table, put), script.values(table, shipment, rejected=rejected)
 
     # --- what is there ----------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeAlias, TypeVar
@@ -128,6 +128,10 @@ class DuckDBWarehouse:
 
     def ready(self, delivery: Delivery, store: str) -> None:
         """A file needs nothing before it is delivered to."""
+
+    def plan(self, shipment: Shipment) -> Sequence[Mapping[str, object]]:  # noqa: ARG002 - as all warehouses have it
+        """A file is no service that would be asked."""
+        return ()
 
     def _table(self, name: str) -> Table:
         dataset, _, table = name.rpartition(".")
