@@ -13,12 +13,15 @@ from typing import Any
 
 PROC = Path("/proc")
 HAS_PROC = (PROC / "self" / "environ").exists()
-STATE, FLAGS, KERNEL_THREAD = 0, 6, 0x00200000
+STATE, FLAGS, BORN, KERNEL_THREAD = 0, 6, 19, 0x00200000
 PAUSE = 0.002
 LOOKS = 3
 """Looks that find nothing, in a row: one may miss a process that is just being forked."""
 MORE_LOOKS = 20
 """The same after something was found: who forks all the time is missed by most looks on a busy machine."""
+
+YOUNG = 1.0
+"""Seconds since its fork in which a process may still be becoming its program, on a machine that is busy."""
 
 
 def marker(machine: str) -> str:
@@ -149,26 +152,41 @@ def _kill_if(pid: int, entry: str) -> None:
 
 def _environment(pid: int) -> bytes:
     """Read a process's environment; for an instant, while the process becomes another program, it has none."""
-    for _ in range(LOOKS):
+    looks = 0
+    while looks < LOOKS or _is_young(pid):
         try:
             found = (PROC / str(pid) / "environ").read_bytes()
         except OSError:
             return b""
         if found or not _is_alive(pid):
             return found
+        looks += 1
         time.sleep(PAUSE)
     return b""
 
 
 def _is_alive(pid: int) -> bool:
     """Tell whether a process runs a program: neither dead and not waited for, nor a thread of the kernel."""
+    fields = _stat(pid)
+    return bool(fields) and fields[STATE] not in (b"Z", b"X") and not int(fields[FLAGS]) & KERNEL_THREAD
+
+
+def _is_young(pid: int) -> bool:
+    fields = _stat(pid)
+    if not fields:
+        return False
+    born = int(fields[BORN]) / os.sysconf("SC_CLK_TCK")
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - born < YOUNG
+
+
+def _stat(pid: int) -> list[bytes]:
+    """Read what the kernel tells of a process, from its state on; nothing of one that is gone."""
     try:
         stat = (PROC / str(pid) / "stat").read_bytes()
     except OSError:
-        return False
+        return []
     # the name of the program stands in parentheses before the rest and may itself hold any character
-    fields = stat.rpartition(b")")[2].split()
-    return fields[STATE] not in (b"Z", b"X") and not int(fields[FLAGS]) & KERNEL_THREAD
+    return stat.rpartition(b")")[2].split()
 
 
 def _psutil() -> Any:
