@@ -8,68 +8,49 @@ reads gs:// from the Cloud Storage that `STORAGE_EMULATOR_HOST` names. What it c
 from __future__ import annotations
 
 import argparse
-import contextlib
-import ctypes
 import fcntl
 import hashlib
 import json
 import os
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.request import Request, urlopen
 
-import msgspec
 import pytest
 
 from foretell import names
 from tests.google.bigquery_proxy import Proxy
-from tests.google.faults import Fault, Faults, Seen
+from tests.google.faults import Faults
+from tests.google.server import Server, listening, running, until_the_input_ends, unused
 
-ROOT = Path(__file__).parents[2]
 REQUIREMENTS = Path(__file__).with_name("bigquery.txt")
 EXTENSIONS = ("icu", "httpfs", "ducklake", "spatial")
 PYTHON = "3.13"
 PROJECT = "test-project"
-PATIENCE = 90.0
 INSTALL = 600
-DIES_WITH_ITS_PARENT = 1
+HOST = "127.0.0.1"
 
 
 # --- for tests ------------------------------------------------------------------------------------------------------
 
 
-class BigQuery:
+class BigQuery(Server):
     """A running stand-in. Use a dataset of its own for every test: jobs are named by it."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
 
     @property
     def environ(self) -> dict[str, str]:
         """What a program needs to take this for Google's."""
         return {"BIGQUERY_EMULATOR_HOST": self.url, "GOOGLE_CLOUD_PROJECT": PROJECT}
 
-    def fault(self, *rules: Fault) -> None:
-        """Have requests go wrong, by the first rule that fits."""
-        self.call("POST", "/_faults", msgspec.json.encode(rules))
-
     def stop_script(self, after: int) -> None:
         """Have the next transaction fail after so many of its statements, as if its server died."""
         self.call("POST", f"/_stop?{after}")
-
-    def clear(self) -> None:
-        """Forget all faults, complaints and the log."""
-        self.call("DELETE", "/_faults")
 
     def empty(self) -> None:
         """Remove every dataset of the project."""
@@ -78,10 +59,6 @@ class BigQuery:
             name = dataset["datasetReference"]["datasetId"]
             if name != "local":
                 self.call("DELETE", f"{place}/{name}?deleteContents=true")
-
-    def log(self) -> list[Seen]:
-        """Give every request that came since the last `clear`."""
-        return msgspec.json.decode(self.call("GET", "/_log"), type=list[Seen])
 
     def complaints(self) -> list[str]:
         """Give what Google would have refused since the last `clear`."""
@@ -93,11 +70,6 @@ class BigQuery:
         found: list[dict[str, Any]] = json.loads(self.call("GET", "/_made"))
         return found
 
-    def call(self, method: str, path: str, body: bytes | None = None) -> bytes:
-        with urlopen(Request(self.url + path, body, method=method), timeout=PATIENCE) as reply:
-            found: bytes = reply.read()
-            return found
-
 
 @contextmanager
 def started(environ: Mapping[str, str]) -> Iterator[BigQuery]:
@@ -105,23 +77,8 @@ def started(environ: Mapping[str, str]) -> Iterator[BigQuery]:
     if reason := why_not():
         (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
     command = [sys.executable, "-m", "tests.google.bigquery"]
-    with subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env={**os.environ, **environ},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout
-        assert process.stdin
-        url = process.stdout.readline().strip()
-        assert url, "the stand-in of BigQuery did not start"
-        try:
-            yield BigQuery(url)
-        finally:
-            process.stdin.close()  # it ends with its input
-            process.wait(PATIENCE)
+    with running(BigQuery, command, {**os.environ, **environ}) as bigquery:
+        yield bigquery
 
 
 # --- the environment ------------------------------------------------------------------------------------------------
@@ -187,42 +144,22 @@ def _install(place: Path, python: str) -> str:
 
 def start_server(port: int, data: Path) -> subprocess.Popen[bytes]:
     """Start local-bigquery and wait until it answers; it ends with this process, whatever ends it."""
-    parent = ctypes.CDLL(None)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        spare = free.getsockname()[1]
-    options = {"host": "127.0.0.1", "port": port, "grpc-port": spare, "data-dir": data, "project": PROJECT}
+    spare = unused(HOST)[1]
+    options = {"host": HOST, "port": port, "grpc-port": spare, "data-dir": data, "project": PROJECT}
     command = [str(home() / "venv" / "bin" / "local-bigquery")]
     command += [f"--{name}={value}" for name, value in options.items()]
-    environ = {**os.environ, "HOME": str(home())}
     with (data / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [*command, "serve"],
-            env=environ,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            preexec_fn=lambda: parent.prctl(DIES_WITH_ITS_PARENT, signal.SIGTERM),
-        )
-    end = time.monotonic() + PATIENCE
-    while True:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return process
-        assert process.poll() is None, (data / "log").read_text()
-        assert time.monotonic() < end, "local-bigquery does not listen"
-        time.sleep(0.05)
+        return listening([*command, "serve"], (HOST, port), log, **{**os.environ, "HOME": str(home())})
 
 
 def main() -> None:
     argparse.ArgumentParser(description=__doc__).parse_args()
     with tempfile.TemporaryDirectory(prefix="foretell-bigquery-") as data:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            upstream = ("127.0.0.1", free.getsockname()[1])
+        upstream = unused(HOST)
         server = start_server(upstream[1], Path(data))
-        proxy = Proxy(("127.0.0.1", 0), upstream, Faults())
+        proxy = Proxy((HOST, 0), upstream, Faults())
         threading.Thread(target=proxy.serve_forever, daemon=True).start()
-        print(f"http://127.0.0.1:{proxy.server_address[1]}", flush=True)
-        with contextlib.suppress(KeyboardInterrupt):
-            sys.stdin.read()
+        until_the_input_ends(f"http://{HOST}:{proxy.server_address[1]}")
         server.terminate()
         server.wait()
 
