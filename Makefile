@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 UV := $(BIN)/uv
 SERVED := docker or google or airflow
-DOCKER = $(BIN)/python -m pytest -n 2 --dist loadfile -m "docker and not google" --durations=10
+AT_ONCE := -n 2 --dist loadfile
 FAST := not (slow or simulation or $(SERVED))
 
 .DEFAULT_GOAL := help
@@ -16,18 +16,18 @@ help: ## list the targets
 demo: .venv/foretell ## train and apply a real model, and see what became of it
 	@sh examples/demo.sh $(CURDIR)/$(BIN)
 
-test: check fast ## pass what stands: checks, fast tests, then the slow and the simulated, images and containers
+test: check fast ## pass everything: checks, fast tests, the slow and the simulated, then those with servers of their own
 	$(BIN)/python -m pytest -m "(slow or simulation) and not ($(SERVED))" --durations=10
-	$(DOCKER)
+	$(BIN)/python -m pytest $(AT_ONCE) -m "(docker or google) and not airflow" --durations=10
 
-test-docker: .venv/all ## the tests of images and containers, on an engine of their own
-	$(DOCKER)
+test-docker: .venv/all ## the tests of images and containers alone, on an engine of their own
+	$(BIN)/python -m pytest $(AT_ONCE) -m "docker and not google" --durations=10
 
-test-google: .venv/all ## the tests of Google's services, on stand-ins that they start themselves; not part of `test` yet
-	$(BIN)/python -m pytest -m google --durations=10
+test-google: .venv/all ## the tests of Google's services alone, on stand-ins that they start themselves
+	$(BIN)/python -m pytest $(AT_ONCE) -m "google and not airflow" --durations=10
 
 test-airflow: .venv/all ## the tests of Airflow, on components that they start themselves; not part of `test` yet
-	$(BIN)/python -m pytest -m airflow --durations=10
+	$(BIN)/python -m pytest $(AT_ONCE) -m airflow --durations=10
 
 fast: .venv/all ## the tests that take seconds
 	$(BIN)/python -m pytest -m "$(FAST)"
