@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -57,7 +57,7 @@ def load(path: Path, *, environ: Mapping[str, str]) -> Service:
 
 def _file(path: Path) -> Path:
     # The directory is resolved, not the file: what stands beside the target of a link is not the service.
-    path = path / FILE if path.is_dir() and path.name != FILE else path
+    path = path / FILE if path.name != FILE and path.is_dir() else path
     return Path(os.path.realpath(path.parent), path.name)
 
 
@@ -86,11 +86,15 @@ def _service(found: tuple[Layer, ...], *, home: str | None) -> Service:
     return service
 
 
-def _misplaced(table: Table) -> dict[str, str]:
-    """Give where the tables belong that are an action by their keys but stand at the top."""
-    known = set(reader.keys(ActionTable))
-    actions = (key for key, value in table.items() if isinstance(value, dict) and known & value.keys())
-    return {key: f"; did you mean [actions.{key}]?" for key in actions}
+def _misplaced(table: Table) -> Callable[[str], str]:
+    """Say of a key where it belongs, if it is an action by its keys but stands at the top."""
+
+    def say(key: str) -> str:
+        value = table[key]
+        is_action = isinstance(value, dict) and not value.keys().isdisjoint(reader.keys(ActionTable))
+        return f"; did you mean [actions.{key}]?" if is_action else ""
+
+    return say
 
 
 def _tell_bad_words(site: Site) -> None:

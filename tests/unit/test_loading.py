@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+import shlex
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -95,6 +96,14 @@ def test_a_command_is_split_as_by_a_shell_or_taken_as_it_is(tmp_path: Path) -> N
     )
     assert service.actions["a"].command == ("Rscript", "my model.R", "{action}")
     assert service.actions["b"].command == ("sh", "-c", 'echo {"a": 1}')
+
+
+@pytest.mark.parametrize(
+    "command", ["make", " python  -m a.b --x={action} c%d@e:f,g ", "a # b", "a\\\\ b", "é $HOME ~ *"]
+)
+def test_a_command_is_split_alike_whether_or_not_a_shell_would_read_it(tmp_path: Path, command: str) -> None:
+    service = loaded(tmp_path, f'name = "x"\n[actions.a]\ncommand = "{command}"\n')
+    assert service.actions["a"].command == tuple(shlex.split(command.replace("\\\\", "\\")))
 
 
 def test_the_command_of_a_source_with_one_main_needs_no_writing(tmp_path: Path) -> None:

@@ -156,8 +156,9 @@ def _tasks(service: Service, action: Action) -> None:
     ).about(*about)
     check = CheckOperator(task_id="check", outlets=outlets(service, action, os.environ)).about(*about)
     stop = StopOperator(task_id="stop").about(*about)
-    start >> wait >> check >> stop
-    [start, wait] >> stop
+    start >> [wait, stop]
+    wait >> [check, stop]
+    check >> stop
     # Without `setups`: a setup would be run again whenever another task is cleared, and `stop` left out if it failed.
     stop.as_teardown(on_failure_fail_dagrun=True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import tomllib
 from collections.abc import Sequence
 from functools import cached_property
@@ -96,7 +97,8 @@ def _read(path: Path, shown: str, *, where: str = "") -> Layer:
 
 
 def _bytes(path: Path) -> bytes:
-    if path.exists() and not path.is_dir() and not path.is_file():
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
         # A pipe would be waited for, and a device never ends.
         raise OSError("is not a regular file")
     return path.read_bytes()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date, datetime, time
 from functools import cache
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
@@ -39,14 +39,15 @@ def fields(
     path: KeyPath,
     faults: Faults,
     *,
-    also: Mapping[str, str] = {},
+    also: Callable[[str], str] | None = None,
 ) -> dict[str, Any]:
     """Give the right values of a table by field, and tell what is wrong. `also` explains unknown keys."""
     known = _fields(kind)
     result = {}
     for key, value in values.items():
         if key not in known:
-            faults.add((*path, key), f'unknown key "{key}"{also.get(key) or suggestion(key, known)}')
+            mend = (also and also(key)) or suggestion(key, known)
+            faults.add((*path, key), f'unknown key "{key}"{mend}')
             continue
         read = _value(known[key].type, value, (*path, key), faults)
         if read is not NOTHING:
@@ -70,19 +71,17 @@ def _fields(kind: type[Struct]) -> dict[str, FieldInfo]:
 
 
 def _value(kind: Any, value: object, path: KeyPath, faults: Faults) -> Any:
-    plain = _plain(kind)
-    if isinstance(value, dict):
-        for option in _options(plain):
-            if isinstance(option, type) and issubclass(option, Struct):
-                return table(option, value, path, faults)
-            if get_origin(option) is dict:
-                return _entries(get_args(option)[1], value, path, faults)
-    if plain is object:
+    if isinstance(value, dict) and (option := _tabular(kind)):
+        if get_origin(option) is dict:
+            return _entries(get_args(option)[1], value, path, faults)
+        return table(option, value, path, faults)
+    if kind is object:
         return _free(value, path, faults)
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError:
-        faults.add(path, f'"{path[-1]}" must be {_words(kind)}, not {_shown(value)}{_mended(plain, value)}')
+        mend = _mended(_plain(kind), value)
+        faults.add(path, f'"{path[-1]}" must be {_words(kind)}, not {_shown(value)}{mend}')
         return NOTHING
 
 
@@ -102,6 +101,15 @@ def _free(value: object, path: KeyPath, faults: Faults) -> object:
         faults.add(path, f'"{path[-1]}" must be a finite number of at most 64 bits')
         return NOTHING
     return value
+
+
+@cache
+def _tabular(kind: Any) -> Any:
+    """Give what of a type a table can be: a table of the form, or one of any keys; None where it cannot be one."""
+    for option in _options(_plain(kind)):
+        if get_origin(option) is dict or (isinstance(option, type) and issubclass(option, Struct)):
+            return option
+    return None
 
 
 def _plain(kind: Any) -> Any:

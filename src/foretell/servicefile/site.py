@@ -18,8 +18,8 @@ class Site(NamedTuple):
     home: str | None
     faults: Faults
 
-    def path(self, text: str) -> Path:
+    def path(self, text: str) -> str:
         """Give the absolute path of one that the file names."""
         if self.home and (text == "~" or text.startswith("~/")):
             text = self.home + text[1:]
-        return Path(os.path.normpath(self.root / text))
+        return os.path.normpath(os.path.join(self.root, text))  # noqa: PTH118 - a Path takes five times as long

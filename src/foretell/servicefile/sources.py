@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
 
 from foretell.names import LOCK_FILE
 from foretell.service import Source
@@ -20,8 +20,9 @@ from foretell.servicefile.site import Site
 def source(site: Site) -> Source:
     """Resolve the source: what the file says, else what the directories hold."""
     table, root, faults = site.form.source, site.root, site.faults
-    path = _path(table, root, faults)
-    places = [_Place(root, name, _listed(root / name)) for name in dict.fromkeys((path, "."))]
+    here = _Place(root, ".")
+    path = _path(table, here, faults)
+    places = [here] if path == here.name else [_Place(root, path), here]
     requirements, locked = _needed(table, root, places, faults)
     python = _python(table, places, faults)
     return Source(path=path, python=python, requirements=requirements, locked=locked)
@@ -31,7 +32,7 @@ def inside(path: str, key: KeyPath, faults: Faults, *, below: str = "the directo
     """Tell whether a path stays where it belongs, and a fault if it does not."""
     if not path.strip() or "\0" in path:
         faults.add(key, f'"{key[-1]}" must be a path')
-    elif PurePosixPath(path).is_absolute() or "\\" in path or ".." in PurePosixPath(path).parts:
+    elif path.startswith("/") or "\\" in path or ".." in path.split("/"):
         faults.add(key, f'the path "{path}" must stay inside {below}: relative, with /, without ".."')
     else:
         return True
@@ -53,12 +54,13 @@ def usual_command(root: Path, module: str, action: str) -> tuple[str, ...]:
     return (*command, "--config", "configs/{action}.json") if config else command
 
 
-def _path(table: SourceTable, root: Path, faults: Faults) -> str:
-    key = ("source", "path")
-    path = "source" if table.path is None and (root / "source").is_dir() else table.path or "."
+def _path(table: SourceTable, here: _Place, faults: Faults) -> str:
+    if table.path is None:
+        return "source" if here.has("source", directory=True) else here.name
+    key, path = ("source", "path"), table.path or here.name
     if not inside(path, key, faults):
         return "."
-    if not _there(root, path, directory=True):
+    if not _there(here.root, path, directory=True):
         mend = 'a submodule is fetched by "git submodule update --init"'
         faults.add(key, f'there is no directory "{path}" beside this file; {mend}')
         return "."
@@ -100,7 +102,7 @@ def _needed(
         if place.has("pyproject.toml") and place.has("uv.lock"):
             return (), place.name
     there = [place.inner("requirements.txt") for place in places if place.has("requirements.txt")]
-    if not there and places[0].project().get("dependencies"):
+    if not there and places[0].project.get("dependencies"):
         there = [places[0].inner("pyproject.toml")]
     return tuple(there), None
 
@@ -114,35 +116,43 @@ def _python(table: SourceTable, places: Sequence[_Place], faults: Faults) -> str
         return table.python
     lines = [line.strip() for place in places for line in place.text(".python-version").splitlines()]
     said = [line for line in lines if line and not line.startswith("#")]
-    asked = [place.project().get("requires-python") for place in places]
+    asked = [place.project.get("requires-python") for place in places]
     return next((wish for wish in (*said, *asked) if isinstance(wish, str) and wish), None)
 
 
-class _Place(NamedTuple):
+class _Place:
     """A directory that may say what is needed, listed once: most of what is looked for is not there."""
 
-    root: Path
-    name: str
-    listed: frozenset[str]
+    def __init__(self, root: Path, name: str) -> None:
+        self.root = root
+        self.name = name
+        self._listed = _listed(root / name)
 
-    def has(self, file: str) -> bool:
-        return file in self.listed and (self.root / self.name / file).is_file()
+    def has(self, name: str, *, directory: bool = False) -> bool:
+        """Tell whether there is a file of this name, or a directory."""
+        if name not in self._listed:
+            return False
+        place = self.root / self.name / name
+        return place.is_dir() if directory else place.is_file()
 
     def inner(self, file: str) -> str:
         """Give a file's path from the root."""
         return str(PurePosixPath(self.name, file))
 
     def text(self, file: str) -> str:
-        if file not in self.listed:
+        if file not in self._listed:
             return ""
         try:
             return (self.root / self.name / file).read_text(encoding="utf-8", errors="replace")
         except OSError:
             return ""
 
+    @cached_property
     def project(self) -> Table:
+        """What pyproject.toml says of it."""
+        text = self.text("pyproject.toml")
         try:
-            project = tomllib.loads(self.text("pyproject.toml")).get("project")
+            project = tomllib.loads(text).get("project") if text else None
         except (ValueError, RecursionError):
             # What is wrong with it, the making of the environment tells in full.
             return {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 from foretell.service import (
@@ -83,9 +84,11 @@ def _told(
     kinds: Mapping[str, type[S]], kind: type[S], told: Table, path: KeyPath, site: Site
 ) -> dict[str, Any]:
     """Read the settings of one kind; a key of another kind is told as such."""
-    elsewhere = {
-        key: f'; it belongs to kind = "{name}"' for name in kinds for key in reader.keys(kinds[name])
-    }
+
+    def elsewhere(key: str) -> str:
+        others = [name for name in kinds if key in reader.keys(kinds[name])]
+        return f'; it belongs to kind = "{others[-1]}"' if others else ""
+
     rest = {key: value for key, value in told.items() if key != "kind"}
     return reader.fields(kind, rest, path, site.faults, also=elsewhere)
 
@@ -103,7 +106,7 @@ def _platform(
     if not _demand(kind, values, path, site.faults):
         return None
     if kind is ProcessSettings:
-        return ProcessSettings(home=str(site.path(values.get("home") or WORK)))
+        return ProcessSettings(home=site.path(values.get("home") or WORK))
     return kind(**values)
 
 
@@ -143,7 +146,7 @@ def _store(told: str | None, kind: type[PlatformSettings], key: KeyPath, site: S
         )
     if mark:
         return told.rstrip("/") if told else ""
-    return site.path(told or f"{WORK}/store").as_uri()
+    return Path(site.path(told or f"{WORK}/store")).as_uri()
 
 
 def _warehouse(
@@ -165,10 +168,12 @@ def _warehouse(
         fault = 'a machine elsewhere does not see a DuckDB file here; write kind = "bigquery"'
         site.faults.add((*path, "kind"), fault)
     file = values.pop("path", f"{WORK}/warehouse.duckdb")
-    return DuckDBSettings(path=str(site.path(file)), **values)
+    return DuckDBSettings(path=site.path(file), **values)
 
 
 def _times(table: TimesTable, path: KeyPath, faults: Faults) -> Times:
+    if table == TimesTable():
+        return Times()
     names = Times.__struct_fields__
     times = Times(**{name: seconds(getattr(table, name), (*path, name), faults) for name in names})
     for fault in [] if faults.within(path) else times.faults():
