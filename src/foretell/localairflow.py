@@ -54,6 +54,8 @@ READY = 120.0
 """Seconds in which the components must have come up."""
 ENDING = 5.0
 """Seconds in which they must have ended when they are asked to; then they are killed."""
+ENDS, MINUTE = 5, 60.0
+"""How often components may end by themselves within a minute, and are started again."""
 PAUSE = 0.2
 
 
@@ -141,6 +143,7 @@ class LocalAirflow:
             MARK: str(home),
         }
         self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._ends: list[float] = []
         self._lock: int | None = None
         self._token = ""
 
@@ -152,13 +155,13 @@ class LocalAirflow:
         self._take_lock()
         self._end_orphans()
         self._write_dags()
+        for name in ("database", *COMPONENTS):
+            self.log(name).unlink(missing_ok=True)
         say("preparing Airflow's database")
         self._migrate()
-        for name, arguments in COMPONENTS.items():
+        for name in COMPONENTS:
             say(f"starting the {name}")
-            self._running[name] = self._spawn(name, [sys.executable, "-m", "airflow", *arguments])
-            with (self.home / GROUPS).open("a", encoding="ascii") as file:
-                file.write(f"{self._running[name].pid}\n")
+            self._begin(name)
 
     def _take_lock(self) -> None:
         self._lock = os.open(self.home / "lock", os.O_RDWR | os.O_CREAT, 0o644)
@@ -204,8 +207,13 @@ class LocalAirflow:
         if process.wait():
             raise self._ended("database", process.returncode)
 
+    def _begin(self, name: str) -> None:
+        self._running[name] = self._spawn(name, [sys.executable, "-m", "airflow", *COMPONENTS[name]])
+        with (self.home / GROUPS).open("a", encoding="ascii") as file:
+            file.write(f"{self._running[name].pid}\n")
+
     def _spawn(self, name: str, command: list[str]) -> subprocess.Popen[bytes]:
-        with self.log(name).open("wb") as log:
+        with self.log(name).open("ab") as log:
             return subprocess.Popen(
                 command,
                 cwd=self.home,
@@ -271,6 +279,25 @@ class LocalAirflow:
         for name, process in self._running.items():
             if process.poll() is not None:
                 raise self._ended(name, process.returncode)
+
+    def tend(self, say: Callable[[str], None]) -> None:
+        """
+        Start again what has ended by itself; InfrastructureError where that happens again and again.
+
+        Airflow's components end where SQLite is busy with others of them for too long; what is killed loses nothing.
+        """
+        for name, process in self._running.items():
+            if process.poll() is None:
+                continue
+            now = time.monotonic()
+            self._ends = [*(end for end in self._ends if end > now - MINUTE), now]
+            ended = self._ended(name, process.returncode)
+            if len(self._ends) > ENDS:
+                raise ended
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)  # workers that outlive their scheduler
+            self._begin(name)
+            say(f"{ended.what}, and was started again: {ended.why}")
 
     def log(self, name: str) -> Path:
         """Give the file of what a component prints."""

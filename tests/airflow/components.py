@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -278,3 +279,9 @@ class Components:
             "extra_links"
         ]
         return found
+
+    def page(self, dag: str, run: str = "", task: str = "") -> str:
+        """Give the address at which people look at a graph, at a run of it, or at a task of that."""
+        place = f"{self.url}/dags/{dag}"
+        place += f"/runs/{urllib.parse.quote(run)}" if run else ""
+        return f"{place}/tasks/{self.tasks(dag, run)[task]['task_id']}" if task else place

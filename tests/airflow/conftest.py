@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.airflow import browser as browsers
+from tests.airflow.browser import Browser
 from tests.airflow.components import Components
+from tests.debian import install, lacking
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -58,3 +61,14 @@ def components(tmp_path: Path) -> Iterator[Components]:
         yield found
     finally:
         found.end()
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[Browser]:
+    """A browser for what people look at; who needs it is visibly skipped where there can be none."""
+    if reason := install(browsers.PROGRAMS):
+        lacking(reason)
+    home = tmp_path / "browser"
+    home.mkdir()
+    with browsers.started(home) as found:
+        yield found

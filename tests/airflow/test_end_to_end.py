@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from tests.airflow.browser import Browser
 from tests.airflow.components import Components
 
 pytestmark = pytest.mark.airflow
@@ -29,7 +30,9 @@ def foretell(*arguments: str, cwd: Path) -> Any:
     return msgspec.json.decode(done.stdout)
 
 
-def test_both_graphs_run_and_the_application_follows_the_training(components: Components) -> None:
+def test_both_graphs_run_and_the_application_follows_the_training(
+    components: Components, browser: Browser, tmp_path: Path
+) -> None:
     foretell("init", "churn", cwd=components.dags)
     service = components.dags / "churn"
     components.wait_dags("churn-training", "churn-application")
@@ -50,3 +53,16 @@ def test_both_graphs_run_and_the_application_follows_the_training(components: Co
     assert len(rows["rows"]) == 80
     runs = foretell("runs", cwd=service)
     assert sorted(one["state"] for one in runs["runs"]) == ["succeeded", "succeeded"]
+
+    dag = "churn-application"
+    browser.open(components.page(dag), "0 of 1", "Created Asset Events", '"outcome": "succeeded"')
+    browser.picture(tmp_path / "grid.png")
+    assert f"{components.page(dag)}/runs/{follower}/tasks/group/application" in browser.links().values()
+    browser.click("Dag Docs")
+    browser.wait_text("Dag Documentation", "→ predictions (one partition a day)")
+    page = browser.open(components.page(dag, follower), "application.start", "application.stop")
+    browser.picture(tmp_path / "run.png")
+    assert page.count("Success") == 5, "the run and its four tasks"
+    browser.open(components.page("churn-training", run, "wait"), "] INFO - ", "accuracy")
+    browser.picture(tmp_path / "log.png")
+    browser.open(components.page(dag, follower, "check"), "succeeded: 80 rows in predictions (delivered)")

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 import pytest
 
 from foretell.names import Run
+from tests.airflow.browser import Browser
 from tests.airflow.components import Components
 from tests.airflow.fleet import DAGS, YEARLY
 from tests.google.cloud import PROJECT
@@ -61,7 +62,7 @@ def airflow(production: Production, tmp_path: Path) -> Iterator[Components]:
 
 
 def test_a_training_its_application_and_a_run_that_a_person_ends(
-    production: Production, airflow: Components
+    production: Production, airflow: Components, browser: Browser, tmp_path: Path
 ) -> None:
     assert airflow.import_errors() == {}
     run = airflow.trigger("toy-training")
@@ -72,14 +73,19 @@ def test_a_training_its_application_and_a_run_that_a_person_ends(
 
     (follower,) = airflow.until(lambda: list(airflow.runs("toy-application")), "the application")
     assert airflow.wait_run("toy-application", follower, PATIENCE) == "success", production.tell()
-    shown = json.loads(production.foretell("predictions", "--json").stdout)
-    assert sorted((row["a"], row["b"]) for row in shown["rows"]) == [("x", 1), ("y", 2)]
+    rows = json.loads(production.foretell("predictions", "--json").stdout)["rows"]
+    assert sorted((row["a"], row["b"]) for row in rows) == [("x", 1), ("y", 2)]
     report = airflow.xcom("toy-application", follower, "check")
     assert report["delivery"] == {"table": "predictions", "state": "delivered", "rows": 2}
     assert report["inputs"] == {"training": _run(production, "training").label}
     (table,) = {airflow.links("toy-application", follower, task)["Table"] for task in ("check", "stop")}
     assert f"d={production.dataset}&t=predictions" in table
     production.must_leave_nothing()
+    browser.open(airflow.page("toy-application", follower, "check"), "2 rows in predictions (delivered)")
+    shown = browser.wait_links("Machine", "Log", "Bucket", "Table")
+    browser.picture(tmp_path / "task.png")
+    assert shown["Table"] == table
+    assert shown["Log"] == airflow.links("toy-application", follower, "check")["Log"]
 
     run = airflow.trigger("toy-endless")
     airflow.wait_task("toy-endless", run, "wait", "deferred", patience=PATIENCE)

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from foretell.localairflow import MARK
+from foretell.localairflow import COMPONENTS, GROUPS, MARK
 from foretell.survivors import directory, processes, survivors
 from tests.airflow.toy import Toy
 
@@ -67,12 +67,19 @@ def until(true: Any) -> Any:
     return found
 
 
+def groups(home: Path) -> list[int]:
+    """The process group of every component that was started, in order."""
+    return [int(line) for line in (home / GROUPS).read_text().split()]
+
+
 def test_it_comes_up_runs_a_graph_and_leaves_no_process(tmp_path: Path) -> None:
     toy = Toy(tmp_path / "services" / "toy")
     home = toy.place.resolve() / ".foretell" / "airflow"
     with up(toy.place) as (process, url):
         assert url.startswith("http://127.0.0.1:"), process.communicate()[1]
         assert {dag["dag_id"] for dag in ask(url, "dags")["dags"]} == {"toy-training", "toy-application"}
+        os.killpg(groups(home)[list(COMPONENTS).index("scheduler")], signal.SIGKILL)
+        until(lambda: len(groups(home)) > len(COMPONENTS))
         run = ask(url, "dags/toy-training/dagRuns", {"logical_date": None})["dag_run_id"]
         ended = until(
             lambda: (
@@ -96,6 +103,7 @@ def test_it_comes_up_runs_a_graph_and_leaves_no_process(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=60)
         assert process.returncode == 0, said
+        assert "the scheduler of Airflow has ended with -9, and was started again" in said
         assert survivors(f"{MARK}={home}") == []
         assert not [pid for pid, _ in processes() if directory(pid) == home]
         assert not toy.alive()

@@ -22,6 +22,7 @@ from pathlib import Path
 import pytest
 
 from foretell.images import wheel
+from tests.debian import install, lacking
 
 REGISTRY = "localhost:5055"
 INDEX = "http://127.0.0.1:5056"
@@ -61,35 +62,7 @@ def why_not() -> str:
         return "containers are tested on Linux alone"
     if os.geteuid():
         return "an engine of the tests' own needs root"
-    if not (missing := _missing()):
-        return ""
-    if not shutil.which("apt-get"):
-        return f"{' and '.join(missing)} are missing, and so is apt-get"
-    install = ["apt-get", "install", "--yes", "--no-install-recommends", *missing]
-    said = ""
-    for command in (["apt-get", "update"], install):
-        # a machine may be installing something else just now
-        done = subprocess.run(
-            [*command, "-o", "DPkg::Lock::Timeout=300"],
-            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
-            capture_output=True,
-            text=True,
-            timeout=900,
-            check=False,
-        )
-        said = (done.stderr.strip().splitlines() or [""])[-1]
-    return f"apt-get does not install {' and '.join(missing)}: {said}" if _missing() else ""
-
-
-def _missing() -> list[str]:
-    return [package for program, package in PROGRAMS.items() if not Path(program).exists()]
-
-
-def lacking(reason: str) -> None:
-    """Skip a test, visibly, for what this machine lacks; in CI nothing of images is skipped."""
-    if os.environ.get("CI"):
-        pytest.fail(f"in CI nothing of images is skipped: {reason}")
-    pytest.skip(reason)
+    return install(PROGRAMS)
 
 
 class Engine:

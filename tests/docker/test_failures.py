@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from foretell.records import Outcome
-from tests.docker.engine import Engine, lacking
+from tests.debian import lacking
+from tests.docker.engine import Engine
 from tests.docker.toy import PREDICTIONS, REGISTRY, ROWS, Toy, eventually
 
 FIRST = '[ "$FORETELL_ATTEMPT" = 1 ]'

@@ -8,7 +8,8 @@ import subprocess
 from pathlib import Path
 
 from tests.acceptance.test_seed import OLD, delivered, make
-from tests.docker.engine import Engine, interpreters, lacking, running
+from tests.debian import lacking
+from tests.docker.engine import Engine, interpreters, running
 from tests.docker.toy import FORETELL, REGISTRY, Toy
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "lifetime-value"

@@ -195,6 +195,17 @@ class Duty:
             report["delivery"] = {"table": receipt.table, "state": receipt.state, "rows": receipt.rows}
         return report
 
+    def summary(self) -> str:
+        """Say in one line what a success has brought about."""
+        line = self.story.line
+        parts = []
+        if receipt := line.receipt:
+            parts.append(f"{receipt.rows} rows in {receipt.table} ({receipt.state})")
+        metrics = (line.outcome.metrics if line.outcome else None) or {}
+        parts += [f"{name} {value:g}" for name, value in metrics.items()]
+        told = f"{line.run.label} {self.state.phase}"
+        return f"{told}: {', '.join(parts)}" if parts else told
+
     def verdict(self) -> str:
         """Say why the run is no success: what and cause in the first line, then the end of what it printed."""
         line, state = self.story.line, self.state

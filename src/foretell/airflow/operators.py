@@ -93,6 +93,7 @@ class CheckOperator(ForetellOperator):
             report = self.report(context, duty.report())
             if not duty.succeeded:
                 raise find("AirflowFailException")(duty.verdict())
+            self.log.info(duty.summary())
             for outlet in self.outlets:
                 context["outlet_events"][outlet].extra = report
             return report

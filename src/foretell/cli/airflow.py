@@ -48,7 +48,7 @@ def airflow(args: Namespace, out: Output) -> int:
         out.tell((told, "good"))
         _tell_graphs(up, graphs, out)
         while True:
-            up.check()
+            up.tend(lambda text: out.tell((text, "warn")))
             time.sleep(PAUSE)
     except KeyboardInterrupt:
         return 0
