@@ -8,7 +8,7 @@ AT_ONCE := -n 2 --dist loadfile
 FAST := not (slow or simulation or $(SERVED))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-docker test-google test-airflow smoke-gcp fast coverage check format bench simulate setup lock clean
+.PHONY: help demo test test-docker test-google test-airflow test-airflow-at smoke-gcp fast coverage check format bench simulate setup lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -28,6 +28,13 @@ test-google: .venv/all ## the tests of Google's services alone, on stand-ins tha
 
 test-airflow: .venv/all ## the tests of Airflow, on components that they start themselves; not part of `test` yet
 	$(BIN)/python -m pytest $(AT_ONCE) -m airflow --durations=10
+
+AIRFLOW ?= 3.1.7
+test-airflow-at: .venv/all ## the same on another version of Airflow: make test-airflow-at AIRFLOW=3.1.7
+	$(UV) venv --quiet --clear --python $(BIN)/python .venv/airflow-$(AIRFLOW)
+	$(UV) pip install --quiet --python .venv/airflow-$(AIRFLOW) --group dev --editable '.[google,airflow]' \
+	  'apache-airflow==$(AIRFLOW)'
+	.venv/airflow-$(AIRFLOW)/bin/python -m pytest -m "airflow and not google" --durations=10
 
 fast: .venv/all ## the tests that take seconds
 	$(BIN)/python -m pytest -m "$(FAST)"

@@ -124,7 +124,7 @@ def started(home: Path) -> Iterator[Browser]:
     command = ["/usr/bin/chromium", *FLAGS, f"--user-data-dir={home}"]
     with (home / "chromium.log").open("wb") as log:
         process = subprocess.Popen(
-            ["/bin/sh", "-c", f'exec "$@" 3<&{theirs_in} 4>&{theirs_out}', "sh", *command],
+            ["/bin/bash", "-c", f'exec "$@" 3<&{theirs_in} 4>&{theirs_out}', "bash", *command],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -81,9 +81,12 @@ def test_a_training_its_application_and_a_run_that_a_person_ends(
     (table,) = {airflow.links("toy-application", follower, task)["Table"] for task in ("check", "stop")}
     assert f"d={production.dataset}&t=predictions" in table
     production.must_leave_nothing()
-    browser.open(airflow.page("toy-application", follower, "check"), "2 rows in predictions (delivered)")
+    page = airflow.page("toy-application", follower, "check")
+    browser.open(page, "2 rows in predictions (delivered)")
+    browser.picture(tmp_path / "log.png")
+    browser.open(f"{page}/details")
     shown = browser.wait_links("Machine", "Log", "Bucket", "Table")
-    browser.picture(tmp_path / "task.png")
+    browser.picture(tmp_path / "links.png")
     assert shown["Table"] == table
     assert shown["Log"] == airflow.links("toy-application", follower, "check")["Log"]
 
