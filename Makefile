@@ -17,7 +17,7 @@ demo: .venv/foretell ## train and apply a real model, and see what became of it
 	@sh examples/demo.sh $(CURDIR)/$(BIN)
 
 test: check fast ## pass everything: checks, fast tests, the slow and the simulated, then those with servers of their own
-	$(BIN)/python -m pytest -m "(slow or simulation) and not ($(SERVED))" --durations=10
+	$(BIN)/python -m pytest $(AT_ONCE) -m "(slow or simulation) and not ($(SERVED))" --durations=10
 	$(BIN)/python -m pytest $(AT_ONCE) -m "(docker or google) and not airflow" --durations=10
 
 test-docker: .venv/all ## the tests of images and containers alone, on an engine of their own
