@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from obstore.exceptions import GenericError, PermissionDeniedError, UnauthenticatedError
 
 from foretell.doctor import google
@@ -61,7 +62,7 @@ def test_gcloud_tells_a_bad_command(tmp_path: Path) -> None:
 
 @GCLOUD
 def test_every_command_of_the_guide_is_one(tmp_path: Path) -> None:
-    blocks = re.findall(r"```sh\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+    blocks = re.findall(r"```sh\n(.*?)```", GUIDE.read_text().replace("\\\n", " "), re.DOTALL)
     lines = [line for block in blocks for line in block.splitlines()]
     commands = [found[0] for line in lines if (found := re.search(r"gcloud .*", line))]
     assert len(commands) > 20
@@ -121,5 +122,5 @@ def of_refusals() -> Iterator[str]:
 
 
 def test_the_guide_grants_a_launcher_what_the_doctor_asks_for() -> None:
-    (line,) = re.findall(r"gcloud iam roles create foretellLauncher .*--permissions=(\S+)", GUIDE.read_text())
-    assert set(google.INSTANCES) <= set(line.split(","))
+    (role,) = re.findall(r"cat > launcher.yaml << END\n(.*?)END\n", GUIDE.read_text(), re.DOTALL)
+    assert set(google.INSTANCES) <= set(yaml.safe_load(role)["includedPermissions"])
