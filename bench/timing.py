@@ -21,11 +21,16 @@ STRAY = ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
 
 
 class Usage(NamedTuple):
-    """What one go took: seconds until it ended, CPU seconds of all its processes, bytes of the largest."""
+    """
+    What one go took: seconds until it ended, CPU seconds of all its processes, bytes of the largest.
+
+    `own` are the CPU seconds of the program that was called, without those that it left running.
+    """
 
     wall: float
     cpu: float
     memory: int = 0
+    own: float = 0.0
 
 
 Contestant: TypeAlias = Callable[[], Usage]
@@ -55,10 +60,11 @@ def command(argv: Sequence[str | Path], *, cwd: Path, env: Mapping[str, str]) ->
             raise RuntimeError(
                 f"{argv} ended with {child.returncode}:\n{said.read().decode(errors='replace')}"
             )
-    cpu, memory = usage.ru_utime + usage.ru_stime, usage.ru_maxrss
+    own = usage.ru_utime + usage.ru_stime
+    cpu, memory = own, usage.ru_maxrss
     for orphan in _orphans():
         cpu, memory = cpu + orphan.ru_utime + orphan.ru_stime, max(memory, orphan.ru_maxrss)
-    return Usage(wall, cpu, memory * MEMORY_UNIT)
+    return Usage(wall, cpu, memory * MEMORY_UNIT, own)
 
 
 def call(work: Callable[[], object]) -> Usage:
