@@ -324,14 +324,13 @@ class Compute:
             self._later(machine.seconds * self.scale, lambda: self._time_is_over(machine))
 
     def _time_is_over(self, machine: Machine) -> None:
-        deletes = machine.body["scheduling"].get("instanceTerminationAction") == "DELETE"
-        machine.deaf = False
-        self._take_away(
-            machine,
-            "compute.instances.timedTermination",
-            seconds=90 * self.scale,
-            stops=not deletes or self.stays_off,
+        """Do as a limit of its time says; Google calls the operation "deferred"."""
+        deletes = (
+            machine.body["scheduling"].get("instanceTerminationAction") == "DELETE" and not self.stays_off
         )
+        machine.deaf = False
+        kind = f"compute.instances.deferred{'Delete' if deletes else 'Stop'}"
+        self._take_away(machine, kind, seconds=90 * self.scale, stops=not deletes)
 
     def _take_away(self, machine: Machine, kind: str, *, seconds: float, stops: bool = False) -> None:
         with self._lock:

@@ -313,3 +313,5 @@ def test_google_itself_ends_a_machine_whose_time_is_over(bench: Bench) -> None:
     bench.launch()
     eventually(lambda: not bench.machines() and not bench.cloud.compute.disks, lambda: "it stays")
     assert not bench.cloud.stand_in.seen(DELETE)
+    bench.until(Life.GONE_FOR_CERTAIN)
+    assert bench.platform().probe(launch()).cause == "the machine was deleted since its time was over"

@@ -126,6 +126,21 @@ def test_a_machine_that_is_taken_away_before_its_agent_began_is_replaced(
     assert theatre.production.launches(run)[1].spots_left == 1
 
 
+@pytest.mark.parametrize("moment", ["claim", "exit", "outcome"])
+def test_a_machine_may_be_taken_away_at_any_moment(theatre: Theatre, action: str, moment: str) -> None:
+    """As soon as something is on record, or a little later: the run ends well, by this machine or by the next."""
+    theatre.set(spot=True)
+    run = theatre.start(action)
+    machine = theatre.production.machine(run)
+    key = run.outcome if moment == "outcome" else getattr(run.attempt(1), moment)
+    eventually(lambda: theatre.production.controller.store.get(key) is not None, theatre.production.tell)
+    theatre.hypervisor.preempt(machine)
+    theatre.compute.preempt(machine)
+    theatre.wait(run)
+    theatre.must_have(run, "succeeded")
+    assert len(theatre.production.launches(run)) <= 2
+
+
 def test_a_machine_whose_host_breaks_is_replaced(theatre: Theatre, action: str) -> None:
     run, machine = theatre.begin(action)
     theatre.compute.vanish(machine)
@@ -219,7 +234,10 @@ def test_a_stop_that_is_ignored_is_made_good_at_the_deadline(theatre: Theatre, a
     theatre.must_have(run, "cancelled", attempts=1)
 
 
-def test_nothing_is_left_when_launcher_agent_and_machine_are_all_dead(theatre: Theatre, action: str) -> None:
+@pytest.mark.parametrize("verb", ["wait", "tidy"])
+def test_nothing_is_left_when_launcher_agent_and_machine_are_all_dead(
+    theatre: Theatre, action: str, verb: str
+) -> None:
     """Google itself deletes the machine when its time is over; who looks then finds the run lost, and says why."""
     theatre.compute.scale = 0.25
     theatre.set(times={"boot": "20s", "deliver": "5s"}, more='losses = 0\ntimeout = "10s"')
@@ -228,8 +246,11 @@ def test_nothing_is_left_when_launcher_agent_and_machine_are_all_dead(theatre: T
     theatre.hypervisor.freeze(machine)
     theatre.until_gone()
     assert not theatre.stand_in.seen("compute.instances.delete")
-    theatre.wait(run)
-    theatre.must_have(run, "lost", "the machine", attempts=1)
+    if verb == "wait":
+        theatre.wait(run)
+    else:
+        janitor.tidy(theatre.production.controller)
+    theatre.must_have(run, "lost", "its time was over", attempts=1)
 
 
 def test_an_agent_that_hangs_is_replaced_and_its_machine_ended(theatre: Theatre, action: str) -> None:

@@ -127,11 +127,6 @@ class Compute:
             found = _operation(said)
         return found
 
-    def serial(self, zone: str, name: str) -> str | Failure:
-        """Give what an instance wrote to its first serial port, the last megabyte of it."""
-        said = self._rest.get("compute", f"{self._instances(zone)}/{name}/serialPort")
-        return said if isinstance(said, Failure) else str(said.get("contents", ""))
-
     def _instances(self, zone: str) -> str:
         return f"projects/{self.project}/zones/{zone}/instances"
 

@@ -31,6 +31,8 @@ ENDS = {
     "delete": "the machine was deleted",
     "stop": "the machine was stopped",
     PREEMPTED: "the machine was taken away, as Spot machines are",
+    "compute.instances.deferredDelete": "the machine was deleted since its time was over",
+    "compute.instances.deferredStop": "the machine was stopped since its time was over",
     "compute.instances.hostError": "the machine's host broke",
     "compute.instances.guestTerminate": "the machine turned itself off",
     "compute.instances.terminateOnHostMaintenance": "the machine was ended for maintenance of its host",
