@@ -53,17 +53,6 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Components]:
 
 
 @pytest.fixture
-def components(tmp_path: Path) -> Iterator[Components]:
-    """Airflow's components, up and healthy, with an empty folder of DAG files."""
-    found = Components(tmp_path)
-    try:
-        found.up()
-        yield found
-    finally:
-        found.end()
-
-
-@pytest.fixture
 def browser(tmp_path: Path) -> Iterator[Browser]:
     """A browser for what people look at; who needs it is visibly skipped where there can be none."""
     if reason := install(browsers.PROGRAMS):

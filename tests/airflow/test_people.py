@@ -120,3 +120,27 @@ def test_an_application_without_a_model_is_red_with_the_reason_in_its_first_line
     (reason,) = [line for line in said.splitlines() if line.startswith('"application" needs a model')]
     assert reason.endswith("is none: failed: the command ended with exit code 7")
     assert toy.runs("application") == []
+
+
+def test_what_is_cleared_after_its_success_leaves_its_rows_there_once(shared: Components) -> None:
+    toy = Toy(shared.dags / "again", name="again")
+    dag = "again-application"
+    shared.wait_dags("again-training", dag)
+    assert shared.wait_run("again-training", shared.trigger("again-training")) == "success"
+    (run,) = shared.until(lambda: list(shared.runs(dag)), "the application")
+    assert shared.wait_run(dag, run) == "success"
+    first = toy.runs("application")
+    assert toy.count("predictions") == 2
+
+    shared.clear(dag, run, "wait")
+    shared.until(lambda: shared.tasks(dag, run)["wait"]["try_number"] == 2, "the second try of wait")
+    assert shared.wait_run(dag, run) == "success"
+    assert toy.runs("application") == first
+    assert toy.count("predictions") == 2
+
+    shared.clear(dag, run, "start")
+    shared.until(lambda: shared.tasks(dag, run)["start"]["try_number"] == 2, "the second try of start")
+    assert shared.wait_run(dag, run) == "success"
+    assert [state for _, state in toy.runs("application")] == ["succeeded", "succeeded"]
+    assert toy.count("predictions") == 2
+    assert not toy.alive()

@@ -6,6 +6,8 @@ import os
 import time
 from pathlib import Path
 
+import duckdb
+
 from foretell import loading
 from foretell.controller import Controller, connect
 from foretell.history import lines
@@ -101,3 +103,10 @@ class Toy:
         """Give (run id, state) of every run on record, oldest first."""
         found = lines(self.controller, action, None)
         return [(line.run.id, str(line.state.phase)) for line in reversed(found)]
+
+    def count(self, table: str) -> int:
+        """Give how many rows a table of the warehouse has."""
+        warehouse = self.place / ".foretell" / "warehouse.duckdb"
+        with duckdb.connect(str(warehouse), read_only=True) as connection:
+            (found,) = connection.execute(f"SELECT count(*) FROM {table}").fetchall()
+        return int(found[0])
