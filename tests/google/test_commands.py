@@ -17,6 +17,7 @@ from foretell.doctor import google
 from foretell.doctor.check import Check
 from foretell.google.failures import Failure
 from foretell.google.secrets import _refused
+from foretell.service import BigQuerySettings, ComputeEngineSettings, Service
 from foretell.store.trouble import told
 from tests.google.cloud import Cloud
 from tests.google.test_doctor import MENDED, look, mend, sound
@@ -119,6 +120,15 @@ def of_refusals() -> Iterator[str]:
     for status in (403, 404, 400):
         failure = Failure(status=status, reason="x", message="x")
         yield _refused("projects/p/secrets/s/versions/3", failure).hint
+
+
+def test_the_guides_service_file_is_one(tmp_path: Path) -> None:
+    (told,) = re.findall(r"```toml\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+    (tmp_path / "foretell.toml").write_text(f'name = "toy"\n[actions.training]\ncommand = "true"\n{told}')
+    target = Service.load(tmp_path).targets["production"]
+    assert isinstance(target.platform, ComputeEngineSettings)
+    assert isinstance(target.warehouse, BigQuerySettings)
+    assert (target.store, target.warehouse.location) == ("gs://example-prediction-service", "EU")
 
 
 def test_the_guide_grants_a_launcher_what_the_doctor_asks_for() -> None:

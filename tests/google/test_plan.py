@@ -32,6 +32,16 @@ zones = ["europe-west1-b", "europe-west1-c"]
 machine_type = ["n2-standard-2", "n2-highmem-2"]
 labels = {{team = "models"}}
 """
+DELIVERS = """\
+[targets.here.warehouse]
+kind = "bigquery"
+dataset = "toy"
+[actions.application]
+command = "true"
+[actions.application.delivery]
+file = "predictions.csv"
+columns = "a:STRING"
+"""
 
 
 @pytest.fixture
@@ -65,6 +75,29 @@ def test_a_start_asks_for_what_was_planned(
     (name,) = (name for name in storage.names(bucket) if name.endswith("/launch.json"))
     launch = decode(storage.read(bucket, name), Launch, name)
     assert filled(plan, launch, store) == seen.body
+
+
+@pytest.mark.parametrize("target", ["production", "here"])
+def test_a_plan_of_a_delivery_needs_no_credentials_and_nobody_to_ask(tmp_path: Path, target: str) -> None:
+    """Addresses are Google's own, of which none is to be had here; rows come from the bucket, or are sent along."""
+    (tmp_path / "foretell.toml").write_text(SERVICE.replace("BUCKET", "toy") + DELIVERS)
+    environ = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "HTTPS_PROXY": "http://127.0.0.1:9"}
+    command = [*FORETELL, "plan", "application", "--on", target]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=90, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    asked = json.loads(done.stdout)["delivery"]
+    project = PROJECT if target == "production" else "<the project of the credentials>"
+    upload = "upload/" if target == "here" else ""
+    own = f"https://bigquery.googleapis.com/bigquery/v2/projects/{project}"
+    assert asked[0]["POST"] == f"{own}/datasets"
+    assert asked[0]["body"]["location"] == "EU"
+    load, deliver = asked[-2:]
+    assert load["POST"] == f"https://bigquery.googleapis.com/{upload}bigquery/v2/projects/{project}/jobs"
+    assert ("sourceUris" in load["body"]["configuration"]["load"]) == (target == "production")
+    assert "BEGIN TRANSACTION" in deliver["body"]["configuration"]["query"]["query"]
+    assert "<the number of rows>" in str(deliver["body"])
 
 
 def filled(plan: Any, launch: Launch, store: str) -> Any:

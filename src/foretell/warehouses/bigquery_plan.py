@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from urllib.parse import unquote
 
 import requests
+from google.auth.transport.requests import AuthorizedSession
 from google.cloud.bigquery import Client
 from msgspec.structs import replace
 from requests.adapters import BaseAdapter
@@ -62,7 +63,7 @@ class Board(BaseAdapter):
 def drawing(settings: BigQuerySettings) -> Iterator[tuple[Client, list[Json]]]:
     """Give a client that reaches nobody, and the list of what it asked for."""
     board = Board()
-    with requests.Session() as session:
+    with AuthorizedSession(place.nobody()) as session:
         session.mount("https://", board)
         session.mount("http://", board)
         project = settings.project or PROJECT
