@@ -147,6 +147,17 @@ def test_before_the_first_delivery_there_is_nothing(warehouse: Warehouse) -> Non
         warehouse.query("predictions")
 
 
+def test_a_plan_changes_nothing_and_is_as_complete_after_a_delivery(
+    warehouse: Warehouse, ship: Shipper
+) -> None:
+    planned = warehouse.plan(ship("u1", "a"))
+    assert all(step.keys() == {"POST", "body"} for step in planned)
+    assert list(warehouse.tables()) == []
+    assert warehouse.receipt("u1") is None
+    warehouse.deliver(ship("u1", "a"))
+    assert warehouse.plan(ship("u1", "a")) == planned
+
+
 def test_a_missing_table_is_told_with_those_that_are_there(warehouse: Warehouse, ship: Shipper) -> None:
     warehouse.deliver(ship("u1", "a"))
     with pytest.raises(UsageError, match="there is predictions"):
