@@ -54,6 +54,18 @@ def test_a_slow_operation_is_waited_for(theatre: Theatre, action: str) -> None:
     theatre.must_have(run, "succeeded", attempts=1)
 
 
+def test_an_operation_that_nobody_follows_to_its_end_is_not_lost(
+    theatre: Theatre, action: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The launch ends before its operation does, which finds no capacity: whoever looks goes on in the next zone."""
+    monkeypatch.setattr("foretell.platforms.compute_engine.FOLLOW", 0.5)
+    theatre.compute.pace = 3.0
+    theatre.compute.fails.append(Fails(code="ZONE_RESOURCE_POOL_EXHAUSTED", zone=B))
+    run = theatre.play(action)
+    theatre.must_have(run, "succeeded", attempts=1)
+    assert [machine.zone for machine in theatre.compute.past] == [C]
+
+
 # --- machines that are not to be had --------------------------------------------------------------------------------
 
 
@@ -218,6 +230,7 @@ def test_a_machine_that_may_not_delete_itself_is_tidied_away(theatre: Theatre, a
     theatre.stand_in.misbehave(_no_delete("machine *"))
     run = theatre.start(action)
     machine = theatre.production.machine(run)
+    theatre.conductor.await_attempt(action, 1)
     eventually(lambda: theatre.hypervisor.script_is_over(machine), theatre.production.tell)
     assert theatre.compute.alive
     janitor.tidy(theatre.production.controller)
