@@ -44,6 +44,9 @@ class Components:
         self.home = place / "airflow"
         self.dags = place / "dags"
         self.dags.mkdir(parents=True, exist_ok=True)
+        (self.dags / ".airflowignore").write_text(
+            ".foretell/\n"
+        )  # where runs of this machine have their copies
         self.home.mkdir(parents=True, exist_ok=True)
         port = unused_port()
         self.url = f"http://{HOST}:{port}"
@@ -106,10 +109,11 @@ class Components:
 
     def kill_workers(self, patience: float = 60) -> None:
         """
-        Wait until tasks are executed, and kill the processes that do.
+        Wait until tasks run, and kill the processes that execute them.
 
         One that has none is spared: it holds the lock of the queue of tasks, which then nobody gets any more. So each
-        is held first, and looked at again.
+        is held first, and looked at again. Nor is one killed whose task Airflow does not know to run yet: the
+        LocalExecutor forgets such a task until the scheduler is started again.
         """
         scheduler = self._running["scheduler"].pid
         end = time.monotonic() + patience
@@ -117,13 +121,18 @@ class Components:
             members = [pid for pid in descendants(scheduler) if os.getpgid(pid) == scheduler]
             held = [pid for pid in members if children(pid)]
             kill(held, signal.SIGSTOP)
-            busy = [pid for pid in held if children(pid)]
-            kill(busy)
-            kill(held, signal.SIGCONT)
-            if busy:
-                return
+            try:
+                busy = [pid for pid in held if children(pid)]
+                if busy and not self._has_queued():
+                    kill(busy)
+                    return
+            finally:
+                kill(held, signal.SIGCONT)
             assert time.monotonic() < end, "no task is executed"
             time.sleep(0.01)
+
+    def _has_queued(self) -> bool:
+        return bool(self.get("dags/~/dagRuns/~/taskInstances?state=queued&limit=1")["total_entries"])
 
     def revive(self) -> None:
         """Start again what ended by itself."""

@@ -144,3 +144,21 @@ def test_what_is_cleared_after_its_success_leaves_its_rows_there_once(shared: Co
     assert [state for _, state in toy.runs("application")] == ["succeeded", "succeeded"]
     assert toy.count("predictions") == 2
     assert not toy.alive()
+
+
+def test_a_run_whose_graph_is_deleted_goes_on_to_its_end_by_itself(shared: Components) -> None:
+    toy = Toy(shared.dags / "gone", name="gone")
+    dag = "gone-training"
+    shared.wait_dags(dag)
+    toy.shut()
+    run = shared.trigger(dag)
+    toy.wait_begun("training")
+    shared.wait_task(dag, run, "wait", "deferred")
+    shared.call("DELETE", f"dags/{dag}")
+    shared.until(lambda: dag in {one["dag_id"] for one in shared.get("dags?limit=1000")["dags"]}, "the graph")
+    assert shared.runs(dag) == {}
+    assert [state for _, state in toy.runs("training")] == ["running"]
+    toy.open()
+    shared.until(lambda: [state for _, state in toy.runs("training")] == ["succeeded"], "its success")
+    shared.until(lambda: not toy.alive(), "its machine's end")
+    assert len(toy.began("training")) == 1

@@ -18,7 +18,8 @@ from typing import Any
 
 import pytest
 
-from foretell.localairflow import COMPONENTS, GROUPS, MARK
+from foretell.errors import InfrastructureError
+from foretell.localairflow import COMPONENTS, ENDS, GROUPS, MARK
 from foretell.survivors import directory, processes, survivors
 from tests.airflow.toy import Toy
 
@@ -110,7 +111,9 @@ def test_it_comes_up_runs_a_graph_and_leaves_no_process(tmp_path: Path) -> None:
     assert next(state for _, state in toy.runs("training")) == "succeeded"
 
 
-def test_after_its_head_was_killed_the_next_ends_what_was_left(tmp_path: Path) -> None:
+def test_after_its_head_was_killed_the_next_ends_what_was_left_and_gives_up_on_what_dies_again_and_again(
+    tmp_path: Path,
+) -> None:
     toy = Toy(tmp_path / "services" / "toy")
     home = toy.place.resolve() / ".foretell" / "airflow"
     with up(toy.place) as (process, url):
@@ -122,6 +125,14 @@ def test_after_its_head_was_killed_the_next_ends_what_was_left(tmp_path: Path) -
     with up(toy.place) as (process, url):
         assert url, process.communicate()[1]
         assert not [pid for pid in left if directory(pid) == home]
+        for number in range(1, ENDS + 1):
+            os.killpg(groups(home)[-1], signal.SIGKILL)
+            until(lambda number=number: len(groups(home)) == len(COMPONENTS) + number)
+        os.killpg(groups(home)[-1], signal.SIGKILL)
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == InfrastructureError.exit_code
+        assert "the dag-processor of Airflow has ended with -9" in said
+        assert str(home / "dag-processor.log") in said
     assert not [pid for pid, _ in processes() if directory(pid) == home]
 
 
