@@ -5,15 +5,18 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from textwrap import dedent
+from typing import TypeAlias
 
 from uv import find_uv_bin
 
@@ -23,6 +26,10 @@ from foretell import names
 
 SERVICES = 1000
 ROUNDS = 3
+PROCESSED = 100
+"""Services that the whole dag-processor goes over, which takes it a tenth of a second for each file."""
+DATABASE = "airflow.db"
+BASE = "plain `DAG()`s"
 PEERS = Path(__file__).parent / "peers"
 ROOT = Path(__file__).parents[1]
 NEEDS = ("dag-factory==1.1.0", "apache-airflow-providers-postgres==7.1.1")
@@ -53,6 +60,8 @@ Reads a folder by the code of the dag-processor, which has Airflow loaded and fr
 and what there is.
 """
 
+Layouts: TypeAlias = Mapping[str, Callable[[Path, list[str]], None]]
+"""How everybody's services are written into a folder, by name."""
 STEPS = ("start", "wait", "check", "stop")
 PLAIN = """\
 from datetime import datetime
@@ -103,33 +112,79 @@ STEP = """\
 
 
 def main() -> None:
-    """Print two tables: a file for each service, and one file for all."""
+    """Print four tables: a file for each service, and one file for all, parsed, and by the whole dag-processor."""
     parser = argparse.ArgumentParser(prog="python -m bench.graphs", description=__doc__)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--services", type=int, default=SERVICES)
+    parser.add_argument("--processed", type=int, default=PROCESSED)
     arguments = parser.parse_args()
     python = environment()
     print(timing.machine())
+    for title, layouts in (("a file for each service", EACH), ("one file for all", ALL)):
+        if arguments.services:
+            print(f"\n{_parsed(python, title, layouts, arguments.services, arguments.rounds)}", flush=True)
+        if arguments.processed:
+            pair = {name: layouts[name] for name in (BASE, "Foretell")}
+            print(f"\n{_processed(python, title, pair, arguments.processed, arguments.rounds)}", flush=True)
+
+
+def _parsed(python: Path, title: str, layouts: Layouts, services: int, rounds: int) -> str:
+    """Parse by the code of the dag-processor, in a process that does nothing else."""
+    with _written(python, layouts, services) as places:
+        found = {name: _parser(python, place, services) for name, place in places.items()}
+        results = timing.in_turn(found, rounds=rounds)
+    rows = [
+        [
+            name,
+            timing.spread(usage.wall for usage in usages),
+            timing.spread(timing.ratios(results, name, BASE, lambda usage: usage.cpu)),
+            f"{1000 * statistics.median(usage.cpu for usage in usages) / services:.2f}",
+        ]
+        for name, usages in results.items()
+    ]
+    return timing.table(
+        [f"{services:,} services parsed, {title}", "seconds", "CPU, ratio", "ms a service"], rows
+    )
+
+
+def _processed(python: Path, title: str, layouts: Layouts, services: int, rounds: int) -> str:
+    """Let the dag-processor itself go over them once; what it takes for nothing is not counted."""
+    nothing: Layouts = {"nothing": lambda _place, _services: None}
+    with _written(python, {**nothing, **layouts}, services) as places:
+        found = {name: _processor(python, place) for name, place in places.items()}
+        results = timing.in_turn(found, rounds=rounds, warmup=0)
+    idle = [usage.cpu for usage in results.pop("nothing")]
+    cost = {
+        name: [usage.cpu - nothing for usage, nothing in zip(usages, idle, strict=True)]
+        for name, usages in results.items()
+    }
+    rows = [
+        [
+            name,
+            timing.spread(ours / base for ours, base in zip(taken, cost[BASE], strict=True)),
+            timing.spread((1000 * cpu / services for cpu in taken), 0),
+        ]
+        for name, taken in cost.items()
+    ]
+    return timing.table(
+        [f"{services:,} services through the dag-processor, {title}", "CPU, ratio", "ms a service"], rows
+    )
+
+
+@contextmanager
+def _written(python: Path, layouts: Layouts, services: int) -> Iterator[dict[str, Path]]:
+    """Write everybody's files, each into a folder of its own, in an Airflow of its own."""
     with tempfile.TemporaryDirectory(prefix="foretell-bench-") as aside:
-        for title, layouts in (("a file for each service", EACH), ("one file for all", ALL)):
-            found = {}
-            for number, (name, write) in enumerate(layouts.items()):
-                place = Path(aside) / f"{title.replace(' ', '-')}-{number}"
-                place.mkdir()
-                write(place, [f"service-{number:04}" for number in range(arguments.services)])
-                found[name] = _contestant(python, place, arguments.services)
-            results = timing.in_turn(found, rounds=arguments.rounds)
-            rows = [
-                [
-                    name,
-                    timing.spread(usage.wall for usage in usages),
-                    timing.spread(timing.ratios(results, name, "plain `DAG()`s", lambda usage: usage.cpu)),
-                    f"{1000 * statistics.median(usage.cpu for usage in usages) / arguments.services:.2f}",
-                ]
-                for name, usages in results.items()
-            ]
-            head = [f"{arguments.services:,} services, {title}", "seconds", "CPU, ratio", "ms a service"]
-            print(f"\n{timing.table(head, rows)}")
+        home = Path(aside)
+        migrate = [python, "-m", "airflow", "db", "migrate"]
+        subprocess.run(migrate, env=_environ(home / "dags"), check=True, capture_output=True)
+        places = {}
+        for number, (name, write) in enumerate(layouts.items()):
+            place = places[name] = home / str(number) / "dags"
+            place.mkdir(parents=True)
+            shutil.copy(home / DATABASE, place.parent)
+            write(place, [f"service-{number:04}" for number in range(services)])
+        yield places
 
 
 def environment() -> Path:
@@ -148,8 +203,23 @@ def environment() -> Path:
     return python
 
 
-def _contestant(python: Path, place: Path, services: int) -> Callable[[], Usage]:
-    env = timing.environment(**QUIET, AIRFLOW_HOME=str(_home(python)), AIRFLOW__CORE__DAGS_FOLDER=str(place))
+def _environ(place: Path) -> dict[str, str]:
+    """Give the variables of an Airflow whose graphs are in this folder, and whose database is beside it."""
+    return timing.environment(
+        **QUIET,
+        AIRFLOW_HOME=str(place.parent),
+        AIRFLOW__CORE__DAGS_FOLDER=str(place),
+        AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"sqlite:///{place.parent / DATABASE}",
+    )
+
+
+def _processor(python: Path, place: Path) -> Callable[[], Usage]:
+    command = [python, "-m", "airflow", "dag-processor", "--num-runs", "1"]
+    return partial(timing.command, command, cwd=place, env=_environ(place))
+
+
+def _parser(python: Path, place: Path, services: int) -> Callable[[], Usage]:
+    env = _environ(place)
 
     def go() -> Usage:
         done = subprocess.run(
@@ -161,15 +231,6 @@ def _contestant(python: Path, place: Path, services: int) -> Callable[[], Usage]
         return Usage(wall, cpu)
 
     return go
-
-
-@cache
-def _home(python: Path) -> Path:
-    """Make an Airflow with a database, which it looks into while it reads graphs."""
-    home = Path(tempfile.mkdtemp(prefix="foretell-bench-"))
-    env = timing.environment(**QUIET, AIRFLOW_HOME=str(home))
-    subprocess.run([python, "-m", "airflow", "db", "migrate"], env=env, check=True, capture_output=True)
-    return home
 
 
 # --- what they write --------------------------------------------------------------------------------------------------
@@ -250,13 +311,13 @@ def _yaml(name: str) -> str:
     return dedent(told)
 
 
-EACH = {
-    "plain `DAG()`s": _plain,
+EACH: Layouts = {
+    BASE: _plain,
     "Foretell": _foretell,
     "the seed's loader": _seed,
     "dag-factory": _factory,
 }
-ALL = {"plain `DAG()`s": _plain_at_once, "Foretell": _foretell_at_once, "dag-factory": _factory_at_once}
+ALL: Layouts = {BASE: _plain_at_once, "Foretell": _foretell_at_once, "dag-factory": _factory_at_once}
 
 
 if __name__ == "__main__":
