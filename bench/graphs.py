@@ -243,8 +243,10 @@ def _ticks(name: str) -> str:
 
 
 def _plain(place: Path, services: list[str]) -> None:
+    """A folder of repositories, as everybody's here."""
     for name in services:
-        (place / f"{name}.py").write_text(PLAIN.format(services={name: _ticks(name)}))
+        (place / name).mkdir()
+        (place / name / "graph.py").write_text(PLAIN.format(services={name: _ticks(name)}))
 
 
 def _plain_at_once(place: Path, services: list[str]) -> None:
