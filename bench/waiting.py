@@ -84,7 +84,7 @@ with create_session() as session:
 
 
 class Load(NamedTuple):
-    """What a program took: percent of a core, and MiB that it does not share."""
+    """What programs took: percent of a core, and MiB, of what they share their share."""
 
     cpu: float
     memory: float
