@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import os
-import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +16,7 @@ from foretell.airflow.watch import Watch
 from foretell.controller import Controller
 from foretell.names import Run
 from foretell.platforms.process import ProcessPlatform
+from foretell.survivors import kill, survivors
 from tests.airflow.toy import Toy
 
 pytestmark = pytest.mark.airflow
@@ -53,10 +52,7 @@ def kill_machine(controller: Controller) -> None:
     (platform,) = (platform for _, platform in controller._platforms)
     assert isinstance(platform, ProcessPlatform)
     for machine in platform.alive("toy"):
-        for pid in importlib.import_module("foretell.survivors").survivors(
-            f"FORETELL_MACHINE={machine.name}"
-        ):
-            os.kill(pid, signal.SIGKILL)
+        kill(survivors(f"FORETELL_MACHINE={machine.name}"))
 
 
 def test_it_waits_for_the_end_and_says_every_line_once(toy: Toy) -> None:
