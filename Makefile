@@ -19,6 +19,7 @@ demo: .venv/foretell ## train and apply a real model, and see what became of it
 test: check fast ## pass everything: checks, fast tests, the slow and the simulated, then those with servers of their own
 	$(BIN)/python -m pytest $(AT_ONCE) -m "(slow or simulation) and not ($(SERVED))" --durations=10
 	$(BIN)/python -m pytest $(AT_ONCE) -m "(docker or google) and not airflow" --durations=10
+	$(BIN)/python -m pytest $(AT_ONCE) -m airflow --durations=10
 
 test-docker: .venv/all ## the tests of images and containers alone, on an engine of their own
 	$(BIN)/python -m pytest $(AT_ONCE) -m "docker and not google" --durations=10
@@ -26,7 +27,7 @@ test-docker: .venv/all ## the tests of images and containers alone, on an engine
 test-google: .venv/all ## the tests of Google's services alone, on stand-ins that they start themselves
 	$(BIN)/python -m pytest $(AT_ONCE) -m "google and not airflow" --durations=10
 
-test-airflow: .venv/all ## the tests of Airflow, on components that they start themselves; not part of `test` yet
+test-airflow: .venv/all ## the tests of Airflow alone, on components that they start themselves
 	$(BIN)/python -m pytest $(AT_ONCE) -m airflow --durations=10
 
 AIRFLOW ?= 3.1.7

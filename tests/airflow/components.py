@@ -44,9 +44,8 @@ class Components:
         self.home = place / "airflow"
         self.dags = place / "dags"
         self.dags.mkdir(parents=True, exist_ok=True)
-        (self.dags / ".airflowignore").write_text(
-            ".foretell/\n"
-        )  # where runs of this machine have their copies
+        ignored = ".foretell/\n"  # where runs of this machine have their copies
+        (self.dags / ".airflowignore").write_text(ignored)
         self.home.mkdir(parents=True, exist_ok=True)
         port = unused_port()
         self.url = f"http://{HOST}:{port}"
