@@ -35,7 +35,7 @@ test-airflow-at: .venv/all ## the same on another version of Airflow: make test-
 	$(UV) venv --quiet --clear --python $(BIN)/python .venv/airflow-$(AIRFLOW)
 	$(UV) pip install --quiet --python .venv/airflow-$(AIRFLOW) --group dev --editable '.[google,airflow]' \
 	  'apache-airflow==$(AIRFLOW)'
-	.venv/airflow-$(AIRFLOW)/bin/python -m pytest -m "airflow and not google" --durations=10
+	.venv/airflow-$(AIRFLOW)/bin/python -m pytest $(AT_ONCE) -W default -m "airflow and not google" --durations=10
 
 fast: .venv/all ## the tests that take seconds
 	$(BIN)/python -m pytest -m "$(FAST)"
