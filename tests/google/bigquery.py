@@ -22,9 +22,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from foretell import names
+from tests.debian import lacking
 from tests.google.bigquery_proxy import Proxy
 from tests.google.faults import Faults
 from tests.google.server import Server, listening, running, until_the_input_ends, unused
@@ -75,7 +74,7 @@ class BigQuery(Server):
 def started(environ: Mapping[str, str]) -> Iterator[BigQuery]:
     """Start one in a process of its own; the test is skipped, or fails in CI, where it cannot be installed."""
     if reason := why_not():
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
+        lacking(reason)
     command = [sys.executable, "-m", "tests.google.bigquery"]
     with running(BigQuery, command, {**os.environ, **environ}) as bigquery:
         yield bigquery
