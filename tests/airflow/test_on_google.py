@@ -101,6 +101,7 @@ def test_a_training_its_application_and_a_run_that_a_person_ends(
     assert airflow.wait_run("toy-endless", run, PATIENCE) == "failed"
     assert production.outcome(_run(production, "endless")).kind == "cancelled"
     production.must_leave_nothing()
+    assert len(production.cloud.compute.past) == 3
 
 
 def _run(production: Production, action: str) -> Run:
