@@ -5,10 +5,10 @@ BIN := .venv/bin
 UV := $(BIN)/uv
 SERVED := docker or google or airflow
 AT_ONCE := -n 2 --dist loadfile
-FAST := not (slow or simulation or $(SERVED))
+FAST := not (slow or simulation or soak or $(SERVED))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-docker test-google test-airflow test-airflow-at smoke-gcp fast coverage check format bench simulate setup lock clean
+.PHONY: help demo test soak test-docker test-google test-airflow test-airflow-at smoke-gcp fast coverage check format bench simulate setup lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -17,9 +17,12 @@ demo: .venv/foretell ## train and apply a real model, and see what became of it
 	@sh examples/demo.sh $(CURDIR)/$(BIN)
 
 test: check fast ## pass everything: checks, fast tests, the slow and the simulated, then those with servers of their own
-	$(BIN)/python -m pytest $(AT_ONCE) -m "(slow or simulation) and not ($(SERVED))" --durations=10
-	$(BIN)/python -m pytest $(AT_ONCE) -m "(docker or google) and not airflow" --durations=10
-	$(BIN)/python -m pytest $(AT_ONCE) -m airflow --durations=10
+	$(BIN)/python -m pytest $(AT_ONCE) -m "(slow or simulation) and not (soak or $(SERVED))" --durations=10
+	$(BIN)/python -m pytest $(AT_ONCE) -m "(docker or google) and not (soak or airflow)" --durations=10
+	$(BIN)/python -m pytest $(AT_ONCE) -m "airflow and not soak" --durations=10
+
+soak: .venv/all ## what takes minutes: the properties on many more examples, great sizes; by hand
+	$(BIN)/python -m pytest -m soak --durations=10
 
 test-docker: .venv/all ## the tests of images and containers alone, on an engine of their own
 	$(BIN)/python -m pytest $(AT_ONCE) -m "docker and not google" --durations=10
