@@ -52,14 +52,16 @@ class Judge:
         self.superseded_at: dict[tuple[str, int], float] = {}
         self.succeeded_at: dict[str, float] = {}
         self.withdrawn_at: dict[str, float] = {}
-        self.told_at: dict[str, float] = {}
+        self.heard: defaultdict[str, set[Process]] = defaultdict(set)
+        """Who has read which host's word."""
+        self.closed_knowing: set[str] = set()
+        """The hosts' words that whoever closed the run after them had read."""
         self.waiting: dict[Process, bool] = {}
         self._replaced: defaultdict[str, list[Rows]] = defaultdict(list)
         self._handlers = {
             "request.json": self._request,
             "outcome.json": self._outcome,
             "launch.json": self._launch,
-            "host.json": self._host,
             "delivery.json": self._delivery,
             "withdrawn.json": self._withdrawn,
         }
@@ -73,21 +75,26 @@ class Judge:
 
     # --- every write ---------------------------------------------------------------------------------------
 
-    def wrote(self, _: Process, key: str, data: bytes) -> None:
+    def wrote(self, process: Process, key: str, data: bytes) -> None:
         """See a write before it is there."""
         handler = self._handlers.get(key.rsplit("/", 1)[1])
         if handler:
-            handler(key, data)
+            handler(process, key, data)
+
+    def served(self, process: Process, key: str) -> None:
+        """See a read of something that is there."""
+        if key.endswith("/host.json"):
+            self.heard[key].add(process)
 
     def escaped(self, process: Process, error: ForetellError) -> None:
         self.breaks("no error ends a talk", process.name, error.what)
 
-    def _request(self, key: str, data: bytes) -> None:
+    def _request(self, _: Process, key: str, data: bytes) -> None:
         request = decode(data, Request, key)
         run = run_of(key.rsplit("/", 1)[0])
         self.runs[run.folder] = (run, request)
 
-    def _outcome(self, key: str, data: bytes) -> None:
+    def _outcome(self, _: Process, key: str, data: bytes) -> None:
         outcome = decode(data, Outcome, key)
         folder = key.rsplit("/", 1)[0]
         run = run_of(folder)
@@ -105,22 +112,22 @@ class Judge:
     def _replaced_by_launch(self, run: Run, number: int) -> bool:
         return isinstance(self.read(run.attempt(number + 1).launch, SLOT), Launch)
 
-    def _host(self, key: str, _: bytes) -> None:
-        self.told_at.setdefault(key, self.world.now)
-
     def _complete(self, run: Run, number: int) -> None:
         manifest = self.world.store.get(run.attempt(number).manifest)
         files = manifest.decode().split() if manifest else []
         if not files or any(self.world.store.get(run.attempt(number).output(f)) != f.encode() for f in files):
             self.breaks("P2 manifest names a missing file", run.id, number)
 
-    def _launch(self, key: str, data: bytes) -> None:
+    def _launch(self, process: Process, key: str, data: bytes) -> None:
         if key in self.world.store:
             return
         slot = decode(data, SLOT, key)
         run = run_of(key.split("/attempts/", maxsplit=1)[0])
         elder = int(key.split("/")[-2]) - 1
         self.superseded_at[run.folder, elder] = self.world.now
+        host = run.attempt(elder).host
+        if process in self.heard[host]:
+            self.closed_knowing.add(host)
         fault = slot.outcome.kind if isinstance(slot, Closed) else slot.after
         if fault == "lost" and not self._lied(run):
             for agent in self.machines.agents:
@@ -137,7 +144,7 @@ class Judge:
         fresh = self.world.now - agent.beat_at < self.world.times.fence - self.world.times.beat
         return at_work and fresh and not agent.ever_paused and not agent.ever_cut
 
-    def _delivery(self, key: str, data: bytes) -> None:
+    def _delivery(self, _: Process, key: str, data: bytes) -> None:
         receipt = decode(data, Receipt, key)
         run = run_of(key.rsplit("/", 1)[0])
         states = self.warehouse.states(receipt.uid)
@@ -147,7 +154,7 @@ class Judge:
             self.breaks("P3 refused on paper, delivered in fact", run.id)
         self._note_success(run, receipt=receipt)
 
-    def _withdrawn(self, key: str, _: bytes) -> None:
+    def _withdrawn(self, _: Process, key: str, __: bytes) -> None:
         self.withdrawn_at.setdefault(key.rsplit("/", 1)[0], self.world.now)
 
     def _note_success(
@@ -342,8 +349,11 @@ class Judge:
         if outcome.kind == "failed" and end and end.oom and last.growths_left:
             self.breaks("P5 a larger machine withheld", run.id, last.growths_left)
         told = host and claim and host.reason == "preempted" and host.boot == claim.get("boot")
-        # a word that comes when silence has ended the run already could not be heeded
-        heard = self.told_at.get(run.attempt(number).host, self.world.now)
-        told = told and heard < self.superseded_at.get((run.folder, number), 0.0)
-        if outcome.kind == "lost" and told and last.spots_left:
+        # only what was there when the closer last read it could be heeded
+        if (
+            outcome.kind == "lost"
+            and told
+            and last.spots_left
+            and run.attempt(number).host in self.closed_knowing
+        ):
             self.breaks("P5 a steadier machine withheld", run.id, last.spots_left)

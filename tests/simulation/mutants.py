@@ -156,6 +156,12 @@ def after_without_ladder(last: Launch, number: int, fault: Fault, cause: str, **
     return _after(last, number, fault, cause, final=more.get("final", False))
 
 
+def after_without_hearing(last: Launch, number: int, fault: Fault, cause: str, **more: Any) -> Step:
+    """Heed no host that says that its machine was taken away."""
+    reason = "" if more.get("reason") == "preempted" else more.get("reason", "")
+    return _after(last, number, fault, cause, final=more.get("final", False), reason=reason)
+
+
 def after_without_end(last: Launch, number: int, fault: Fault, cause: str, **more: Any) -> Step:
     """Take another machine of the ladder without counting it."""
     step = _after(last, number, fault, cause, **more)
@@ -230,6 +236,12 @@ MUTANTS = {
         range(40),
         ((protocol, "after", after_without_ladder), (ledger, "after", after_without_ladder)),
         change={"platform": "vm", "hungry": 2, "told": 1.0, "many": False, "fault": 0.0},
+    ),
+    "deaf": Mutant(
+        "P5 a steadier machine withheld",
+        range(40),
+        ((protocol, "after", after_without_hearing), (ledger, "after", after_without_hearing)),
+        change={"platform": "vm", "preempt": 0.9, "told": 1.0, "many": False, "fault": 0.0},
     ),
     "endless ladder": Mutant(
         "P5",

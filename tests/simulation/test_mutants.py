@@ -15,7 +15,7 @@ def test_a_missing_rule_is_noticed(name: str) -> None:
     with mutant.applied() as rules:
         for seed in mutant.seeds:
             broken = random_world(seed, rules, change=mutant.change).rules
-            if any(rule.startswith(f"{mutant.caught_as} ") for rule in broken):
+            if any(f"{rule} ".startswith(f"{mutant.caught_as} ") for rule in broken):
                 return
             others |= broken
     pytest.fail(f"not caught as {mutant.caught_as} in {mutant.seeds}, only as {others or 'nothing'}")

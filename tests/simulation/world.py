@@ -139,9 +139,11 @@ class Task:
 
 
 class Watcher(Protocol):
-    """Who sees everything that is written."""
+    """Who sees everything that is written, and what is read of it."""
 
     def wrote(self, process: Process, key: str, data: bytes) -> None: ...
+
+    def served(self, process: Process, key: str) -> None: ...
 
     def escaped(self, process: Process, error: ForetellError) -> None: ...
 
@@ -347,7 +349,10 @@ class World:
 
     def _get(self, process: Process, wish: Get) -> bytes | None:
         self._reach(process)
-        return self.store.get(wish.key)
+        found = self.store.get(wish.key)
+        if found is not None:
+            self.watcher.served(process, wish.key)
+        return found
 
     def _folders(self, process: Process, wish: Folders) -> list[str]:
         self._reach(process)
