@@ -41,7 +41,7 @@ test-airflow-at: .venv/all ## the same on another version of Airflow: make test-
 	.venv/airflow-$(AIRFLOW)/bin/python -m pytest $(AT_ONCE) -W default -m "airflow and not google" --durations=10
 
 fast: .venv/all ## the tests that take seconds
-	$(BIN)/python -m pytest -m "$(FAST)"
+	$(BIN)/python -m pytest $(AT_ONCE) -m "$(FAST)"
 
 smoke-gcp: .venv/all ## try everything in a real project of Google's: make smoke-gcp PROJECT=…; costs a little, and cleans up
 	@PROJECT="$(PROJECT)" LOCATION="$(LOCATION)" ZONE="$(ZONE)" sh tools/smoke-gcp.sh $(CURDIR)/$(BIN)

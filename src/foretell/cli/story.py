@@ -48,6 +48,7 @@ def _facts(story: Story, store: str) -> Iterator[tuple[str, str]]:
         yield "input", f"{run_of(pin.run).label} in {pin.path}/, manifest {pin.digest[:12]}"
     for attempt in story.attempts:
         yield f"attempt {attempt.number}", _attempt(attempt)
+        yield "note", "\n".join(attempt.exit.notes) if attempt.exit else ""
     yield "metrics", metrics(line.outcome.metrics if line.outcome else None)
     yield from _delivered(story)
     if word := line.withdrawn:
