@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from foretell import sources
 from foretell.errors import UsageError
+from foretell.records import FORMAT, Request, asked_since_2
 from foretell.service import DockerSettings, ProcessSettings, Service, Target
 
 
@@ -24,6 +25,19 @@ class Frozen(Struct, frozen=True, kw_only=True):
     snapshot: Path | None = None
     image: str | None = None
     revision: str | None = None
+    reads: int = FORMAT
+    """Which format of requests the agent reads that is with the code."""
+
+    def must_heed(self, request: Request) -> None:
+        """Refuse a request of which this agent would ignore a part."""
+        newer = asked_since_2(request)
+        if newer and self.reads < FORMAT:
+            raise UsageError(
+                f"the image of this run would ignore {', '.join(newer)} of foretell.toml",
+                where=self.image or "",
+                why="its agent is of an older Foretell, or nobody here knows of which",
+                hint=f"run `foretell build --push --on {request.target.name}`",
+            )
 
 
 def freeze(
@@ -55,7 +69,9 @@ def freeze(
         if image
         else images.choose(service, target, local=local, say=say)
     )
-    return Frozen(fingerprint=chosen.fingerprint, image=chosen.image, revision=chosen.revision)
+    return Frozen(
+        fingerprint=chosen.fingerprint, image=chosen.image, revision=chosen.revision, reads=chosen.reads
+    )
 
 
 def _snapshot(service: Service, place: Path) -> Frozen:

@@ -72,7 +72,7 @@ class Order:
             pins = tuple(self._pin(run, item.action, item.path) for item in spec.inputs)
             code = self._asked.code or self._freeze()
             revision = sources.read_revision(git)
-        return Request(
+        request = Request(
             key=key,
             uid=names.nonce(),
             service=run.service,
@@ -100,6 +100,8 @@ class Order:
             asked_at=now(),
             asked_by=asker(),
         )
+        code.must_heed(request)
+        return request
 
     def _pin(self, run: Run, action: str, path: str) -> Pin:
         model = self._inputs.get(action) or self._current(run, action)

@@ -287,9 +287,9 @@ def encode(record: Record) -> bytes:
     return msgspec.json.format(msgspec.json.encode(fields), indent=1) + b"\n"
 
 
-def asked_since_2(request: Request) -> list[str]:
-    """Return what a request asks for that an agent of format 1 would ignore, by the names of its fields, sorted."""
-    return sorted(_leave_defaults_out(request, msgspec.to_builtins(request)))
+def asked_since_2(*asked: Struct) -> list[str]:
+    """Return the names of fields, sorted, by which these ask for what an agent of format 1 would ignore."""
+    return sorted({name for one in asked for name in _leave_defaults_out(one, msgspec.to_builtins(one))})
 
 
 def _leave_defaults_out(value: Struct, fields: dict[str, object]) -> set[str]:

@@ -16,11 +16,11 @@ from foretell.cli.output import Output
 from foretell.cli.parsing import Verb
 from foretell.errors import UsageError
 from foretell.frozen import Frozen
-from foretell.images import build, lock
+from foretell.images import build, chosen, lock
 from foretell.ledger import Talk
 from foretell.names import Run
 from foretell.order import Order
-from foretell.records import Pin
+from foretell.records import FORMAT, Pin
 from foretell.service import ProcessSettings
 
 
@@ -28,8 +28,8 @@ class Draft(Order):
     """An order that is only looked at: no model is looked up, no source is frozen."""
 
     def _pin(self, run: Run, action: str, path: str) -> Pin:  # noqa: ARG002 - a plan's is the same for all
-        chosen = self._asked.inputs.get(action)
-        known = f"{action}/{chosen.rpartition('/')[2]}" if chosen else f"<the current model of {action}>"
+        label = self._asked.inputs.get(action)
+        known = f"{action}/{label.rpartition('/')[2]}" if label else f"<the current model of {action}>"
         return Pin(action=action, run=known, digest="<of its manifest>", path=path)
 
     def _freeze(self) -> Frozen:
@@ -37,7 +37,11 @@ class Draft(Order):
             entry = lock.read(self._service.root).get(self._target.name)
             draft = build.Draft(self._service, self._target)
             known = entry.image if entry else f"{draft.tag.rpartition(':')[0]}@<the digest of what is built>"
-            return Frozen(fingerprint=draft.fingerprint, image=self._asked.image or known)
+            reads = entry.reads if entry else FORMAT
+            if self._asked.image:
+                known = self._asked.image
+                reads = chosen.named(self._service, self._target, known).reads
+            return Frozen(fingerprint=draft.fingerprint, image=known, reads=reads)
         mark = sources.fingerprint(sources.scan(self._service.root, self._outputs()))
         return Frozen(fingerprint=mark, snapshot=Path("<the snapshot of these sources>"))
 

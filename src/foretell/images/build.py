@@ -19,6 +19,7 @@ from foretell.engine import Engine
 from foretell.errors import ImageError, UsageError
 from foretell.images import context, index, lock, recipe, wheel
 from foretell.images.lock import Locked
+from foretell.records import FORMAT
 from foretell.service import (
     BigQuerySettings,
     ComputeEngineSettings,
@@ -42,6 +43,8 @@ NOT_THERE = re.compile(
     re.IGNORECASE,
 )
 TELLING_LINES = 6
+READS = "foretell.reads"
+"""The label that says which format of requests the agent in an image reads."""
 LOCAL_HOSTS = ("localhost", "127.", "[::1]")
 
 
@@ -107,6 +110,7 @@ class Draft:
             fingerprint=self.fingerprint,
             revision=self.revision,
             google=needs_google(self.target),
+            reads=FORMAT,
         )
 
     def _labels(self) -> dict[str, str]:
@@ -116,6 +120,7 @@ class Draft:
             "org.opencontainers.image.revision": self.revision,
             "org.opencontainers.image.source": _origin(self.service.root),
             "foretell.fingerprint": self.fingerprint,
+            READS: str(FORMAT),
         }
         return {name: value for name, value in told.items() if value}
 

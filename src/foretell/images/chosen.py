@@ -7,10 +7,11 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from foretell import engine as engines
-from foretell.errors import UsageError
+from foretell.errors import PlatformError, UsageError
 from foretell.images import build, lock
 from foretell.images.build import Draft
 from foretell.names import LOCK_FILE
+from foretell.records import FORMAT
 from foretell.service import Service, Target
 
 
@@ -20,14 +21,26 @@ class Chosen(Struct, frozen=True, kw_only=True):
     image: str
     fingerprint: str = ""
     revision: str | None = ""
+    reads: int = FORMAT
+    """Which format of requests its agent reads; 1 where nobody here knows."""
 
 
 def named(service: Service, target: Target, image: str) -> Chosen:
     """Give the image that was named for a run; what is in it is known where it is the locked one."""
     entry = lock.read(service.root).get(target.name)
     if entry and entry.image == image:
-        return Chosen(image=image, fingerprint=entry.fingerprint, revision=entry.revision)
-    return Chosen(image=lock.pinned(image))
+        return Chosen(image=image, fingerprint=entry.fingerprint, revision=entry.revision, reads=entry.reads)
+    return Chosen(image=lock.pinned(image), reads=_labelled(image))
+
+
+def _labelled(image: str) -> int:
+    """Return which format the agent in an image reads, as its label says where an engine of this machine has it."""
+    try:
+        engine = engines.find()
+    except PlatformError:
+        return 1
+    said = engine.call("image", "inspect", "--format", f'{{{{index .Config.Labels "{build.READS}"}}}}', image)
+    return int(said.output) if said.ok and said.output.strip().isdecimal() else 1
 
 
 def choose(service: Service, target: Target, *, local: bool, say: Callable[[str], None]) -> Chosen:
@@ -50,7 +63,9 @@ def choose(service: Service, target: Target, *, local: bool, say: Callable[[str]
             )
         if local:
             engines.find().call("version")  # else nobody would say for as long as a machine may take to start
-        return Chosen(image=entry.image, fingerprint=entry.fingerprint, revision=entry.revision)
+        return Chosen(
+            image=entry.image, fingerprint=entry.fingerprint, revision=entry.revision, reads=entry.reads
+        )
     if not local or not draft.sources_are_here:
         raise UsageError(
             f'"{target.name}" has no image of "{service.name}" yet',

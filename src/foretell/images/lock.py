@@ -20,7 +20,7 @@ class Locked(Struct, frozen=True, kw_only=True):
     """
     The image of one target: by digest, with the fingerprint and the Git revision of what is in it.
 
-    `google` says that its agent has Google's libraries.
+    `google` says that its agent has Google's libraries, `reads` which format of requests it reads: see `records`.
     """
 
     image: str
@@ -28,6 +28,7 @@ class Locked(Struct, frozen=True, kw_only=True):
     fingerprint: str
     revision: str = ""
     google: bool = False
+    reads: int = 1
 
 
 def read(root: Path) -> dict[str, Locked]:
