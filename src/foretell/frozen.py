@@ -74,9 +74,18 @@ def freeze(
     )
 
 
+def fingerprint(service: Service) -> str:
+    """Give the fingerprint that a snapshot of the code would have now, without making one."""
+    return sources.fingerprint(_tree(service))
+
+
 def _snapshot(service: Service, place: Path) -> Frozen:
+    fingerprint, snapshot = sources.freeze(_tree(service), place)
+    return Frozen(fingerprint=fingerprint, snapshot=snapshot)
+
+
+def _tree(service: Service) -> sources.Tree:
     actions = service.actions.values()
     outputs = sorted({action.output for action in actions})
     inputs = {item.path for action in actions for item in action.inputs}
-    fingerprint, snapshot = sources.freeze(sources.scan(service.root, outputs, inputs=inputs), place)
-    return Frozen(fingerprint=fingerprint, snapshot=snapshot)
+    return sources.scan(service.root, outputs, inputs=inputs)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 
+import msgspec
 from msgspec import Struct
 
 from foretell import artifacts, catalog
 from foretell.controller import Controller
-from foretell.errors import CorruptError, UsageError
+from foretell.errors import CorruptError, StoreError, UsageError
 from foretell.frames import unframe
 from foretell.ledger import SLOT, Talk, get
 from foretell.names import Run
@@ -22,6 +23,8 @@ from foretell.witness import CLAIM
 STAGES = ("queued", "environment", "inputs", "command", "check", "output", "delivery")
 TAIL = 20
 """Lines of the log's end that explain a failure."""
+WINDOW = 10
+"""How many times as many runs are looked through, to find those that were asked for last, as are shown."""
 SAMPLE = 10
 """Earlier runs that an estimate is made of."""
 
@@ -64,7 +67,12 @@ def lines(
     *,
     broken: Callable[[Run, CorruptError], None] = lambda *_: None,
 ) -> list[Line]:
-    """Give the newest runs of one action or of all, newest date first; `broken` is told of one that is unreadable."""
+    """
+    Give the runs of one action or of all that were asked for last, the last one first.
+
+    The store knows runs by date, so with a limit they are those of the newest dates, `WINDOW` times as many.
+    `broken` is told of a run that is unreadable.
+    """
     service = controller.service
     if action is not None and action not in service.actions:
         raise UsageError(
@@ -74,15 +82,40 @@ def lines(
         return []
     runs: list[Run] = []
     for name in [action] if action else service.actions:
-        runs += controller.drive(catalog.newest(service.name, service.version, name, limit))
-    runs.sort(key=lambda run: run.order, reverse=True)
+        window = None if limit is None else limit * WINDOW
+        runs += controller.drive(catalog.newest(service.name, service.version, name, window))
+    return _lines(controller, _last_asked(controller, runs)[:limit], broken)
+
+
+def _lines(
+    controller: Controller, runs: Iterable[Run], broken: Callable[[Run, CorruptError], None] = lambda *_: None
+) -> list[Line]:
     found = []
-    for run in runs[:limit]:
+    for run in runs:
         try:
             found.append(line(controller, run))
         except CorruptError as error:
             broken(run, error)
     return [one for one in found if one is not None]
+
+
+class _Moment(Struct, frozen=True):
+    """What is read of a request to know when it was made."""
+
+    asked_at: str = ""
+
+
+def _last_asked(controller: Controller, runs: list[Run]) -> list[Run]:
+    """Sort runs by when they were asked for, the last first; of the same moment, and unreadable, by date."""
+
+    def asked(run: Run) -> str:
+        try:
+            return msgspec.json.decode(controller.store.get(run.request) or b"{}", type=_Moment).asked_at
+        except (StoreError, msgspec.DecodeError):
+            return ""  # whoever reads it whole tells what is wrong
+
+    moments = dict(zip(runs, artifacts.each(asked, runs), strict=True))
+    return sorted(runs, key=lambda run: (moments[run], run.order), reverse=True)
 
 
 def line(controller: Controller, run: Run) -> Line | None:
@@ -159,7 +192,11 @@ def _between(start: str, end: str) -> float | None:
 
 def estimate(controller: Controller, action: str) -> float | None:
     """Foretell how long a run of an action takes, in seconds: the median of its last successes."""
-    recent = lines(controller, action, SAMPLE)
+    service = controller.service
+    if not controller.exists():
+        return None
+    runs = controller.drive(catalog.newest(service.name, service.version, action, SAMPLE))
+    recent = _lines(controller, runs)
     seconds = [
         one.seconds for one in recent if one.state.phase is Phase.SUCCEEDED and one.seconds is not None
     ]

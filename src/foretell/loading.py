@@ -25,6 +25,10 @@ __all__ = ["FILE", "find", "load", "schema"]
 FILE = "foretell.toml"
 NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 VERSION = re.compile(r"[a-z0-9][a-z0-9.-]{0,62}")
+PLACELESS = frozenset({"localtime", "posixrules", "Factory"})
+"""Files among the time zones that name no place: each machine has its own there, or none."""
+COPIES = ("posix/", "right/")
+"""Folders in which some machines have all time zones again, without and with leap seconds."""
 
 
 def find(start: Path) -> Path:
@@ -110,6 +114,12 @@ def _tell_bad_words(site: Site) -> None:
             f'bad version "{form.version}"; it begins with a-z, 0-9, then a-z, 0-9, ., -, at most 63 in all'
         )
         faults.add(("version",), fault)
+    if form.timezone in PLACELESS or form.timezone.startswith(COPIES):
+        fault = (
+            f'the time zone "{form.timezone}" is not the same on every machine; write Europe/Stockholm, say'
+        )
+        faults.add(("timezone",), fault)
+        return
     try:
         ZoneInfo(form.timezone)
     except (KeyError, ValueError, OSError):

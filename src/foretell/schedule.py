@@ -24,6 +24,7 @@ SHORTHANDS = {
     "@monthly": "0 0 1 * *",
     "@weekly": "0 0 * * 0",
     "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
     "@hourly": "0 * * * *",
 }
 SECOND = timedelta(seconds=1)

@@ -255,7 +255,19 @@ def test_a_repeated_key_gives_its_run_and_says_so(service: Stage) -> None:
 
     assert first == {"run": "training/20260102T000000Z-1", "target": "local", "new": True}
     assert again.out == f"{first['run']}\n"
-    assert "known by this key: succeeded" in again.err
+    assert "training/20260102T000000Z-1 has succeeded at 2" in again.err
+    assert (
+        'known by the key "training@2026-01-02T00:00:00.000Z", and is not run again; to run it' in again.err
+    )
+
+    (service.root / "more.py").touch()
+    repeated = foretell(service.root, "run", "training", "--date", "2026-01-02T00:00:00Z")
+    assert (
+        "is not run again (the code has changed since); to run it again: `foretell run training"
+        in repeated.err
+    )
+    assert repeated.code == 0
+    assert len(service.runs("training")) == 1
 
 
 def test_a_date_without_an_offset_is_of_the_services_time_zone(service: Stage) -> None:

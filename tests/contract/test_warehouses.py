@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 import random
-import re
 import subprocess
 import sys
 import threading
@@ -326,12 +325,19 @@ def test_a_column_that_the_declaration_gains_is_added(warehouse: Warehouse, ship
 
 
 @pytest.mark.parametrize(
-    "columns",
-    [(ID, column("label", "INT64")), (ID,), (ID, LABEL, column("score", "FLOAT64", mode="REQUIRED"))],
+    ("columns", "said"),
+    [
+        ((ID, column("label", "INT64")), 'has other columns: "label" is BOOL there and INT64 here;'),
+        ((ID,), 'has other columns: "label" BOOL is not declared;'),
+        (
+            (ID, LABEL, column("score", "FLOAT64", mode="REQUIRED")),
+            'has other columns: "score" FLOAT64 is not there;',
+        ),
+    ],
     ids=["type changed", "column removed", "required column added"],
 )
 def test_another_shape_is_refused_for_good(
-    warehouse: Warehouse, ship: Shipper, columns: tuple[Column, ...]
+    warehouse: Warehouse, ship: Shipper, columns: tuple[Column, ...], said: str
 ) -> None:
     warehouse.deliver(ship("u1", "a"))
     changed = Delivery(file="p.csv", table="predictions", columns=columns)
@@ -340,7 +346,8 @@ def test_another_shape_is_refused_for_good(
     shipment = ship("u2", select=select, day=DAYS[1], delivery=changed)
     receipt = warehouse.deliver(shipment)
     assert receipt.state == "rejected"
-    assert re.search("id (VARCHAR, label BOOLEAN|STRING, label BOOL);", receipt.cause)
+    assert said in receipt.cause
+    assert '"id"' not in receipt.cause
     assert warehouse.deliver(shipment) == warehouse.receipt("u2") == receipt
     assert ids(warehouse) == ["a"]
 

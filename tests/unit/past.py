@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from textwrap import dedent
 
+from msgspec.structs import replace
+
 from foretell import names
 from foretell.controller import Controller
 from foretell.frames import frame
@@ -71,6 +73,7 @@ class Past:
         trial: bool = False,
         took: float = 10,
         inputs: tuple[Run, ...] = (),
+        asked_at: datetime | None = None,
     ) -> Run:
         """
         Add a run that ended so after `took` seconds.
@@ -79,9 +82,8 @@ class Past:
         """
         run = Run(self.service.name, self.service.version, action, date, n)
         pins = tuple(Pin(action=pin.action, run=pin.folder, digest="", path="output") for pin in inputs)
-        self.write(
-            run.request, self.request(run, key=key or names.key(action, date), trial=trial, inputs=pins)
-        )
+        request = self.request(run, key=key or names.key(action, date), trial=trial, inputs=pins)
+        self.write(run.request, replace(request, asked_at=names.rfc3339(asked_at or date)))
         if end == "open":
             return run
         self._attempt(run, claimed=end != "launched")

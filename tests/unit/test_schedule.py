@@ -80,7 +80,7 @@ def test_ticks_are_the_same_from_both_sides_around_changes_of_the_clocks(line: s
 
 
 def test_shorthands_stand_for_their_lines() -> None:
-    assert expression("@daily") == "0 0 * * *"
+    assert expression("@daily") == expression("@midnight") == "0 0 * * *"
     assert expression(" @Weekly ") == "0 0 * * 0"
     assert expression("0  7 * *   MON-FRI") == "0 7 * * MON-FRI"
 

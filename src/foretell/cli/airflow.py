@@ -14,7 +14,9 @@ from foretell.cli import opening
 from foretell.cli.output import Output
 from foretell.cli.parsing import Verb, number
 from foretell.cli.wording import duration
+from foretell.errors import UsageError
 from foretell.localairflow import LocalAirflow
+from foretell.scaffold import DAGS
 from foretell.service import Service
 
 HOME = ".foretell/airflow"
@@ -23,7 +25,7 @@ PAUSE = 0.5
 
 
 def _add_airflow(made: ArgumentParser) -> None:
-    made.add_argument("what", choices=["up"], metavar="up", help="bring it up; ^C ends it")
+    made.add_argument("what", nargs="?", choices=["up"], metavar="up", help="bring it up; ^C ends it")
     made.add_argument(
         "--port", type=number, metavar="N", help="port of its pages (default: 8080, else a free one)"
     )
@@ -31,6 +33,12 @@ def _add_airflow(made: ArgumentParser) -> None:
 
 def airflow(args: Namespace, out: Output) -> int:
     """Bring Airflow up, and keep it up until ^C."""
+    if args.what is None:
+        raise UsageError(
+            "`foretell airflow` lacks what it is to do",
+            hint="`foretell airflow up` brings up an Airflow of its own for the service here; "
+            f"an Airflow that is there reads {DAGS}, which `foretell init` writes",
+        )
     version = localairflow.must_be_installed()
     controller = opening.controller(args)
     service, target = controller.service, controller.target.name

@@ -10,10 +10,12 @@ from foretell.cli.follow import Follower
 from foretell.cli.interruption import Held
 from foretell.cli.output import Output
 from foretell.cli.parsing import Verb, add_run
-from foretell.cli.wording import counted, duration, metrics, phase
+from foretell.cli.wording import counted, duration, metrics, moment, phase
 from foretell.controller import Controller
 from foretell.errors import UsageError
+from foretell.frozen import fingerprint
 from foretell.history import tail
+from foretell.ledger import Asked as Found
 from foretell.ledger import get
 from foretell.names import Run
 from foretell.order import Asked
@@ -75,8 +77,10 @@ def run(args: Namespace, out: Output) -> int:
     asked = controller.prepare(args.action, order(args, controller.service), say=_progress(out))
     with Held() as held:
         found = controller.ask(args.action, asked)
-    begun = "started" if found.new else "known by this key"
-    out.tell((f'{found.run.label} on "{controller.target.name}", {begun}', "faint"))
+    if found.new:
+        out.tell((f'{found.run.label} on "{controller.target.name}", started', "faint"))
+    else:
+        out.tell((_known(controller, found, asked, args), "warn"))
     follower = Follower(controller, found.run, out)
     try:
         held.let_go()
@@ -86,6 +90,20 @@ def run(args: Namespace, out: Output) -> int:
     took = follower.finish()
     _sum_up(controller, found.run, state, args, out, took=took)
     return state.exit_code
+
+
+def _known(controller: Controller, found: Found, asked: Asked, args: Namespace) -> str:
+    """Say of a run that a start came to what it is, and how to have another one."""
+    state, outcome = controller.check(found.run), controller.drive(get(found.run.outcome, Outcome))
+    label, key = found.run.label, f'known by the key "{found.request.key}"'
+    if outcome is None or not state.phase.ended:
+        return f"{label} is {state.phase} already, {key}; this follows it"
+    now = asked.code.fingerprint if asked.code else fingerprint(controller.service)
+    changed = " (the code has changed since)" if now != found.request.fingerprint else ""
+    trial = " --trial" if found.request.trial else ""
+    again = opening.again(args, f"run {found.run.action} --date {found.request.date}{trial} --key NAME")
+    ended = f"{label} has {state.phase} at {moment(outcome.at)} UTC, {key}"
+    return f"{ended}, and is not run again{changed}; to run it again: `{again}`"
 
 
 def _stop_and_wait(
@@ -120,7 +138,7 @@ def start(args: Namespace, out: Output) -> int:
     asked = controller.prepare(args.action, order(args, controller.service), say=_progress(out))
     found = controller.ask(args.action, asked)
     if not found.new:
-        out.tell((f"{found.run.label} is known by this key: {controller.check(found.run).phase}", "warn"))
+        out.tell((_known(controller, found, asked, args), "warn"))
     out.result(found.run.label)
     out.document({"run": found.run.label, "target": controller.target.name, "new": found.new})
     return 0

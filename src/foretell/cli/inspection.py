@@ -47,7 +47,7 @@ def runs(args: Namespace, out: Output) -> int:
             f'nothing has run on "{controller.target.name}" yet; begin with `{opening.again(args, f"run {action}")}`'
         )
         return 0
-    headers = ("run", "state", "asked for (UTC)", "took", "attempts", "rows", "cause")
+    headers = ("run", "state", "date (UTC)", "asked for (UTC)", "took", "attempts", "rows", "cause")
     out.table(headers, [_row(line) for line in found], right=("took", "attempts", "rows"))
     return 0
 
@@ -57,6 +57,7 @@ def _row(line: Line) -> list[Cell]:
     return [
         line.run.label,
         phase(line.state.phase),
+        moment(line.request.date),
         moment(line.request.asked_at),
         duration(line.seconds),
         str(line.state.attempt or ""),

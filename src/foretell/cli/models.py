@@ -32,7 +32,12 @@ def models(args: Namespace, out: Output) -> int:
     listed = [_answer_document(action, answer) for action, answer in answers.items()]
     out.document({"target": controller.target.name, "as_of": rfc3339(as_of), "models": listed})
     if not answers:
-        out.tell("no action of this service takes another one's output: there are no models")
+        first = next(iter(controller.service.actions))
+        out.tell(
+            "a model is what another action takes as its input, and no action here has `inputs`: "
+            f'write inputs = ["{first}"] in the one that applies it'
+        )
+        out.tell((f"what has run: `{opening.again(args, f'runs {first}')}`", "faint"))
     for action, answer in answers.items():
         _tell_answer(action, answer, args, out)
     return 0
@@ -134,13 +139,34 @@ def _delivery(service: Service, action: str | None) -> Delivery:
         return next(iter(delivering.values()))
     if action in delivering:
         return delivering[action]
-    names = ", ".join(delivering) or "none"
+    if not delivering:
+        likely = action if action in service.actions else _likely(service)
+        raise UsageError(
+            f'no action of "{service.name}" delivers: there is no table to show',
+            why="what a run wrote is in its files, and a delivery makes rows of a table of them",
+            hint=f"add [actions.{likely}.delivery] to foretell.toml; "
+            "`foretell columns RUN` gives its `columns`, `foretell get RUN` the files",
+        )
+    names = ", ".join(delivering)
     if action is None:
         raise UsageError(
-            "it is not clear whose predictions are meant", why=f"delivering actions: {names}", hint="name one"
+            "it is not clear whose predictions are meant",
+            why=f"several actions deliver: {names}",
+            hint=f"name one: `foretell predictions {next(iter(delivering))}`",
         )
-    raise UsageError(
-        f'"{action}" delivers nothing', why=f"delivering actions: {names}", hint="see `foretell.toml`"
+    if action in service.actions:
+        raise UsageError(
+            f'"{action}" delivers nothing',
+            why=f"what delivers is {names}",
+            hint=f"add [actions.{action}.delivery] to foretell.toml",
+        )
+    raise UsageError(f'"{action}" is no action of "{service.name}"', hint=f"what delivers is {names}")
+
+
+def _likely(service: Service) -> str:
+    """Give the action that a delivery most likely belongs to: one that applies a model, else the last."""
+    return next(
+        (name for name, action in service.actions.items() if action.inputs), list(service.actions)[-1]
     )
 
 

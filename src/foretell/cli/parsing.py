@@ -21,10 +21,18 @@ Act = Callable[[argparse.Namespace, Output], int]
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose complaints are errors of ours."""
+    """A parser whose complaints are errors of ours. `example` is a command line that it would take."""
+
+    example: str = ""
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(message, hint=f"see `{self.prog} --help`")
+        lacking = message.removeprefix("the following arguments are required: ")
+        if lacking == message:
+            raise UsageError(message, hint=f"see `{self.prog} --help`")
+        raise UsageError(
+            f"`{self.prog}` lacks {lacking}",
+            hint=f"write {self.example}, say; see `{self.prog} --help`",
+        )
 
 
 class Verb(NamedTuple):
@@ -45,6 +53,7 @@ def parser(name: str, text: str, verb: Verb) -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    made.example = f"`{verb.examples[0]}`"
     add(made, verb)
     return made
 

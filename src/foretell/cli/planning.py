@@ -73,7 +73,8 @@ def plan(args: Namespace, out: Output) -> int:
             **({"delivery": asked_for} if (asked_for := drafts.delivery(request, run)) else {}),
         }
     )
-    out.tell(("nothing was written or asked; where the date is taken, the run's number is higher", "faint"))
+    number = f"the run is {run.label}, or ends in -2, -3, … where runs of this very date are there already"
+    out.tell((f"nothing was written, and nobody was asked; {number}", "faint"))
     return 0
 
 

@@ -152,7 +152,10 @@ class ActionTable(Form, frozen=True, kw_only=True):
     ] = None
     schedule: Annotated[
         str | None,
-        says("Five cron fields in the service's time zone, or @hourly, @daily, @weekly, @monthly, @yearly."),
+        says(
+            "Five cron fields in the service's time zone, or @hourly, @daily (@midnight), @weekly, @monthly, @yearly. "
+            'Several times go into one line: "0 7,19 * * *".'
+        ),
     ] = None
     after: Annotated[
         tuple[str, ...],

@@ -22,6 +22,10 @@ S = TypeVar("S", bound=Struct)
 NOTHING = object()
 """What is given for a value that was wrong; the fault is told already."""
 
+SEVERAL = {
+    "schedule": '; several times go into one line, "0 7,19 * * *"; what no line can say needs an action of its own'
+}
+"""How several values are written of a key that takes one, where that is not plain."""
 WORDS = {str: "a string", int: "an integer", float: "a number", bool: "true or false"}
 LARGEST = 2**63
 WIDEST = 60
@@ -80,7 +84,9 @@ def _value(kind: Any, value: object, path: KeyPath, faults: Faults) -> Any:
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError:
-        mend = _mended(_plain(kind), value)
+        mend = _mended(_plain(kind), value) or (
+            SEVERAL.get(str(path[-1]), "") if isinstance(value, list) else ""
+        )
         faults.add(path, f'"{path[-1]}" must be {_words(kind)}, not {_shown(value)}{mend}')
         return NOTHING
 

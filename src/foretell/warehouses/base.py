@@ -13,6 +13,9 @@ from foretell.names import Run, owner, sortable
 from foretell.records import Outcome, Receipt, Request
 from foretell.service import Delivery
 
+SHOWN = 20
+"""Columns that a message names at most."""
+
 
 class Shipment(Struct, frozen=True, kw_only=True):
     """
@@ -133,15 +136,21 @@ def newer(run: str) -> str:
 
 
 def other_columns(table: str, there: Mapping[str, str], declared: Mapping[str, str]) -> str:
-    """Tell of columns, type by name, that are not the declared ones."""
+    """Tell of columns, type by name as foretell.toml has them, that are not the declared ones."""
+    told = [
+        f'"{name}" is {kind} there and {declared[name]} here'
+        if name in declared
+        else f'"{name}" {kind} is not declared'
+        for name, kind in there.items()
+        if declared.get(name) != kind
+    ]
+    told += [f'"{name}" {kind} is not there' for name, kind in declared.items() if name not in there]
+    more = f", and {len(told) - SHOWN} more" if len(told) > SHOWN else ""
     return (
-        f'the table "{table}" has other columns: {_listed(there)}; declared: {_listed(declared)};'
-        " only NULLABLE columns can be added: deliver to a new table, or drop this one"
+        f'the table "{table}" has other columns: {", ".join(told[:SHOWN])}{more};'
+        " only NULLABLE columns can be added, and no mode changes a type:"
+        " deliver to a new table, or drop this one"
     )
-
-
-def _listed(columns: Mapping[str, str]) -> str:
-    return ", ".join(f"{name} {kind}" for name, kind in columns.items())
 
 
 def shipment(

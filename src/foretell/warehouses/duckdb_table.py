@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TypeAlias
 
 import msgspec
@@ -85,9 +86,15 @@ def _shape(connection: Connection, table: Table, delivery: Delivery) -> None:
     gained = [column for column in delivery.columns if column.name.lower() not in there]
     changed = [name for name, kind in there.items() if declared.get(name) != kind]
     if changed or any(column.mode == "REQUIRED" for column in gained):
-        raise UnfitError(other_columns(delivery.table, there, declared))
+        raise UnfitError(other_columns(delivery.table, _named(there), _named(declared)))
     for column in gained:
         connection.execute(f"ALTER TABLE {table.sql} ADD COLUMN {_definition(column)}")
+
+
+def _named(kinds: Mapping[str, str]) -> dict[str, str]:
+    """Give the types as foretell.toml names them; those that it cannot declare as DuckDB does."""
+    names = {kind: name for name, kind in reversed(TYPES.items())}
+    return {column: names.get(kind, kind) for column, kind in kinds.items()}
 
 
 def _definition(column: Column) -> str:
