@@ -17,10 +17,10 @@ PUBLIC = {
     "Run": "foretell.names",
     "Service": "foretell.service",
     "State": "foretell.protocol",
-    "check": "foretell.controller",
-    "run": "foretell.controller",
-    "start": "foretell.controller",
-    "wait": "foretell.controller",
+    "check": "foretell.library",
+    "run": "foretell.library",
+    "start": "foretell.library",
+    "wait": "foretell.library",
 }
 
 __all__ = sorted(PUBLIC)  # noqa: PLE0605 - the table is the list

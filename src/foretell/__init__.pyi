@@ -1,9 +1,9 @@
 from foretell.controller import Controller as Controller
-from foretell.controller import check as check
-from foretell.controller import run as run
-from foretell.controller import start as start
-from foretell.controller import wait as wait
 from foretell.errors import ForetellError as ForetellError
+from foretell.library import check as check
+from foretell.library import run as run
+from foretell.library import start as start
+from foretell.library import wait as wait
 from foretell.names import Run as Run
 from foretell.order import Asked as Asked
 from foretell.protocol import Phase as Phase

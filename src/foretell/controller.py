@@ -369,30 +369,6 @@ def _out_of_patience(run: Run, witness: Witness) -> PatienceError:
     )
 
 
-# --- the library's verbs ----------------------------------------------------------------------------------------------
-
-
-def start(service: Service, action: str, *, on: str = "local", asked: Asked | None = None) -> Run:
-    """Ask for a run on a target and return at once; see `Controller.start`."""
-    return connect(service, on).start(action, asked)
-
-
-def wait(service: Service, run: Run, *, on: str = "local", patience: float | None = None) -> State:
-    """Wait until a run has ended and say how; see `Controller.wait`."""
-    return connect(service, on).wait(run, patience=patience)
-
-
-def check(service: Service, run: Run, *, on: str = "local") -> State:
-    """Say where a run stands."""
-    return connect(service, on).check(run)
-
-
-def run(service: Service, action: str, *, on: str = "local", asked: Asked | None = None) -> State:
-    """Start, wait, and say how it ended."""
-    controller = connect(service, on)
-    return controller.wait(controller.start(action, asked))
-
-
 def connect(service: Service, on: str) -> Controller:
     """Give the verbs of a service on one of its targets; UsageError where there is no such target."""
     if on not in service.targets:

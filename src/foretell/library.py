@@ -1,0 +1,30 @@
+"""Start, wait, check, run as functions: Foretell for who writes Python."""
+
+from __future__ import annotations
+
+from foretell.controller import connect
+from foretell.names import Run
+from foretell.order import Asked
+from foretell.protocol import State
+from foretell.service import Service
+
+
+def start(service: Service, action: str, *, on: str = "local", asked: Asked | None = None) -> Run:
+    """Ask for a run on a target and return at once; see `Controller.start`."""
+    return connect(service, on).start(action, asked)
+
+
+def wait(service: Service, run: Run, *, on: str = "local", patience: float | None = None) -> State:
+    """Wait until a run has ended and return how; see `Controller.wait`."""
+    return connect(service, on).wait(run, patience=patience)
+
+
+def check(service: Service, run: Run, *, on: str = "local") -> State:
+    """Return where a run stands."""
+    return connect(service, on).check(run)
+
+
+def run(service: Service, action: str, *, on: str = "local", asked: Asked | None = None) -> State:
+    """Start, wait, and return how it ended."""
+    controller = connect(service, on)
+    return controller.wait(controller.start(action, asked))
