@@ -18,7 +18,7 @@ from pathlib import Path
 
 import duckdb
 
-from foretell.contract import check
+from foretell.delivery.validate import check
 from foretell.service import Column, Delivery, DuckDBSettings
 from foretell.warehouses import connect
 from foretell.warehouses.base import Shipment

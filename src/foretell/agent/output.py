@@ -73,7 +73,7 @@ class Output:
             self._loading.start()
 
     def _load(self) -> None:
-        self._desk = _predictions().contract.desk(self._checked)
+        self._desk = _predictions().validate.desk(self._checked)
 
     def check(self) -> None:
         """See that the output can be saved, is there where others need it, and is what the delivery declares."""

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from foretell import contract, warehouses
+from foretell import warehouses
+from foretell.delivery import validate
 from foretell.errors import UsageError
 from foretell.names import Run, run_of
 from foretell.records import Outcome, Receipt, Request
@@ -20,7 +21,7 @@ def check(request: Request, run: Run, output: Path, *, into: Path, desk: Any) ->
         raise UsageError(f'the action "{request.action}" declares no delivery')
     date = datetime.fromisoformat(request.date).astimezone(ZoneInfo(request.timezone))
     model = run_of(request.inputs[0].run).id if request.inputs else None
-    checked = contract.check(
+    checked = validate.check(
         request.spec.delivery,
         output,
         into,

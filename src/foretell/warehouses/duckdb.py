@@ -19,10 +19,10 @@ import msgspec
 from msgspec import Struct
 
 from foretell import names
+from foretell.delivery.sql import duckdb
 from foretell.errors import UsageError, WarehouseError
 from foretell.records import Receipt, Verdict
 from foretell.service import Delivery, DuckDBSettings
-from foretell.sql import duckdb
 from foretell.warehouses.base import Rows, Shipment, UnfitError, appended, belongs, newer
 from foretell.warehouses.duckdb_table import Table, columns, put, said, select
 

@@ -9,9 +9,9 @@ from typing import TypeAlias
 import msgspec
 from msgspec import Struct
 
+from foretell.delivery.sql import duckdb, identifier, literal, paths
 from foretell.errors import WarehouseError
 from foretell.service import TYPES, Column, Delivery
-from foretell.sql import duckdb, identifier, literal, paths
 from foretell.warehouses.base import Shipment, UnfitError, other_columns
 
 Connection: TypeAlias = duckdb.DuckDBPyConnection

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from foretell.contract import check
+from foretell.delivery.validate import check
 from foretell.errors import DeliveryRejectedError
 from foretell.service import Column, Delivery
 

@@ -14,8 +14,8 @@ from typing import TextIO, TypeAlias, cast
 
 from msgspec import Struct
 
+from foretell.delivery.sql import duckdb, identifier, literal, paths
 from foretell.errors import DeliveryRejectedError, WarehouseError
-from foretell.sql import duckdb, identifier, literal, paths
 
 Connection: TypeAlias = duckdb.DuckDBPyConnection
 

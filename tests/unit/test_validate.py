@@ -10,8 +10,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from foretell.contract import Checked, check
-from foretell.contract import desk as open_desk
+from foretell.delivery.validate import Checked, check
+from foretell.delivery.validate import desk as open_desk
 from foretell.errors import DeliveryRejectedError, WarehouseError
 from foretell.service import TYPES, Column, Delivery
 

@@ -16,8 +16,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from foretell.errors import DeliveryRejectedError, ForetellError
-from foretell.formats import (
+from foretell.delivery.formats import (
     Cell,
     Connection,
     File,
@@ -30,8 +29,9 @@ from foretell.formats import (
     shown,
     unreadable,
 )
+from foretell.delivery.sql import duckdb, identifier, literal, paths
+from foretell.errors import DeliveryRejectedError, ForetellError
 from foretell.service import TYPES, Column, Delivery
-from foretell.sql import duckdb, identifier, literal, paths
 
 DAY = "[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}"
 CLOCK = r"[0-9]{1,2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6}0*)?)?"

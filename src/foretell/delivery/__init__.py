@@ -1,0 +1,1 @@
+"""Deliveries: what the model wrote, read, checked against what is declared, and kept as Parquet."""
