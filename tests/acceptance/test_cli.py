@@ -257,7 +257,7 @@ def test_a_repeated_key_gives_its_run_and_says_so(service: Stage) -> None:
     assert again.out == f"{first['run']}\n"
     assert "training/20260102T000000Z-1 has succeeded at 2" in again.err
     assert (
-        'known by the key "training@2026-01-02T00:00:00.000Z", and is not run again; to run it' in again.err
+        'known by the key "training@2026-01-02T00:00:00+00:00", and is not run again; to run it' in again.err
     )
 
     (service.root / "more.py").touch()

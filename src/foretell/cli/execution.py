@@ -80,7 +80,7 @@ def run(args: Namespace, out: Output) -> int:
     if found.new:
         out.tell((f'{found.run.label} on "{controller.target.name}", started', "faint"))
     else:
-        out.tell((_known(controller, found, asked, args), "warn"))
+        out.tell((_known(controller, found, asked, args, "run"), "warn"))
     follower = Follower(controller, found.run, out)
     try:
         held.let_go()
@@ -92,16 +92,16 @@ def run(args: Namespace, out: Output) -> int:
     return state.exit_code
 
 
-def _known(controller: Controller, found: Found, asked: Asked, args: Namespace) -> str:
+def _known(controller: Controller, found: Found, asked: Asked, args: Namespace, verb: str) -> str:
     """Say of a run that a start came to what it is, and how to have another one."""
     state, outcome = controller.check(found.run), controller.drive(get(found.run.outcome, Outcome))
     label, key = found.run.label, f'known by the key "{found.request.key}"'
     if outcome is None or not state.phase.ended:
-        return f"{label} is {state.phase} already, {key}; this follows it"
+        return f"{label} is {state.phase} already, {key}"
     now = asked.code.fingerprint if asked.code else fingerprint(controller.service)
     changed = " (the code has changed since)" if now != found.request.fingerprint else ""
     trial = " --trial" if found.request.trial else ""
-    again = opening.again(args, f"run {found.run.action} --date {found.request.date}{trial} --key NAME")
+    again = opening.again(args, f"{verb} {found.run.action} --date {found.request.date}{trial} --key NAME")
     ended = f"{label} has {state.phase} at {moment(outcome.at)} UTC, {key}"
     return f"{ended}, and is not run again{changed}; to run it again: `{again}`"
 
@@ -138,7 +138,7 @@ def start(args: Namespace, out: Output) -> int:
     asked = controller.prepare(args.action, order(args, controller.service), say=_progress(out))
     found = controller.ask(args.action, asked)
     if not found.new:
-        out.tell((_known(controller, found, asked, args), "warn"))
+        out.tell((_known(controller, found, asked, args, "start"), "warn"))
     out.result(found.run.label)
     out.document({"run": found.run.label, "target": controller.target.name, "new": found.new})
     return 0
