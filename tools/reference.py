@@ -66,7 +66,7 @@ def kind(said: dict[str, Any]) -> str:
         case {"enum": choices}:
             words = ", ".join(code(choice) for choice in choices)
         case {"type": "array", "items": item}:
-            words = f"array of {kind(item)}s"
+            words = f"array of {several(item)}"
         case {"type": "object", "additionalProperties": {"type": str(item)}}:
             words = f"table of {item}s"
         case {"type": "object"} | {"$ref": _}:
@@ -76,6 +76,17 @@ def kind(said: dict[str, Any]) -> str:
         case _:
             words = said["type"]
     return words
+
+
+def several(said: dict[str, Any]) -> str:
+    """Return the plural of a type."""
+    match said:
+        case {"anyOf": options}:
+            return " or ".join(map(several, options))
+        case {"type": "array", "items": item}:
+            return f"arrays of {several(item)}"
+        case _:
+            return f"{kind(said)}s"
 
 
 def main() -> None:

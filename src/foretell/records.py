@@ -166,6 +166,14 @@ class Beat(Record, frozen=True, kw_only=True):
     at: str = ""
 
 
+class Step(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How one of several commands of an attempt ended: exit code or signal, and seconds."""
+
+    code: int | None = None
+    signal: int | None = None
+    seconds: float
+
+
 class Exit(Record, frozen=True, kw_only=True):
     """`attempts/N/exit.json`: how the command ended, written once it and every child of it are dead."""
 
@@ -182,6 +190,8 @@ class Exit(Record, frozen=True, kw_only=True):
     cpu: float = 0.0
     memory: int = 0
     """Peak resident memory of the largest process, bytes."""
+    steps: tuple[Step, ...] = ()
+    """Of an action with several commands: those that were begun, in turn."""
     stages: dict[str, float] = field(default_factory=dict)
     log: int = 0
     """Number of log chunks, final."""
@@ -267,7 +277,9 @@ class Withdrawn(Record, frozen=True, kw_only=True):
 
 R = TypeVar("R")
 
-SINCE_2: Mapping[type[Struct], frozenset[str]] = {}
+SINCE_2: Mapping[type[Struct], frozenset[str]] = {
+    Action: frozenset({"commands"}),
+}
 """
 What a request may ask for since format 2, and what an older agent would ignore: fields by their struct.
 

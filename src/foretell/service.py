@@ -105,7 +105,9 @@ class Action(Struct, frozen=True, kw_only=True):
     """A thing the model can do. Times are seconds; `retries` counts failed commands, `losses` lost machines."""
 
     name: str
-    command: tuple[str, ...]
+    command: tuple[str, ...] = ()
+    commands: tuple[tuple[str, ...], ...] = ()
+    """Two or more in its place, which is then empty: one after the other, as far as each succeeds."""
     output: str = "output"
     schedule: str | None = None
     after: tuple[str, ...] = ()
@@ -117,6 +119,11 @@ class Action(Struct, frozen=True, kw_only=True):
     secrets: dict[str, str] = field(default_factory=dict)
     delivery: Delivery | None = None
     airflow: AirflowSettings = AirflowSettings()
+
+    @property
+    def steps(self) -> tuple[tuple[str, ...], ...]:
+        """Program and arguments of every command, in turn."""
+        return self.commands or (self.command,)
 
 
 class Source(Struct, frozen=True, kw_only=True):

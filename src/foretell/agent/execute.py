@@ -64,13 +64,29 @@ class Limits(Struct, frozen=True, kw_only=True):
     """
     What ends a command before it ends itself.
 
-    `timeout` seconds and `stopping` send TERM, then KILL after `kill_after` seconds; `killing` KILL at once.
+    `timeout` seconds and `stopping` send TERM, then KILL after `kill_after` seconds; `killing` KILL at once. The
+    seconds count from `since`, by the monotonic clock; without it from when the command begins.
     """
 
     timeout: float | None = None
+    since: float | None = None
     kill_after: float = 15.0
     stopping: Event
     killing: Event
+
+    def deadline(self, begun: float) -> float:
+        """Return when the time of a command is over that begins at `begun`, by the monotonic clock."""
+        begun = self.since if self.since is not None else begun
+        return begun + (self.timeout if self.timeout is not None else float("inf"))
+
+    def over(self) -> Ended | None:
+        """Return the end of a command that is not begun any more; None where it may begin."""
+        if self.killing.is_set() or self.stopping.is_set():
+            return Ended(stopped=True, cause=_cause(0, STOP, self, oom=False, counted=True))
+        now = time.monotonic()
+        if now >= self.deadline(now):
+            return Ended(timed_out=True, cause=_cause(0, TIMEOUT, self, oom=False, counted=True))
+        return None
 
 
 def run(
@@ -220,7 +236,7 @@ class _EndOf:
 
 def _supervise(family: _Family, limits: Limits, broken: Event, begun: float) -> str:
     """Wait for the command and end it where it must be; give why it was ended, or nothing."""
-    deadline = begun + (limits.timeout if limits.timeout is not None else float("inf"))
+    deadline = limits.deadline(begun)
     while not family.ended(PAUSE):
         family.reap_orphans()
         if limits.killing.is_set() or broken.is_set():

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import cast
 
 from foretell import ledger, names
-from foretell.agent import execute, secrets, workspace
+from foretell.agent import execute, secrets, steps, workspace
 from foretell.agent.fence import Fence
 from foretell.agent.guard import Post
 from foretell.agent.lifecycle import Agent, Command, Left, Task, Upload, live, pulse
@@ -35,7 +35,7 @@ from foretell.errors import (
 )
 from foretell.ledger import Create, Folders, Get, Op, Put, Ship, Sleep, T, Talk
 from foretell.names import Attempt, rfc3339, run_of
-from foretell.records import CommandFault, Exit, Host, Outcome, Request, encode
+from foretell.records import CommandFault, Exit, Host, Outcome, Request, Step, encode
 from foretell.store import Store
 
 LOG_PAUSE = 0.5
@@ -123,6 +123,7 @@ class Session(_StoreWorld):
         self.stage = "starting"
         self.stages: dict[str, float] = {}
         self._notes: list[str] = []
+        self._steps: tuple[Step, ...] = ()
         self._told = ""
         self.limits = execute.Limits(
             timeout=agent.request.spec.timeout,
@@ -254,9 +255,14 @@ class Session(_StoreWorld):
             inherited=os.environ,
             secrets=hidden,
         )
-        argv = workspace.arguments(self.request.spec.command, self.request)
-        ended = execute.run(
-            argv, cwd=self.work, env=variables, sink=self.log.add, limits=self.limits, tick=self._tick
+        ended, self._steps = steps.run(
+            [workspace.arguments(argv, self.request) for argv in self.request.spec.steps],
+            cwd=self.work,
+            env=variables,
+            sink=self.log.add,
+            limits=self.limits,
+            tick=self._tick,
+            say=lambda sentence: self._print(f"foretell: {sentence}\n".encode()),
         )
         if ended.stopped:
             self.log.close()
@@ -313,6 +319,7 @@ class Session(_StoreWorld):
             wall=round(facts.wall, 3),
             cpu=round(facts.cpu, 3),
             memory=facts.memory,
+            steps=self._steps,
             stages=dict(self.stages),
             log=self.log.chunks,
             notes=tuple(self._notes),

@@ -82,7 +82,7 @@ def _facts(service: Service, action: Action) -> Iterator[tuple[str, str]]:
     yield "runs", " and ".join([*when, *(f"after `{name}`" for name in action.after)])
     if action.inputs:
         yield "takes", ", ".join(f"the newest model of `{item.action}`" for item in action.inputs)
-    yield "command", f"`{' '.join(action.command)}`".replace("|", "\\|")
+    yield "command", ", then ".join(f"`{' '.join(argv)}`" for argv in action.steps).replace("|", "\\|")
     if action.delivery:
         columns = ", ".join(f"{column.name} {column.type}" for column in action.delivery.columns)
         yield "delivers", f"`{action.delivery.file}` to `{_where(action.delivery)}`: {columns}"

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import msgspec
 
 from foretell import console
+from foretell.agent.workspace import arguments
 from foretell.cli.output import Output
 from foretell.cli.wording import counted, duration, metrics, moment, phase, size
 from foretell.history import Story, Try
@@ -42,12 +43,13 @@ def _facts(story: Story, store: str) -> Iterator[tuple[str, str]]:
     )
     yield "key", f"{request.key}{', a trial' if request.trial else ''}"
     yield "took", _took(story)
-    yield "command", shlex.join(request.spec.command)
+    yield "command", "\n".join(shlex.join(arguments(argv, request)) for argv in request.spec.steps)
     yield "code", _code(request)
     for pin in request.inputs:
         yield "input", f"{run_of(pin.run).label} in {pin.path}/, manifest {pin.digest[:12]}"
     for attempt in story.attempts:
         yield f"attempt {attempt.number}", _attempt(attempt)
+        yield from _steps(attempt, request)
         yield "note", "\n".join(attempt.exit.notes) if attempt.exit else ""
     yield "metrics", metrics(line.outcome.metrics if line.outcome else None)
     yield from _delivered(story)
@@ -96,6 +98,20 @@ def _attempt(attempt: Try) -> str:
     return ", ".join(parts)
 
 
+def _steps(attempt: Try, request: Request) -> Iterator[tuple[str, str]]:
+    """Say how each of several commands ended, also of those that were not begun."""
+    if attempt.exit is None or len(request.spec.steps) == 1:
+        return
+    ended = attempt.exit.steps
+    for number, argv in enumerate(request.spec.steps):
+        how = "not begun"
+        if number < len(ended):
+            step = ended[number]
+            how = f"signal {step.signal}" if step.signal else f"exit code {step.code}"
+            how = f"{how}, {duration(step.seconds)}"
+        yield f"  step {number + 1}", f"{how}: {shlex.join(arguments(argv, request))}"
+
+
 def _delivered(story: Story) -> Iterator[tuple[str, str]]:
     receipt = story.line.receipt
     if receipt:
@@ -126,6 +142,7 @@ def story_document(story: Story, store: str) -> dict[str, object]:
     line = story.line
     return {
         "request": msgspec.to_builtins(line.request),
+        "commands": [arguments(argv, line.request) for argv in line.request.spec.steps],
         "attempts": [msgspec.to_builtins(attempt) for attempt in story.attempts],
         "outcome": msgspec.to_builtins(line.outcome),
         "receipt": msgspec.to_builtins(line.receipt),

@@ -185,7 +185,7 @@ def _uv(environ: Mapping[str, str]) -> interpreter.Call:
 
 def programs(service: Service, environ: Mapping[str, str]) -> Iterator[Check]:
     """Whether the programs of the commands are there; Python comes with the environment."""
-    for program in dict.fromkeys(action.command[0] for action in service.actions.values()):
+    for program in dict.fromkeys(argv[0] for action in service.actions.values() for argv in action.steps):
         if program.startswith("python"):
             continue
         inside = "/" in program

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import PurePosixPath
 
 from foretell import schedule
 from foretell.service import Action, Input, Source
+from foretell.servicefile.commands import commands
 from foretell.servicefile.deliveries import delivery
 from foretell.servicefile.durations import seconds
 from foretell.servicefile.faults import Faults, suggestion
@@ -22,8 +22,6 @@ from foretell.servicefile.sources import inside, mains, usual_command
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 SECRET = re.compile(r"projects/[a-z0-9:.-]+/secrets/[A-Za-z0-9_-]{1,255}/versions/[1-9][0-9]*")
-PLAIN = re.compile(r"[A-Za-z0-9 _.,:/=+@%{}-]*")
-"""A command that is parted at its spaces, and nothing else."""
 RESERVED = {"NAME", "VERSION", "ACTION"}
 
 
@@ -86,9 +84,11 @@ def _action(name: str, table: ActionTable, site: Site, usual: _Usual) -> Action:
     _tell_unknown(table.after, (*path, "after"), site)
     inputs = _inputs(table, (*path, "inputs"), site)
     told = table.delivery
+    steps = commands(table, path, faults) or (usual.command((*path, "command")),)
     return Action(
         name=name,
-        command=_command(table, (*path, "command"), site, usual),
+        command=steps[0] if len(steps) == 1 else (),
+        commands=steps if len(steps) > 1 else (),
         output=_output(table.output, (*path, "output"), faults),
         schedule=table.schedule,
         after=table.after,
@@ -101,26 +101,6 @@ def _action(name: str, table: ActionTable, site: Site, usual: _Usual) -> Action:
         delivery=delivery(told, (*path, "delivery"), faults, has_inputs=bool(inputs)) if told else None,
         airflow=scheduling(table.airflow, (*path, "airflow"), site.form.timezone, faults),
     )
-
-
-def _command(table: ActionTable, key: KeyPath, site: Site, usual: _Usual) -> tuple[str, ...]:
-    if table.command is None:
-        return usual.command(key)
-    try:
-        command = _split(table.command) if isinstance(table.command, str) else table.command
-    except ValueError as error:
-        site.faults.add(key, f'"command" cannot be split into arguments: {str(error).lower()}')
-        return ()
-    if not command or not command[0].strip():
-        site.faults.add(key, '"command" is empty; write the program and its arguments')
-    elif any("\0" in argument for argument in command):
-        site.faults.add(key, '"command" holds a NUL character, which no argument can')
-    return command
-
-
-def _split(command: str) -> tuple[str, ...]:
-    # Most commands have nothing that a shell would read, and the reader of the rest takes long: 0.1 ms.
-    return tuple(command.split() if PLAIN.fullmatch(command) else shlex.split(command))
 
 
 class _Usual:

@@ -150,6 +150,13 @@ class ActionTable(Form, frozen=True, kw_only=True):
             "if the source has exactly one package with a main",
         ),
     ] = None
+    commands: Annotated[
+        tuple[str | tuple[str, ...], ...] | None,
+        says(
+            "Several commands in its place, each as text or as an array: one after the other in one attempt, "
+            "which the first that fails ends."
+        ),
+    ] = None
     schedule: Annotated[
         str | None,
         says(

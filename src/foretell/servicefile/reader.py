@@ -138,8 +138,17 @@ def _words(kind: Any) -> str:
     if get_origin(kind) is Literal:
         return " or ".join(f'"{choice}"' for choice in get_args(kind))
     if get_origin(kind) is tuple:
-        return f"an array of {_words(get_args(kind)[0]).split(' ', 1)[1]}s"
+        return f"an array of {_many(get_args(kind)[0])}"
     return WORDS.get(kind, "a table")
+
+
+def _many(kind: Any) -> str:
+    """Say several of a type."""
+    if get_origin(kind) in {Union, types.UnionType}:
+        return " or ".join(map(_many, get_args(kind)))
+    if get_origin(kind) is tuple:
+        return f"arrays of {_many(get_args(kind)[0])}"
+    return f"{_words(kind).split(' ', 1)[1]}s"
 
 
 def _limits(meta: Meta) -> str:
