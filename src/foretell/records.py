@@ -14,7 +14,7 @@ import msgspec
 from msgspec import NODEFAULT, Struct, field
 
 from foretell.errors import CorruptError
-from foretell.service import Action, Source, Target
+from foretell.service import Action, Delivery, Source, Target
 
 FORMAT = 2
 """The newest format that this Foretell reads, and that an agent in an image made by it does."""
@@ -279,6 +279,7 @@ R = TypeVar("R")
 
 SINCE_2: Mapping[type[Struct], frozenset[str]] = {
     Action: frozenset({"commands"}),
+    Delivery: frozenset({"null", "extra"}),
 }
 """
 What a request may ask for since format 2, and what an older agent would ignore: fields by their struct.

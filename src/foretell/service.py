@@ -51,6 +51,7 @@ TYPES: dict[str, str] = {
 
 Mode: TypeAlias = Literal["replace", "append", "partition"]
 Granularity: TypeAlias = Literal["day", "hour", "month"]
+Extra: TypeAlias = Literal["refuse", "ignore"]
 
 
 class Delivery(Struct, frozen=True, kw_only=True):
@@ -60,7 +61,8 @@ class Delivery(Struct, frozen=True, kw_only=True):
     `file` is a path or glob in the output directory. `table` is "name" or "dataset.name". `partition`
     names the DATE (granularity day, month) or TIMESTAMP (hour) column of mode "partition"; it is always
     one of `columns` (with source "@date" where the file lacks it), and None in the other modes. `cluster` and
-    `description` are for warehouses that know such things.
+    `description` are for warehouses that know such things. `null` are the texts that mean no value as whole, unquoted
+    cells of CSV, beside the empty one; `extra` is what becomes of columns of the file that are not declared.
     """
 
     file: str
@@ -71,6 +73,8 @@ class Delivery(Struct, frozen=True, kw_only=True):
     granularity: Granularity = "day"
     cluster: tuple[str, ...] = ()
     description: str = ""
+    null: tuple[str, ...] = ()
+    extra: Extra = "refuse"
 
 
 class Input(Struct, frozen=True, kw_only=True):

@@ -203,6 +203,12 @@ DELIVERY_FAULTS = [
     ("columns = 'a:BOOL'\npartition = 'd'\n", '7: "partition" is only for mode = "partition"'),
     ("granularity = 'hour'\npartition = 'd'\ncolumns = 'd:DATE'\nmode = 'partition'\n", "7: granularity"),
     ("columns = 'D:DATE'\nmode = 'partition'\npartition = 'd'\n", '8: the column "d" is there twice'),
+    ("columns = '_PARTITIONTIME:DATE'\n", '6: BigQuery keeps the column name "_PARTITIONTIME" for itself'),
+    ("columns = {_table_x = 'BOOL'}\n", '6: BigQuery keeps the column name "_table_x" for itself'),
+    ("columns = 'a:BOOL'\nextra = 'drop'\n", '7: "extra" must be "refuse" or "ignore"'),
+    ("columns = 'a:BOOL'\nnull = 'NA'\n", '7: "null" must be an array'),
+    ("columns = 'a:BOOL'\nnull = ['NA', 'n,a']\n", '7: "n,a" is never a whole cell without quotes'),
+    ("columns = 'a:BOOL'\nnulls = ['NA']\n", '7: unknown key "nulls"; did you mean "null"?'),
     ("columns = 'a:BOOL'\ntable = 'a.b.c'\n", '7: bad table name "a.b.c"'),
 ]  # fmt: skip
 

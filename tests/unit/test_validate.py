@@ -22,6 +22,7 @@ def column(name: str, kind: str = "STRING", **more: str) -> Column:
     return Column(**{"name": name, "type": kind, "source": name, **more})
 
 
+KEYS = ("mode", "partition_column", "granularity", "null", "extra")
 PLAYER, LABEL = column("player_id"), column("label", "BOOL")
 
 
@@ -44,7 +45,7 @@ class Desk:
             connection.execute(f"COPY ({select}) TO '{self.output / name}' (FORMAT parquet)")
 
     def check(self, *columns: Column, file: str = "p.csv", **more: object) -> Checked:
-        known = {key: more.pop(key) for key in ("mode", "partition_column", "granularity") if key in more}
+        known = {key: more.pop(key) for key in KEYS if key in more}
         known = {key.removesuffix("_column"): value for key, value in known.items()}
         delivery = Delivery(file=file, table="t", columns=columns, **known)
         return check(delivery, self.output, self.into, **({"date": DATE, "run": "run-1"} | more))
@@ -122,6 +123,16 @@ def test_the_index_that_pandas_writes_is_called_that(desk: Desk) -> None:
 def test_any_other_header_is_refused(desk: Desk, header: str, why: str) -> None:
     desk.write("p.csv", header + "\n")
     assert why in desk.refusal(PLAYER, LABEL).why
+
+
+def test_columns_that_are_not_declared_may_be_ignored(desk: Desk) -> None:
+    desk.write("1.csv", 'why,player_id,,label\n"a\nb",a,1,true\n')
+    desk.write("2.ndjson", '{"player_id": "b", "why": {}, "label": false}\n')
+    desk.parquet("3.parquet", "SELECT [1] AS why, 'c' AS player_id, NULL AS label")
+    found = [("a", True), ("b", False), ("c", None)]
+    assert desk.rows(PLAYER, LABEL, file="*", extra="ignore") == found
+    assert 'extra = "ignore"' in desk.refusal(PLAYER, LABEL, file="*").hint
+    assert 'missing: "score"' in desk.refusal(PLAYER, column("score"), file="*", extra="ignore").why
 
 
 def test_constants_are_the_runs_own(desk: Desk) -> None:
@@ -351,6 +362,17 @@ def test_no_format_is_laxer_than_csv(desk: Desk, kind: str, value: str) -> None:
 def test_an_empty_field_is_null_and_a_quoted_one_is_empty_text(desk: Desk) -> None:
     desk.write("p.csv", 'x,y\n,1\n"",2\n')
     assert desk.rows(column("x"), column("y")) == [(None, "1"), ("", "2")]
+
+
+def test_a_declared_text_of_a_whole_unquoted_cell_is_null(desk: Desk) -> None:
+    # As R writes it: NA for no value, "NA" in quotes for the text.
+    desk.write("p.csv", 'x,y,z\nNA,1,a\n"NA",NA,-\n NA,,\n"",2,NANA\n')
+    columns = column("x"), column("y", "INT64"), column("z")
+    expected = [(None, 1, "a"), ("NA", None, None), (" NA", None, None), ("", 2, "NANA")]
+    assert desk.rows(*columns, null=("NA", "-")) == expected
+    assert desk.refusal(*columns).what == '"NA" in column "y" is not INT64'
+    required = column("x", mode="REQUIRED")
+    assert desk.refusal(required, *columns[1:], null=("NA", "-")).where == 'row 1 of "p.csv", column "x"'
 
 
 def test_a_null_in_a_required_column_is_told(desk: Desk) -> None:

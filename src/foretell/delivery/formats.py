@@ -93,10 +93,14 @@ def find(pattern: str, output: Path) -> list[File]:
     )
 
 
-def open_all(connection: Connection, files: Sequence[File]) -> list[Source]:
-    """Open files in their order, neighbours of the same columns together. A key that a line of JSON lacks is NULL."""
+def open_all(connection: Connection, files: Sequence[File], *, null: Sequence[str] = ()) -> list[Source]:
+    """
+    Open files in their order, neighbours of the same columns together. A key that a line of JSON lacks is NULL.
+
+    `null` are the texts that mean no value as whole, unquoted cells of CSV, beside the empty one.
+    """
     keys = sorted({key for file in files if file.suffix in NDJSON for key in _keys(connection, file)})
-    opened = [_open(connection, file, keys) for file in files]
+    opened = [_open(connection, file, keys, null) for file in files]
     alike = groupby(opened, key=lambda source: (source.relation, tuple(source.columns.items())))
     return [_together(list(sources)) for _, sources in alike]
 
@@ -107,11 +111,11 @@ def _together(sources: list[Source]) -> Source:
     return Source(files, sources[0].relation, sources[0].columns, sum(lines) if lines else None)
 
 
-def _open(connection: Connection, file: File, keys: list[str]) -> Source:
+def _open(connection: Connection, file: File, keys: list[str], null: Sequence[str]) -> Source:
     if not file.path.stat().st_size:
         raise DeliveryRejectedError(f'"{file.name}" is empty', hint="write at least a header")
     if file.suffix in DELIMITERS:
-        return _open_csv(file)
+        return _open_csv(file, null)
     if file.suffix in NDJSON:
         return _open_ndjson(file, keys)
     if file.suffix == ".parquet" and not file.zipped:
@@ -121,7 +125,7 @@ def _open(connection: Connection, file: File, keys: list[str]) -> Source:
     )
 
 
-def _open_csv(file: File) -> Source:
+def _open_csv(file: File, null: Sequence[str]) -> Source:
     """
     Take every field as text. The columns are called c0, c1, ... so that any header will do.
 
@@ -133,11 +137,12 @@ def _open_csv(file: File) -> Source:
         breaks, quoted, ended = _scan(file)
     except (OSError, EOFError, csv.Error, zlib.error) as error:
         raise unreadable(file, why=str(error)) from error
+    nulls = ", ".join(map(literal, ["", *null]))
     columns = ", ".join(f"'c{place}': 'VARCHAR'" for place in range(len(header)))
     relation = (
         f"read_csv({{files}}, delim = '{file.delimiter}', quote = '\"', escape = '\"', header = true,"
-        f" auto_detect = false, strict_mode = true, allow_quoted_nulls = false, hive_partitioning = false,"
-        f" parallel = {not quoted}, columns = {{{columns}}})"
+        f" auto_detect = false, strict_mode = true, nullstr = [{nulls}], allow_quoted_nulls = false,"
+        f" hive_partitioning = false, parallel = {not quoted}, columns = {{{columns}}})"
     )
     lines = breaks + (not ended) - 1 - sum(name.count("\n") for name in header)
     return Source((file,), relation, {name: Cell(f"c{place}") for place, name in enumerate(header)}, lines)

@@ -137,7 +137,7 @@ def check(  # noqa: PLR0913 - what is known of a run has no name of its own here
     contract = Contract(delivery=delivery, constants=constants, partition=partition, texts=texts)
     files = find(delivery.file, output)
     with connection or desk(into) as opened:
-        sources = open_all(opened, files)
+        sources = open_all(opened, files, null=delivery.null)
         parts = tuple(into / f"{number:06d}.parquet" for number in range(len(sources)))
         rows = [_write(opened, contract, *pair) for pair in zip(sources, parts, strict=True)]
     return Checked(files=parts, rows=sum(rows))
@@ -316,7 +316,7 @@ def _matched(contract: Contract, source: Source) -> list[Cell]:
     wanted = [column.source for column in declared if column.source not in contract.constants]
     missing = [name for name in dict.fromkeys(wanted) if name not in source.columns]
     extra = [name for name in source.columns if name not in wanted]
-    if missing or extra:
+    if missing or (extra and contract.delivery.extra == "refuse"):
         raise _other_columns(contract, source, missing, extra)
     constants = contract.constants
     return [
@@ -365,6 +365,8 @@ def _mending(columns: tuple[Column, ...], missing: list[str], extra: list[str]) 
         hints.append(f"if {shown(extra[0])} is meant: columns = {{{mended}}}")
     elif not hints:
         hints.append("write exactly the declared columns, or change `columns` in the action's delivery")
+    if extra and not missing:
+        hints.append('extra = "ignore" leaves out what is not declared')
     return "; ".join(hints)
 
 

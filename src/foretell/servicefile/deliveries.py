@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 
@@ -14,6 +15,10 @@ from foretell.servicefile.lines import KeyPath
 from foretell.servicefile.sources import inside
 
 COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+RESERVED = re.compile(
+    r"(?i)_TABLE_|_FILE_|_PARTITION|_ROW_TIMESTAMP|__ROOT__|_COLIDENTIFIER|_CHANGE_(?:TYPE|TIMESTAMP|SEQUENCE_NUMBER)$"
+)
+"""How the names begin that BigQuery keeps for itself; the last are whole names."""
 TABLE = re.compile(r"(?:[A-Za-z_][A-Za-z0-9_]{0,127}\.)?[A-Za-z_][A-Za-z0-9_]{0,127}")
 
 CANONICAL: dict[str, str] = {
@@ -51,6 +56,7 @@ def delivery(table: DeliveryTable, path: KeyPath, faults: Faults, *, has_inputs:
     if not has_inputs:
         _no_model(columns, path, faults)
     _tell_unclustered(table, columns, (*path, "cluster"), faults)
+    _tell_no_cells(table.null, (*path, "null"), faults)
     plain = Delivery(
         file=table.file or "",
         table=table.table,
@@ -58,6 +64,8 @@ def delivery(table: DeliveryTable, path: KeyPath, faults: Faults, *, has_inputs:
         mode=table.mode,
         cluster=table.cluster,
         description=table.description,
+        null=tuple(dict.fromkeys(text for text in table.null if text)),
+        extra=table.extra,
     )
     return _partitioned(plain, table, path, faults)
 
@@ -126,6 +134,9 @@ def _column(name: str, told: ColumnTable, path: KeyPath, faults: Faults) -> Colu
     if not COLUMN.fullmatch(name):
         mend = 'write one of A-Z, a-z, 0-9, _ and name the column of the file by "from"'
         faults.add(path, f'bad column name "{name}"; {mend}')
+    elif RESERVED.match(name):
+        mend = 'write another and name the column of the file by "from"'
+        faults.add(path, f'BigQuery keeps the column name "{name}" for itself; {mend}')
     if told.type is None:
         faults.missing((*path, "type"), f'the column "{name}" has no "type"{suggestion("", CANONICAL)}')
     kind = CANONICAL.get((told.type or "STRING").upper())
@@ -158,6 +169,16 @@ def _tell_unclustered(table: DeliveryTable, columns: Iterable[Column], key: KeyP
             faults.add(key, f'there is no column "{name}"{suggestion(name, types)}')
         elif types[name] not in CLUSTERING:
             faults.add(key, f'BigQuery clusters by no {types[name]} column: "{name}"')
+
+
+def _tell_no_cells(texts: Iterable[str], key: KeyPath, faults: Faults) -> None:
+    """Tell of texts that cannot be a whole cell of CSV without quotes around it."""
+    for text in texts:
+        if re.search('[,\t\r\n"\0]', text):
+            faults.add(
+                key,
+                f"{json.dumps(text)} is never a whole cell without quotes, and a quoted cell is always a value",
+            )
 
 
 def _no_model(columns: Iterable[Column], path: KeyPath, faults: Faults) -> None:

@@ -12,6 +12,7 @@ from foretell.service import (
     ComputeEngineSettings,
     DockerSettings,
     DuckDBSettings,
+    Extra,
     Granularity,
     Mode,
     PlatformSettings,
@@ -109,6 +110,13 @@ class DeliveryTable(Form, frozen=True, kw_only=True):
         says("Columns by which BigQuery sorts the table when it makes it, at most four."),
     ] = ()
     description: Annotated[str, says("What the table holds, for a warehouse that keeps it.")] = ""
+    null: Annotated[
+        tuple[str, ...],
+        says('Texts that mean no value where they are a whole, unquoted cell of CSV: ["NA"].'),
+    ] = ()
+    extra: Annotated[
+        Extra, says("What becomes of columns of the file that are not declared: a rejection, or nothing.")
+    ] = "refuse"
 
 
 class AirflowTable(Form, frozen=True, kw_only=True):
