@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bench import timing
 from bench.timing import Usage
-from foretell import artifacts
+from foretell import artifacts, contents
 from foretell.names import STORE_RECORD, Attempt
 from foretell.records import StoreId, encode
 from foretell.store import Store
@@ -52,7 +52,7 @@ def _large(output: Path) -> None:
 def _compared(home: Path, output: Path) -> str:
     """Measure; a copy that is to be loaded stands in a store of its own."""
     store = _store(home / "kept")
-    manifest = artifacts.save(store, ATTEMPT, output, untouched={})
+    manifest = artifacts.save(store, ATTEMPT, contents.survey(output))
     contestants = {
         "`cp -r`": partial(_go, home / "cp", lambda to: _copy(output, to)),
         "`cp -r`, then `sync`": partial(_go, home / "cp", lambda to: _copy(output, to, sync=True)),
@@ -89,7 +89,7 @@ def _copy(output: Path, to: Path, *, sync: bool = False) -> None:
 
 
 def _save(output: Path, to: Path) -> None:
-    artifacts.save(_store(to), ATTEMPT, output, untouched={})
+    artifacts.save(_store(to), ATTEMPT, contents.survey(output))
 
 
 def _store(place: Path) -> Store:

@@ -7,14 +7,16 @@ What a reader sees are exactly the files of the manifest (P2): never a half uplo
 from __future__ import annotations
 
 import hashlib
-import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from queue import Empty, SimpleQueue
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
-from foretell.errors import CorruptError, OutputError
+from msgspec.structs import replace
+
+from foretell.contents import Contents, Placed
+from foretell.errors import CorruptError
 from foretell.names import Attempt
 from foretell.records import File, Manifest, decode, encode
 from foretell.store import PART, Store
@@ -28,46 +30,27 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-class Placed(NamedTuple):
-    """What identifies a file as untouched since Foretell put it there: the kernel changes `changed`, no program can."""
-
-    inode: int
-    size: int
-    changed: int
-
-    @classmethod
-    def of(cls, path: Path) -> Placed:
-        stat = path.lstat()
-        return cls(stat.st_ino, stat.st_size, stat.st_ctime_ns)
-
-
 # --- to the store -------------------------------------------------------------------------------------------------
 
 
-def save(
-    store: Store,
-    attempt: Attempt,
-    output: Path,
-    *,
-    untouched: Mapping[Path, Placed],
-    rows: Iterable[Path] = (),
-) -> Manifest:
-    """
-    Upload an output directory and the checked rows, durably, and give what was uploaded.
-
-    Inputs that stand in it as they were placed are not saved again. OutputError for links, devices, odd names.
-    """
-    files, directories = _walk(output)
-    kept = {path for path, placed in untouched.items() if _is_untouched(path, placed)}
-    mine = sorted(path for path in files if path not in kept)
-    jobs = [(_key(attempt, _relative(path, output)), path, _relative(path, output)) for path in mine]
+def save(store: Store, attempt: Attempt, contents: Contents, *, rows: Iterable[Path] = ()) -> Manifest:
+    """Upload what an output directory holds and the checked rows, durably, and give what was uploaded."""
+    names: dict[Path, list[str]] = {}
+    for name, path in contents.files:
+        names.setdefault(path, []).append(name)
+    jobs = [(_key(attempt, same[0]), path, same[0]) for path, same in names.items()]
     parts = [(attempt.rows(number), path, path.name) for number, path in enumerate(rows)]
     saved = each(lambda job: _upload(store, *job), jobs + parts)
     store.settle([file.key for file in saved])
+    files = [
+        replace(file, path=name)
+        for file, (_, path, _) in zip(saved, jobs, strict=False)
+        for name in names[path]
+    ]
     return Manifest(
-        files=tuple(saved[: len(jobs)]),
+        files=tuple(sorted(files, key=lambda file: file.path)),
         delivery=tuple(saved[len(jobs) :]),
-        directories=tuple(sorted(directories)),
+        directories=contents.hollow,
     )
 
 
@@ -83,54 +66,6 @@ def commit(store: Store, attempt: Attempt, manifest: Manifest) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def listed(output: Path) -> list[Path]:
-    """List the files that `save` would see; OutputError for what it would refuse."""
-    return _walk(output)[0]
-
-
-def _walk(output: Path) -> tuple[list[Path], list[str]]:
-    """List the files below a directory, and its empty directories."""
-    files: list[Path] = []
-    empty: list[str] = []
-    pending = [output]
-    while pending:
-        folder = pending.pop()
-        with os.scandir(folder) as found:
-            entries = list(found)
-        if not entries and folder != output:
-            empty.append(_relative(folder, output))
-        for entry in entries:
-            path = Path(entry.path)
-            if entry.is_dir(follow_symlinks=False):
-                pending.append(path)
-            elif entry.is_file(follow_symlinks=False):
-                _relative(path, output)
-                files.append(path)
-            else:
-                raise OutputError(
-                    f'the output "{path.name}" cannot be saved',
-                    where=str(path),
-                    why="it is a symbolic link"
-                    if entry.is_symlink()
-                    else "it is neither a file nor a directory",
-                    hint="have the model write regular files only",
-                )
-    return files, empty
-
-
-def _relative(path: Path, root: Path) -> str:
-    name = path.relative_to(root).as_posix()
-    try:
-        name.encode()
-    except UnicodeEncodeError as error:
-        raise OutputError(
-            f"the output {os.fsencode(name)!r} cannot be saved",
-            why="its name is not UTF-8",
-            hint="have the model write names that are text",
-        ) from error
-    return name
-
-
 def _key(attempt: Attempt, name: str) -> str:
     """Give a file's object: named as the file, or by a hash where that is longer than stores take."""
     key = attempt.output(name)
@@ -139,13 +74,6 @@ def _key(attempt: Attempt, name: str) -> str:
     ):
         return key
     return attempt.output(f"{hashlib.sha256(name.encode()).hexdigest()}.file")
-
-
-def _is_untouched(path: Path, placed: Placed) -> bool:
-    try:
-        return Placed.of(path) == placed
-    except FileNotFoundError:
-        return False
 
 
 def _upload(store: Store, key: str, path: Path, name: str) -> File:

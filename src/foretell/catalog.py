@@ -11,10 +11,10 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from foretell.errors import StoreError
+from foretell.errors import CorruptError, StoreError
 from foretell.ledger import Folders, Sleep, Talk, get
 from foretell.names import Run, run_named
-from foretell.records import Outcome, Receipt, Request, Withdrawn
+from foretell.records import Manifest, Outcome, Receipt, Request, Withdrawn
 
 
 class Passed(NamedTuple):
@@ -60,6 +60,8 @@ def examine(run: Run) -> Talk[Model | str]:
         return "it has not ended"
     if outcome.kind != "produced":
         return f"{outcome.kind}: {outcome.cause}" if outcome.cause else outcome.kind
+    if (yield from _is_empty(run, outcome)):
+        return "it kept nothing"
     request = yield from get(run.request, Request)
     if request is None:
         return "it was pruned"
@@ -75,6 +77,17 @@ def examine(run: Run) -> Talk[Model | str]:
     if word:
         return f"withdrawn{f' by {word.by}' if word.by else ''}{f': {word.reason}' if word.reason else ''}"
     return Model(run, request, outcome)
+
+
+def _is_empty(run: Run, outcome: Outcome) -> Talk[bool]:
+    """Whether a run produced no file; the manifest says so for certain, where the outcome does not name a number."""
+    if outcome.files or outcome.attempt is None or outcome.manifest is None:
+        return False
+    try:
+        manifest = yield from get(run.attempt(outcome.attempt).manifest, Manifest)
+    except CorruptError:
+        return False  # which is told with all it says when the model is loaded
+    return manifest is not None and not manifest.files
 
 
 def newest(service: str, version: str, action: str, limit: int | None) -> Talk[list[Run]]:

@@ -17,7 +17,7 @@ ForetellError                 1   something the user can act on
 │   ├── WarehouseError        3   the warehouse cannot be reached
 │   └── PatienceError         3   still open when patience ended
 ├── EnvironmentFailedError    1   the model's environment could not be made
-├── OutputError               1   the output cannot be saved as it is
+├── OutputError               1   an action kept nothing that others need, or has no place for an input
 └── DeliveryRejectedError     5   the predictions are not what was declared
 
 A ForetellError is printed without a traceback. Anything else is a bug, is printed with one, and
@@ -146,7 +146,7 @@ class EnvironmentFailedError(ForetellError):
 
 
 class OutputError(ForetellError):
-    """The output directory holds what cannot be saved: a link, a device, a name that is no text."""
+    """An action kept nothing, though others take its output as input; or an input has no place in its directory."""
 
 
 class DeliveryRejectedError(ForetellError):

@@ -94,6 +94,10 @@ Fault: TypeAlias = Literal[CommandFault, "lost"]
 OutcomeKind: TypeAlias = Literal["produced", "failed", "timeout", "rejected", "cancelled", "lost"]
 
 
+METRICS = "metrics.json"
+"""The file of an output that is its metrics, if it is a JSON object."""
+
+
 class Outcome(Record, frozen=True, kw_only=True):
     """`outcome.json`: the decision, created once (P1). `by` is the writer's nonce."""
 

@@ -324,7 +324,9 @@ def describe(name: str, commands: Mapping[str, str]) -> str:
             lines.append(f"{f'schedule = {json.dumps(schedule)}':38} # {words}")
         lines.append(f"command = {json.dumps(command, ensure_ascii=False)}")
         if action != "training" and "training" in commands:
-            lines.append(f"{INPUTS:38} # its current model is put into output/ before the command starts")
+            lines.append(
+                f"{INPUTS:38} # its current model is put where it was written, before the command starts"
+            )
     return "\n".join(lines) + "\n" + (DELIVERY if "application" in commands else "")
 
 

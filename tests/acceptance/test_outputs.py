@@ -11,8 +11,8 @@ import pytest
 
 from foretell import history
 from foretell.names import Run
-from foretell.records import Outcome
-from tests.acceptance.stage import Stage
+from foretell.records import Exit
+from tests.acceptance.stage import DELIVERY, PREDICTIONS, Stage
 
 pytestmark = pytest.mark.slow
 
@@ -93,21 +93,79 @@ def test_a_file_may_have_any_name(stage: Stage, tmp_path: Path) -> None:
     assert tree(tmp_path / "used" / "copy") == tree(content)
 
 
-def test_a_name_that_is_no_text_is_refused(stage: Stage) -> None:
-    stage.action("training", "touch output/$(printf '\\377')")
-    assert stage.act("run", "training") == "failed"
-    outcome = stage.read(stage.runs("training")[0].outcome, Outcome)
-    assert isinstance(outcome, Outcome)
-    assert "its name is not UTF-8" in outcome.cause
+def kept(stage: Stage, run: Run) -> set[str]:
+    return {file.path for file in history.story(stage.controller, run).manifest.files}
 
 
-@pytest.mark.parametrize("command", ["ln -s /etc/passwd", "mkfifo", "ln -s nowhere"])
-def test_what_is_no_file_is_refused(stage: Stage, command: str) -> None:
-    stage.action("training", f"mkdir output/deep; {command} output/deep/model")
-    assert stage.act("run", "training") == "failed"
-    outcome = stage.read(stage.runs("training")[0].outcome, Outcome)
-    assert isinstance(outcome, Outcome)
-    assert 'the output "model" cannot be saved' in outcome.cause
+def notes(stage: Stage, run: Run) -> str:
+    """What the attempt left for a person, in `exit.json` and in its log alike."""
+    end = stage.read(run.attempt(1).exit, Exit)
+    assert isinstance(end, Exit)
+    log = history.tail(stage.controller.store, run, 1, 100).decode()
+    assert all(f"foretell: {note}\n" in log for note in end.notes)
+    return "\n".join(end.notes)
+
+
+@pytest.mark.parametrize(
+    ("command", "note"),
+    [
+        ("touch output/$(printf '\\377')", r'"\udcff" of the output is left out: its name is not UTF-8'),
+        (
+            "ln -s /etc/passwd output/deep/odd",
+            'is left out: it is a link that leads outside, to "/etc/passwd"',
+        ),
+        ("ln -s nowhere output/deep/odd", 'is left out: it is a link that leads nowhere: "nowhere", no such'),
+        ("ln -s .. output/deep/odd", "is left out: it is a link to a directory that it lies in"),
+        ("mkfifo output/deep/odd", "is left out: it is neither a file nor a directory"),
+    ],
+)
+def test_what_is_no_file_is_left_out_and_the_rest_is_saved(stage: Stage, command: str, note: str) -> None:
+    stage.action("training", f"mkdir output/deep; echo model > output/deep/model; {command}")
+    assert stage.act("run", "training") == "succeeded", stage.tell()
+    (run,) = stage.runs("training")
+    assert kept(stage, run) == {"deep/model"}
+    assert note in notes(stage, run)
+
+
+def test_a_link_comes_back_as_what_it_led_to(stage: Stage, tmp_path: Path) -> None:
+    content = tmp_path / "content"
+    (content / "runs" / "3").mkdir(parents=True)
+    (content / "runs" / "3" / "epoch=9.ckpt").write_text("weights")
+    (content / "runs" / "3" / "last.ckpt").symlink_to("epoch=9.ckpt")
+    (content / "latest").symlink_to("runs/3")
+    run = written(stage, content)
+    files = {f"{place}/{name}" for place in ("runs/3", "latest") for name in ("epoch=9.ckpt", "last.ckpt")}
+    history.fetch(stage.controller, run, tmp_path / "fetched")
+    digest = hashlib.sha256(b"weights").hexdigest()
+    assert tree(tmp_path / "fetched") == dict.fromkeys(files, digest)
+    assert notes(stage, run) == ""
+    assert stage.act("run", "application") == "succeeded", stage.tell()
+    (user,) = stage.runs("application")
+    assert kept(stage, user) == {f"copy/{name}" for name in files}
+
+
+def test_links_by_the_working_directorys_own_path_are_saved(stage: Stage) -> None:
+    stage.action("training", 'echo m > output/model; ln -s "$PWD/output/model" output/last')
+    assert stage.act("run", "training") == "succeeded", stage.tell()
+    assert kept(stage, stage.runs("training")[0]) == {"model", "last"}
+
+
+@pytest.mark.parametrize("output", ["../outside/rows.csv", "pipe", "/etc/passwd"])
+def test_a_delivery_is_never_taken_from_outside(stage: Stage, output: str) -> None:
+    script = f"mkdir outside; printf 'a,b\\nx,1\\n' > outside/rows.csv; mkfifo output/pipe; ln -s {output} output/p.csv"
+    stage.action("application", script, delivery=DELIVERY.replace("predictions.csv", "*.csv"))
+    assert stage.act("run", "application") == "rejected"
+    (run,) = stage.runs("application")
+    assert '"p.csv" of the output is left out' in notes(stage, run)
+
+
+def test_a_delivery_may_be_a_link_inside(stage: Stage) -> None:
+    script = (
+        f"{PREDICTIONS}; mv output/predictions.csv output/today.csv; ln -s today.csv output/predictions.csv"
+    )
+    stage.action("application", script, delivery=DELIVERY)
+    assert stage.act("run", "application") == "succeeded", stage.tell()
+    assert kept(stage, stage.runs("application")[0]) == {"today.csv", "predictions.csv"}
 
 
 def test_an_output_may_have_ten_thousand_files(stage: Stage, tmp_path: Path) -> None:

@@ -163,7 +163,12 @@ class Cast:
             yield from create_file(attempt.output(file), file.encode())
         yield from create_file(attempt.manifest, " ".join(FILES).encode())
         return Outcome(
-            kind="produced", attempt=agent.number, by=agent.nonce, manifest="digest", at=self.world.stamp()
+            kind="produced",
+            attempt=agent.number,
+            by=agent.nonce,
+            manifest="digest",
+            files=len(FILES),
+            at=self.world.stamp(),
         )
 
     # --- those who look ------------------------------------------------------------------------------------

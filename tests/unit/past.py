@@ -133,7 +133,15 @@ class Past:
         self.log(run, 1, 0, (1, b"hello\n"), (2, b"oh\n"))
         digest = self._manifest(run) if kind == "produced" else None
         cause = "it broke" if kind == "failed" else ""
-        outcome = Outcome(kind=kind, attempt=1, by=run.id, cause=cause, manifest=digest, at=names.rfc3339(at))  # type: ignore[arg-type]
+        outcome = Outcome(
+            kind=kind,  # type: ignore[arg-type]
+            attempt=1,
+            by=run.id,
+            cause=cause,
+            manifest=digest,
+            files=1 if digest else 0,
+            at=names.rfc3339(at),
+        )
         self.write(run.outcome, outcome)
 
     def _manifest(self, run: Run) -> str:

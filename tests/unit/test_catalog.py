@@ -13,7 +13,7 @@ from foretell.catalog import Answer, Model
 from foretell.errors import StoreError
 from foretell.ledger import Folders, Get, Sleep
 from foretell.names import STORE_RECORD, Run
-from foretell.records import Outcome, Receipt, Request, Withdrawn, encode
+from foretell.records import File, Manifest, Outcome, Receipt, Request, Withdrawn, encode
 from foretell.service import Action, Delivery, DuckDBSettings, ProcessSettings, Source, Target
 from foretell.store import Store
 
@@ -103,6 +103,21 @@ def days(number: float) -> datetime:
 
 def test_without_runs_there_is_no_model(history: History) -> None:
     assert history.current() == Answer(None, ())
+
+
+def test_a_run_without_files_is_no_model(history: History) -> None:
+    older = history.add(days(2))
+    for number, files in ((0.5, ("model",)), (1, ())):
+        run = Run("toy", "1", "training", days(number), 1)
+        saved = tuple(File(path=name, key=name, sha256="", size=1) for name in files)
+        history.write(run.request, request(run, delivers=False))
+        # the number of files is 0 in both, as a record has it that does not name one: the manifest says what there is
+        history.write(run.outcome, Outcome(kind="produced", attempt=1, by="x", manifest="digest"))
+        history.write(run.attempt(1).manifest, Manifest(files=saved, directories=("hollow",)))
+    assert history.current(days(0)).model.run == Run("toy", "1", "training", days(0.5), 1)
+    answer = history.current(days(1))
+    assert answer.model.run == older
+    assert [passed.reason for passed in answer.passed] == ["it kept nothing"]
 
 
 def test_the_newest_date_wins_whenever_it_ended(history: History) -> None:

@@ -197,9 +197,11 @@ def test_durations(tmp_path: Path, written: str, seconds: float) -> None:
     assert loaded(tmp_path, LEAST + f"timeout = {written}\n").actions["training"].timeout == seconds
 
 
-def test_inputs_go_to_the_output_directory_or_where_the_table_says(tmp_path: Path) -> None:
+def test_inputs_go_where_their_action_wrote_them_or_where_the_table_says(tmp_path: Path) -> None:
     text = LEAST + '[actions.a]\ncommand = "x"\noutput = "out/"\ninputs = ["training"]\n'
-    assert loaded(tmp_path, text).actions["a"].inputs == (Input(action="training", path="out"),)
+    assert loaded(tmp_path, text).actions["a"].inputs == (Input(action="training", path="output"),)
+    text = LEAST + 'output = "models/"\n[actions.a]\ncommand = "x"\ninputs = ["training"]\n'
+    assert loaded(tmp_path, text).actions["a"].inputs == (Input(action="training", path="models"),)
     text = LEAST + '[actions.a]\ncommand = "x"\ninputs = {training = "models"}\n'
     assert loaded(tmp_path, text).actions["a"].inputs == (Input(action="training", path="models"),)
 

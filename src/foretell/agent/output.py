@@ -11,17 +11,20 @@ from typing import Any
 
 import msgspec
 
-from foretell import artifacts
-from foretell.artifacts import Placed
+from foretell import artifacts, contents
+from foretell.agent import elsewhere
+from foretell.agent.elsewhere import Stamp
+from foretell.contents import Contents, Placed
 from foretell.errors import CorruptError, OutputError
 from foretell.ledger import drive, get
 from foretell.names import Attempt, Run, run_of
-from foretell.records import Outcome, Receipt, Request
+from foretell.records import METRICS, Manifest, Outcome, Pin, Receipt, Request
 from foretell.store import Store
 
-METRICS = "metrics.json"
 LARGEST_METRICS = 1024 * 1024
 """Bytes; the metrics are read with every look at the outcome."""
+NAMESAKES = 20
+"""Files of the working directory that are told of because they have the name of an input's."""
 
 
 class Output:
@@ -35,6 +38,8 @@ class Output:
         self._world = world
         self._directory = work / request.spec.output
         self._checked = work.with_name("checked")
+        self._contents = Contents(directory=self._directory)
+        self._before: dict[str, Stamp] = {}
         self._files: tuple[Path, ...] = ()
         self._uris: tuple[str, ...] = ()
         self._rows: int | None = None
@@ -45,6 +50,7 @@ class Output:
     def place_inputs(self) -> None:
         """Put every pinned model where the command expects it, verified; CorruptError where one is not what it was."""
         self._placed.clear()
+        before = elsewhere.scan(self._work, self._request.spec.output)
         for pin in self._request.inputs:
             run = run_of(pin.run)
             outcome = drive(get(run.outcome, Outcome), self._world)
@@ -55,16 +61,32 @@ class Output:
                     hint=f"run `foretell start {self._request.action}` again, with another --input",
                 )
             manifest = artifacts.manifest(self._store, run.attempt(outcome.attempt), pin.digest)
-            into = self._work / pin.path
-            both = [file.path for file in manifest.files if into.joinpath(file.path) in self._placed]
-            if both:
-                raise OutputError(
-                    f'two inputs both bring "{both[0]}" to "{pin.path}"',
-                    hint=f'give one of them a place of its own: inputs = {{{pin.action} = "models"}}',
-                )
+            self._place(pin, manifest)
+            names = [file.path for file in manifest.files]
+            for found in elsewhere.namesakes(before, pin.path, names)[:NAMESAKES]:
+                self._world.note(found.warning(run.label))
+        self._before = before | elsewhere.stamps(self._work, self._request.spec.output, self._placed)
+
+    def _place(self, pin: Pin, manifest: Manifest) -> None:
+        """Put one input into its place; OutputError where something else is in its way."""
+        into = self._work / pin.path
+        both = [file.path for file in manifest.files if into.joinpath(file.path) in self._placed]
+        if both:
+            raise OutputError(
+                f'two inputs both bring "{both[0]}" to "{pin.path}"',
+                hint=f'give one of them a place of its own: inputs = {{{pin.action} = "models"}}',
+            )
+        try:
             self._placed |= artifacts.load(self._store, manifest.files, into)
             for name in manifest.directories:
                 (into / name).mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+            raise OutputError(
+                f'the input "{run_of(pin.run).label}" cannot be put into "{pin.path}"',
+                where=str(error.filename),
+                why="a file is there where it needs a directory, or a directory where it needs a file",
+                hint=f'give it a place of its own: inputs = {{{pin.action} = "models"}}',
+            ) from error
 
     def load_in_background(self) -> None:
         """Load once, while the command runs, what delivers: it takes longer than everything else of the agent."""
@@ -76,25 +98,44 @@ class Output:
         self._desk = _predictions().validate.desk(self._checked)
 
     def check(self) -> None:
-        """See that the output can be saved, is there where others need it, and is what the delivery declares."""
-        files = artifacts.listed(self._directory)
-        if self._request.is_model and not files:
-            raise OutputError(
-                f'the command succeeded and wrote nothing into "{self._request.spec.output}/"',
-                why=f'other actions take the output of "{self._request.action}" as their model',
-                hint=f"have it write there, or set `output` of [actions.{self._request.action}] to where it writes",
-            )
+        """See what can be saved, that it is there where others need it, and is what the delivery declares."""
+        found = contents.survey(self._directory)
+        for sentence in contents.told(found.left_out):
+            self._world.note(sentence)
+        self._contents = found.without(self._placed)
+        self._tell_lost()
         if self._request.spec.delivery:
             self._wait_loaded()
             self._files, self._rows = _predictions().check(
-                self._request, self._run, self._directory, into=self._checked, desk=self._desk
+                self._request, self._run, found, into=self._checked, desk=self._desk
             )
+
+    def _tell_lost(self) -> None:
+        """Say what is not kept; OutputError where nothing is, though others need it."""
+        spec = self._request.spec
+        lost = elsewhere.written(self._before, elsewhere.scan(self._work, spec.output))
+        if self._contents.files:
+            if lost.files:
+                mend = lost.mend(spec.name, spec.output, kept=True)
+                self._world.note(
+                    f'not kept, for it is outside of "{spec.output}/": {lost}; to keep it, {mend}'
+                )
+            return
+        outside = f"; new or changed outside of it: {lost}" if lost.files else ""
+        mend = lost.mend(spec.name, spec.output, kept=False)
+        if not self._request.is_model:
+            nothing = f'kept nothing: the command wrote no file into "{spec.output}/"{outside}'
+            self._world.note(f"{nothing}; to keep what it writes, {mend}")
+            return
+        raise OutputError(
+            f'the command succeeded and wrote nothing into "{spec.output}/"',
+            why=f'other actions take the output of "{spec.name}" as their model{outside}',
+            hint=mend,
+        )
 
     def save(self, attempt: Attempt, *, by: str, at: str) -> Outcome:
         """Upload everything, the manifest last, and give the outcome that names it."""
-        manifest = artifacts.save(
-            self._store, attempt, self._directory, untouched=self._placed, rows=self._files
-        )
+        manifest = artifacts.save(self._store, attempt, self._contents, rows=self._files)
         self._uris = manifest.addresses(self._store.url)
         return Outcome(
             kind="produced",
@@ -125,9 +166,9 @@ class Output:
 
     def _metrics(self) -> dict[str, object] | None:
         """Read the metrics that the model wrote, if it did; what is no JSON object is no metric."""
-        path = self._directory / METRICS
-        if path in self._placed and Placed.of(path) == self._placed[path]:
-            return None  # the input's own
+        path = next((path for name, path in self._contents.files if name == METRICS), None)
+        if path is None:
+            return None  # there are none, or they are the input's own
         try:
             if path.stat().st_size > LARGEST_METRICS:
                 return None

@@ -8,22 +8,32 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from foretell import warehouses
-from foretell.delivery import validate
-from foretell.errors import UsageError
+from foretell.contents import Contents
+from foretell.delivery import formats, validate
+from foretell.errors import DeliveryRejectedError, UsageError
 from foretell.names import Run, run_of
 from foretell.records import Outcome, Receipt, Request
 from foretell.warehouses.base import shipment
 
 
-def check(request: Request, run: Run, output: Path, *, into: Path, desk: Any) -> tuple[tuple[Path, ...], int]:
+def check(
+    request: Request, run: Run, output: Contents, *, into: Path, desk: Any
+) -> tuple[tuple[Path, ...], int]:
     """Check the model's files and write them as Parquet; give the files and their number of rows."""
     if request.spec.delivery is None:
         raise UsageError(f'the action "{request.action}" declares no delivery')
+    for file in formats.find(request.spec.delivery.file, output.directory):
+        if why := output.why_not(file.name):
+            raise DeliveryRejectedError(
+                f'"{file.name}" cannot be delivered',
+                why=why,
+                hint="write the predictions into the output directory",
+            )
     date = datetime.fromisoformat(request.date).astimezone(ZoneInfo(request.timezone))
     model = run_of(request.inputs[0].run).id if request.inputs else None
     checked = validate.check(
         request.spec.delivery,
-        output,
+        output.directory,
         into,
         date=date.isoformat(),
         run=run.id,

@@ -239,7 +239,7 @@ def _sum_up(
         ("rows", _rows(request, outcome, receipt)),
         ("took", duration(took)),
         *(("note", note) for note in notes),
-        ("next", f"`{opening.again(args, _next(controller.service, run, state, request))}`"),
+        ("next", f"`{opening.again(args, _next(controller.service, run, state, request, outcome))}`"),
     ):
         if text:
             out.tell((f"  {name:10}", "faint"), text)
@@ -262,9 +262,9 @@ def _rows(request: Request, outcome: Outcome | None, receipt: Receipt | None) ->
     return f'{rows} {"→" if receipt.state == "delivered" else "not into"} "{receipt.table}"{scope}'
 
 
-def _next(service: Service, run: Run, state: State, request: Request) -> str:
+def _next(service: Service, run: Run, state: State, request: Request, outcome: Outcome | None) -> str:
     """Give the command that most likely comes next."""
-    if state.phase is not Phase.SUCCEEDED:
+    if state.phase is not Phase.SUCCEEDED or outcome is None or not outcome.files:
         return f"show {run.label}"
     if request.trial:
         return f"run {run.action}"

@@ -7,6 +7,9 @@ from datetime import UTC, datetime
 
 from foretell.cli.output import Cell
 from foretell.protocol import Phase
+from foretell.text import size
+
+__all__ = ["counted", "duration", "first_line", "metrics", "moment", "phase", "size", "value"]
 
 MINUTE = 60
 LARGE = 1000
@@ -29,16 +32,6 @@ def duration(seconds: float | None) -> str:
     days, hours = divmod(hours, 24)
     parts = ((days, "d"), (hours, "h"), (minutes, "min"), (rest, "s"))
     return " ".join([f"{count:,} {unit}" for count, unit in parts if count][:2])
-
-
-def size(count: int) -> str:
-    """Say a number of bytes."""
-    amount = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if amount < 1000:
-            return f"{amount:.0f} {unit}" if unit == "B" or amount >= 100 else f"{amount:.1f} {unit}"
-        amount /= 1000
-    return f"{amount:,.1f} TB"
 
 
 def counted(count: int, thing: str) -> str:

@@ -150,7 +150,8 @@ def _inputs(table: ActionTable, key: KeyPath, site: Site) -> tuple[Input, ...]:
         for action, place in places.items():
             inside(place, (*key, action), site.faults)
     else:
-        places = dict.fromkeys(table.inputs, table.output)
+        tables = site.form.actions
+        places = {action: tables.get(action, table).output for action in table.inputs}
     return tuple(Input(action=action, path=str(PurePosixPath(place))) for action, place in places.items())
 
 

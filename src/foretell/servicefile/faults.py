@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterable, Sequence
 
 from foretell.errors import ServiceFileError
-from foretell.servicefile.layers import Layer, Table, printable
+from foretell.servicefile.layers import Layer, Table
 from foretell.servicefile.lines import KeyPath
+from foretell.text import printable
 
 BARE = re.compile(r"[A-Za-z0-9_-]+")
 

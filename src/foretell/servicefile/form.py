@@ -179,11 +179,17 @@ class ActionTable(Form, frozen=True, kw_only=True):
     inputs: Annotated[
         tuple[str, ...] | dict[str, str],
         says(
-            "Actions whose current model is put into the output directory before the command starts; "
-            'as a table, {training = "models"}, into another directory. Triggers nothing.'
+            "Actions whose current model is put into the working directory before the command starts: where the "
+            'action that made it wrote it, its `output`; as a table, {training = "models"}, into another directory. '
+            "Triggers nothing."
         ),
     ] = ()
-    output: Annotated[str, says("Directory that the command writes to; empty when it starts.")] = "output"
+    output: Annotated[
+        str,
+        says(
+            "Directory that the command writes to, empty when it starts. What is in it is kept, nothing else."
+        ),
+    ] = "output"
     timeout: Annotated[Duration, says("Time limit of the command.")] = "6h"
     retries: Annotated[Count, says("How often a command that failed is tried again.")] = 0
     losses: Annotated[Count, says("How often a machine that was lost is replaced.")] = 2

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from foretell.errors import ServiceFileError
 from foretell.servicefile.lines import KeyPath, locate
+from foretell.text import printable
 
 Table: TypeAlias = dict[str, object]
 
@@ -55,11 +56,6 @@ def merged(tables: Sequence[Table]) -> Table:
             else:
                 result.setdefault(key, value)
     return result
-
-
-def printable(text: str) -> str:
-    """Keep a message on its line, whatever it quotes."""
-    return "".join(mark if mark.isprintable() else ascii(mark)[1:-1] for mark in text)
 
 
 def _extended(found: Sequence[Layer], root: Path) -> Layer:

@@ -1,0 +1,141 @@
+"""The working directory outside of the output: what a command leaves there is lost, and what lies there may deceive."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from msgspec import Struct
+
+from foretell.records import METRICS
+from foretell.sources import CACHES, NEVER
+from foretell.text import printable, size
+
+MOST = 20
+"""Files that are named one by one."""
+TOOLS = (
+    CACHES | NEVER | {".cache", ".eggs", ".hypothesis", ".numba_cache", ".Rproj.user", ".virtual_documents"}
+)
+"""Directories that tools leave behind, which nobody misses."""
+COMPILED = (".pyc", ".pyo")
+
+
+class Stamp(NamedTuple):
+    """What changes when a file is written or replaced; `mtime` in nanoseconds, `size` in bytes."""
+
+    inode: int
+    mtime: int
+    size: int
+
+    @classmethod
+    def of(cls, stat: os.stat_result) -> Stamp:
+        return cls(stat.st_ino, stat.st_mtime_ns, stat.st_size)
+
+
+class Lost(Struct, frozen=True, kw_only=True):
+    """
+    Files that a command wrote outside of its output, the largest first, each with its bytes.
+
+    `place` is the one directory that holds all of them and nothing that was there before, "" where there is none: made
+    the output, it would keep them and take nothing away from the command.
+    """
+
+    files: tuple[tuple[str, int], ...]
+    place: str = ""
+
+    def mend(self, action: str, output: str, *, kept: bool) -> str:
+        """Say how they would be kept, where the output is `output` and what it holds is `kept` or nothing."""
+        if self.place and (not kept or output.startswith(f"{self.place}/")):
+            return f'set output = "{printable(self.place)}" in [actions.{action}]'
+        other = (
+            "" if kept else f", or into a directory of its own and set `output` of [actions.{action}] to it"
+        )
+        return f'have the command write into "{output}/"{other}'
+
+    def __str__(self) -> str:
+        """Name them, up to so many, and say how many more there are."""
+        names = [f"{printable(name)} ({size(count)})" for name, count in self.files[:MOST]]
+        more = len(self.files) - MOST
+        return ", ".join(names) + (f" and {more:,} more" if more > 0 else "")
+
+
+def scan(work: Path, output: str) -> dict[str, Stamp]:
+    """Give every file of a working directory by its name in it, but for the output's and what tools leave."""
+    found: dict[str, Stamp] = {}
+    without = os.path.normpath(output)
+    pending = [""]
+    while pending:
+        folder = pending.pop()
+        try:
+            with os.scandir(work / folder) as entries:
+                for entry in entries:
+                    name = f"{folder}/{entry.name}" if folder else entry.name
+                    if name == without or entry.name in TOOLS or entry.name.endswith(COMPILED):
+                        continue
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append(name)
+                    elif entry.is_file(follow_symlinks=False):
+                        found[name] = Stamp.of(entry.stat(follow_symlinks=False))
+        except OSError:
+            continue  # gone meanwhile, or not to be read: this only informs
+    return found
+
+
+def stamps(work: Path, output: str, files: Iterable[Path]) -> dict[str, Stamp]:
+    """Give what `scan` would find of these files of a working directory."""
+    names = {os.path.relpath(path, work): path for path in files}
+    inside = os.path.normpath(output) + "/"
+    return {name: Stamp.of(path.lstat()) for name, path in names.items() if not name.startswith(inside)}
+
+
+def written(before: Mapping[str, Stamp], after: Mapping[str, Stamp]) -> Lost:
+    """Compare two scans: what is new or another after the command."""
+    files = {name: stamp.size for name, stamp in after.items() if before.get(name) != stamp}
+    place = os.path.commonpath([os.path.dirname(name) for name in files]) if files else ""  # noqa: PTH120
+    shared = any(name.startswith(f"{place}/") for name in before if name not in files)
+    return Lost(
+        files=tuple(sorted(files.items(), key=lambda file: (-file[1], file[0]))),
+        place="" if shared else place,
+    )
+
+
+class Namesake(NamedTuple):
+    """A file that a command may take for an input's: its name, the input's file, both in the working directory."""
+
+    name: str
+    brought: str
+    place: str
+    """The place of the input that would put its file there; "" where none would."""
+
+    def warning(self, run: str) -> str:
+        """Say so, with the input's action and run."""
+        action = run.partition("/")[0]
+        mend = f'set inputs = {{{action} = "{self.place}"}}' if self.place else "see which one it reads"
+        return (
+            f'the working directory has "{printable(self.name)}" of its own, beside "{printable(self.brought)}" of the '
+            f"input {run}: if the command reads the former, {mend}"
+        )
+
+
+def namesakes(there: Iterable[str], place: str, files: Iterable[str]) -> list[Namesake]:
+    """
+    Find the files of a working directory that have the name of an input's file, in another place.
+
+    `place` is where the input is put, `files` are its files. Hidden ones and metrics, which every output may have, are
+    no models.
+    """
+    inputs = {os.path.normpath(f"{place}/{name}"): name for name in files}
+    wanted = {PurePosixPath(name).name: name for name in inputs}
+    wanted.pop(METRICS, None)
+    found = []
+    for name in sorted(there):
+        last = name.rpartition("/")[2]
+        if last in wanted and name not in inputs and not last.startswith("."):
+            brought = wanted[last]
+            there_too = f"/{name}".removesuffix(f"/{inputs[brought]}")
+            found.append(
+                Namesake(name, brought, "" if there_too == f"/{name}" else there_too.strip("/") or ".")
+            )
+    return found
