@@ -86,6 +86,5 @@ def _snapshot(service: Service, place: Path) -> Frozen:
 
 def _tree(service: Service) -> sources.Tree:
     actions = service.actions.values()
-    outputs = sorted({action.output for action in actions})
     inputs = {item.path for action in actions for item in action.inputs}
-    return sources.scan(service.root, outputs, inputs=inputs)
+    return sources.scan(service.root, service.not_code, inputs=inputs)

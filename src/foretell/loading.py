@@ -9,7 +9,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo, available_timezones
 
 from foretell.errors import ServiceFileError
-from foretell.service import Image, Service
+from foretell.service import Image, Service, Target
 from foretell.servicefile import reader
 from foretell.servicefile.actions import actions
 from foretell.servicefile.deliveries import one_table_each
@@ -73,6 +73,7 @@ def _service(found: tuple[Layer, ...], *, home: str | None) -> Service:
     site = Site(form=form, root=root, home=home, faults=faults)
     _tell_bad_words(site)
     code = source(site)
+    places = targets(site)
     service = Service(
         name=form.name or "",
         root=root,
@@ -81,9 +82,10 @@ def _service(found: tuple[Layer, ...], *, home: str | None) -> Service:
         timezone=form.timezone,
         source=code,
         env=form.env,
+        env_file=_env_file(site, places),
         actions=actions(site, code),
         image=_image(form.image, faults),
-        targets=targets(site),
+        targets=places,
     )
     one_table_each(service.actions, service.targets, faults)
     faults.unless()
@@ -129,6 +131,20 @@ def _tell_bad_words(site: Site) -> None:
         faults.add(
             ("timezone",), f'unknown time zone "{form.timezone}"{likely or "; write Europe/Stockholm, say"}'
         )
+
+
+def _env_file(site: Site, targets: Mapping[str, Target]) -> str | None:
+    """Resolve the path of the env file; a fault where an attempt may be on a machine that does not see it."""
+    told, key = site.form.env_file, ("env_file",)
+    if told is None:
+        return None
+    if not told.strip() or "\0" in told:
+        site.faults.add(key, '"env_file" names no file; write env_file = ".env", say')
+    for target in targets.values():
+        if target.platform.elsewhere:
+            fault = f'"env_file" is read on this machine, and target "{target.name}" runs elsewhere'
+            site.faults.add(key, f"{fault}; leave it out and declare [actions.X.secrets]")
+    return site.path(told)
 
 
 def _image(table: ImageTable, faults: Faults) -> Image:

@@ -229,8 +229,9 @@ def original(key: str) -> str:
 IMAGE_AGENT = "/opt/foretell/agent"
 IMAGE_ENVIRONMENT = "/opt/foretell/environment"
 IMAGE_SERVICE = "/opt/foretell/service"
+IMAGE_ENV_FILE = "/tmp/foretell.env"  # noqa: S108
 IMAGE_HOME = "/tmp/foretell"  # noqa: S108 - of a container, whose user may be anybody
-"""Where things are in an image: Foretell's own Python, the model's, the source and configs, the agent's work."""
+"""Where things are in a container: Foretell's Python, the model's, source and configs, env file, the agent's work."""
 
 
 def image(registry: str | None, service: str, version: str, mark: str) -> str:

@@ -7,11 +7,12 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from msgspec import Struct, field
 
-from foretell import catalog, names, schedule, sources
+from foretell import catalog, envfile, names, schedule, sources
 from foretell.errors import NoModelError, UsageError
 from foretell.frozen import Frozen, freeze
 from foretell.ledger import Talk
@@ -68,7 +69,11 @@ class Order:
     def request(self, run: Run, key: str) -> Request:
         """Resolve everything for a place and key; UsageError where an input has no model."""
         service, spec = self._service, self._spec
-        with sources.ask_revision(service.root, self._outputs()) or nullcontext() as git:
+        if service.env_file:
+            envfile.read(
+                Path(service.env_file), os.environ
+            )  # what the attempt would fail of is told before it
+        with sources.ask_revision(service.root, service.not_code) or nullcontext() as git:
             pins = tuple(self._pin(run, item.action, item.path) for item in spec.inputs)
             code = self._asked.code or self._freeze()
             revision = sources.read_revision(git)
@@ -87,6 +92,7 @@ class Order:
             target=self._resolved_target(),
             source=service.source,
             env={**service.env, **spec.env},
+            env_file=service.env_file,
             timezone=service.timezone,
             partition=self._partition(run.date),
             fingerprint=code.fingerprint,
@@ -122,9 +128,6 @@ class Order:
             else f'"{action}" has never run for a date so early, in version {run.version}',
             hint=f"run `foretell run {action} --on {self._target.name}{early}` first",
         )
-
-    def _outputs(self) -> list[str]:
-        return sorted({action.output for action in self._service.actions.values()})
 
     def _freeze(self) -> Frozen:
         return freeze(self._service, self._target, self._spec.name, image=self._asked.image)

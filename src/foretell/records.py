@@ -68,6 +68,8 @@ class Request(Record, frozen=True, kw_only=True):
     source: Source
     env: dict[str, str] = field(default_factory=dict)
     """Everything declared in the service file, the action's over the service's."""
+    env_file: str | None = None
+    """A file of more variables on the host, whose values are read there and written nowhere."""
     timezone: str = "UTC"
     partition: str | None = None
     """The value of the partition column, in mode "partition"."""
@@ -284,6 +286,7 @@ R = TypeVar("R")
 SINCE_2: Mapping[type[Struct], frozenset[str]] = {
     Action: frozenset({"commands"}),
     Delivery: frozenset({"null", "extra"}),
+    Request: frozenset({"env_file"}),
 }
 """
 What a request may ask for since format 2, and what an older agent would ignore: fields by their struct.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from msgspec import Meta, Struct, field
 
@@ -154,12 +154,16 @@ class Image(Struct, frozen=True, kw_only=True):
 class ProcessSettings(Struct, frozen=True, kw_only=True, tag="process", tag_field="kind"):
     """A child process on this machine. `home` is where its machines work: absolute once loaded."""
 
+    elsewhere: ClassVar[bool] = False
+    """Whether its machines are others than this one, and see none of its files."""
     home: Annotated[str, Meta(description="Where its machines work. Default: .foretell.")] = ""
 
 
 class DockerSettings(Struct, frozen=True, kw_only=True, tag="docker", tag_field="kind"):
     """A container on this machine. `memory` and `cpus` as `docker run` takes them."""
 
+    elsewhere: ClassVar[bool] = False
+    """Whether its machines are others than this one, and see none of its files."""
     memory: Annotated[str | None, Meta(description='Limit of memory, as `docker run` takes it: "4g".')] = None
     cpus: Annotated[Annotated[float, Meta(gt=0)] | None, Meta(description="Limit of processors.")] = None
     gpus: Annotated[str | None, Meta(description='Graphics cards, as `docker run` takes them: "all".')] = None
@@ -176,6 +180,8 @@ class DockerSettings(Struct, frozen=True, kw_only=True, tag="docker", tag_field=
 class ComputeEngineSettings(Struct, frozen=True, kw_only=True, tag="compute-engine", tag_field="kind"):
     """One virtual machine per attempt; keys as gcloud names them. `disk_size` in GB."""
 
+    elsewhere: ClassVar[bool] = True
+    """Whether its machines are others than this one, and see none of its files."""
     project: Annotated[str, Meta(description="Cloud project of the machines. Default: none, it is required.")]
     zones: Annotated[
         tuple[str, ...], Meta(description="Zones to try. Default: none, it is required.", min_length=1)
@@ -321,9 +327,19 @@ class Service(Struct, frozen=True, kw_only=True):
     timezone: str = "UTC"
     source: Source
     env: dict[str, str] = field(default_factory=dict)
+    env_file: str | None = None
+    """The absolute path of a file of environment variables on this machine."""
     actions: dict[str, Action]
     image: Image
     targets: dict[str, Target]
+
+    @property
+    def not_code(self) -> list[str]:
+        """Paths of the directory that are no code: the actions' output directories, and the env file, sorted."""
+        found = {action.output for action in self.actions.values()}
+        if self.env_file and Path(self.env_file).is_relative_to(self.root):
+            found.add(Path(self.env_file).relative_to(self.root).as_posix())
+        return sorted(found)
 
     @staticmethod
     def load(path: str | Path = "foretell.toml") -> Service:

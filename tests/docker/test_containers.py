@@ -59,6 +59,22 @@ def test_google_credentials_are_read_only(toy: Toy, tmp_path: Path, monkeypatch:
     assert file.read_text() == '{"type": "authorized_user"}'
 
 
+def test_an_env_file_reaches_the_command_and_not_who_inspects(toy: Toy, engine: Engine) -> None:
+    (toy.root / "prod.env").write_text("TOKEN='hunter2 and more'\n")
+    toy.top = 'env_file = "prod.env"\n'
+    toy.command(
+        "training", 'echo "$TOKEN"; printf %s "$TOKEN" | tr a-z A-Z > output/model; ls > output/ls; sleep 3'
+    )
+    run = toy.start("training")
+    eventually(lambda: toy.begun(run), "the command does not begin")
+    assert "hunter2" not in engine.docker("inspect", toy.machine(run)).stdout
+    assert toy.finish(run, "wait") == "succeeded"
+    output = toy.store / run.attempt(1).folder / "output"
+    assert (output / "model").read_text() == "HUNTER2 AND MORE"
+    assert "prod.env" not in (output / "ls").read_text()
+    assert "***TOKEN***" in toy.foretell("logs", run.label).stdout
+
+
 def test_it_runs_as_the_owner_of_the_store(toy: Toy) -> None:
     toy.store.mkdir(parents=True)
     for place in (toy.root / ".foretell", toy.store):

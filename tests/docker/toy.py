@@ -32,11 +32,12 @@ ROWS = [("x", 1), ("y", 2)]
 
 
 class Toy:
-    """A directory with a service. `platform` are lines of its [targets.docker.platform], `more` whole tables."""
+    """A directory with a service. `top` are lines above its tables, `platform` of its [targets.docker.platform], `more` whole tables."""
 
     def __init__(self, root: Path, *, python: str = "3.11") -> None:
         self.root = root
         self.python = python
+        self.top = ""
         self.platform = ""
         self.image = f'registry = "{REGISTRY}/team"\n'
         self.source = ""
@@ -58,7 +59,7 @@ class Toy:
         times = "\n".join(f'{name} = "{value}"' for name, value in self.times.items())
         actions = "".join(f"[actions.{name}]\n{text}" for name, text in self.actions.items())
         (self.root / "foretell.toml").write_text(
-            f'name = "toy"\n[source]\npython = "{self.python}"\n{self.source}\n'
+            f'name = "toy"\n{self.top}[source]\npython = "{self.python}"\n{self.source}\n'
             f'[image]\nnetwork = "host"\n{self.image}\n{actions}'
             'inputs = ["training"]\n[actions.application.delivery]\nfile = "predictions.csv"\n'
             'columns = "a:STRING,b:INT64"\n'

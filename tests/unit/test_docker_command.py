@@ -117,3 +117,15 @@ def test_the_users_google_credentials_are_mounted_read_only_where_that_is_asked_
     found = arguments(request_, environ, google_credentials=True)
     assert any(part.startswith(f"type=bind,source={place},") and part.endswith(",readonly") for part in found)
     assert any(part.startswith("GOOGLE_APPLICATION_CREDENTIALS=") for part in found)
+
+
+def test_an_env_file_is_mounted_to_be_read_and_its_values_are_not_told(
+    request_: Request, tmp_path: Path
+) -> None:
+    file = tmp_path / ".env"
+    asked = replace(request_, env_file=str(file))
+    assert not any("foretell.env" in mount for mount in values(arguments(asked), "--mount"))
+    file.write_text("TOKEN=hunter2\n")
+    found = arguments(asked)
+    assert f"type=bind,source={file},target=/tmp/foretell.env,readonly" in values(found, "--mount")
+    assert "hunter2" not in " ".join(found)

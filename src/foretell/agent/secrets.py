@@ -6,13 +6,27 @@ import importlib
 import os
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
-from foretell.errors import EnvironmentFailedError
+from foretell import envfile, names
+from foretell.errors import EnvironmentFailedError, UsageError
 from foretell.records import Request
 from foretell.service import ComputeEngineSettings
 
 SHORTEST = 6
 """Characters; what is shorter stands in a log by chance, and is no secret worth the name."""
+
+
+def from_file(request: Request, inherited: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables of the service's env file; EnvironmentFailedError where it cannot be read."""
+    if request.env_file is None:
+        return {}
+    path = Path(names.IMAGE_ENV_FILE if request.image else request.env_file)
+    try:
+        return envfile.read(path, inherited)
+    except UsageError as error:
+        where = error.where.replace(str(path), request.env_file)  # as its owner knows it
+        raise EnvironmentFailedError(error.what, where=where, why=error.why, hint=error.hint) from error
 
 
 def values(request: Request, inherited: Mapping[str, str]) -> dict[str, str]:
@@ -32,9 +46,9 @@ def values(request: Request, inherited: Mapping[str, str]) -> dict[str, str]:
         return {name: _variable(name, access(rest, reference)) for name, reference in wanted.items()}
     missing = [name for name in wanted if name not in inherited]
     if missing:
-        names = ", ".join(f'"{name}"' for name in missing)
+        named = ", ".join(f'"{name}"' for name in missing)
         raise EnvironmentFailedError(
-            f'the action "{request.action}" needs {"secrets" if missing[1:] else "the secret"} {names}',
+            f'the action "{request.action}" needs {"secrets" if missing[1:] else "the secret"} {named}',
             why="a secret is taken from the variable of the same name, which is not set here",
             hint=f"export {missing[0]}=…",
         )

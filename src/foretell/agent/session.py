@@ -203,13 +203,15 @@ class Session(_StoreWorld):
         ended: execute.Ended | None = None
         try:
             with self._in("environment"):
-                hidden = secrets.values(self.request, os.environ)
-                self.log.hide(hidden)
+                filed = secrets.from_file(self.request, os.environ)
+                inherited = {**os.environ, **filed}
+                hidden = secrets.values(self.request, inherited)
+                self.log.hide({**filed, **hidden})
                 place = self._prepare()
             with self._in("inputs"):
                 self._insist(self.output.place_inputs)
             with self._in("command"):
-                ended = self._run(place, hidden)
+                ended = self._run(place, inherited, hidden)
             if ended.ok:
                 with self._in("check"):
                     self.output.check()
@@ -245,14 +247,16 @@ class Session(_StoreWorld):
         )
         return ensured
 
-    def _run(self, place: Path | None, hidden: Mapping[str, str]) -> execute.Ended:
+    def _run(
+        self, place: Path | None, inherited: Mapping[str, str], hidden: Mapping[str, str]
+    ) -> execute.Ended:
         variables = workspace.variables(
             self.request,
             self.agent.number,
             workspace=self.work,
             environment=place,
             machine=self.post.machine,
-            inherited=os.environ,
+            inherited=inherited,
             secrets=hidden,
         )
         ended, self._steps = steps.run(

@@ -9,13 +9,13 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from foretell import names, platforms, sources
+from foretell import names, platforms
 from foretell.cli import drafts, opening
 from foretell.cli.execution import add_order, order
 from foretell.cli.output import Output
 from foretell.cli.parsing import Verb
 from foretell.errors import UsageError
-from foretell.frozen import Frozen
+from foretell.frozen import Frozen, fingerprint
 from foretell.images import build, chosen, lock
 from foretell.ledger import Talk
 from foretell.names import Run
@@ -42,8 +42,9 @@ class Draft(Order):
                 known = self._asked.image
                 reads = chosen.named(self._service, self._target, known).reads
             return Frozen(fingerprint=draft.fingerprint, image=known, reads=reads)
-        mark = sources.fingerprint(sources.scan(self._service.root, self._outputs()))
-        return Frozen(fingerprint=mark, snapshot=Path("<the snapshot of these sources>"))
+        return Frozen(
+            fingerprint=fingerprint(self._service), snapshot=Path("<the snapshot of these sources>")
+        )
 
 
 def plan(args: Namespace, out: Output) -> int:

@@ -44,6 +44,7 @@ def _facts(story: Story, store: str) -> Iterator[tuple[str, str]]:
     yield "key", f"{request.key}{', a trial' if request.trial else ''}"
     yield "took", _took(story)
     yield "command", "\n".join(shlex.join(arguments(argv, request)) for argv in request.spec.steps)
+    yield "env file", request.env_file or ""
     yield "code", _code(request)
     for pin in request.inputs:
         yield "input", f"{run_of(pin.run).label} in {pin.path}/, manifest {pin.digest[:12]}"

@@ -23,6 +23,7 @@ from foretell.agent import interpreter
 from foretell.agent.interpreter import Said
 from foretell.doctor.airflow import airflow
 from foretell.doctor.check import Check, failed, missing
+from foretell.doctor.env_file import env_file
 from foretell.doctor.upgrading import upgrading
 from foretell.errors import EnvironmentFailedError, ForetellError
 from foretell.names import STORE_RECORD
@@ -58,6 +59,7 @@ def checks(service: Service | None, target: Target | None, environ: Mapping[str,
     if isinstance(target.platform, ProcessSettings):
         yield needed_python(service, environ)
         yield from programs(service, environ)
+    yield from env_file(service, environ)
     yield from upgrading(service, target)
     yield from in_googles_cloud(service, target)
     if not isinstance(target.platform, ComputeEngineSettings):

@@ -88,8 +88,7 @@ class Draft:
 
     @cached_property
     def revision(self) -> str:
-        outputs = sorted({action.output for action in self.service.actions.values()})
-        return sources.revision(self.service.root, outputs)
+        return sources.revision(self.service.root, self.service.not_code)
 
     def dockerfile(self, *, labels: Mapping[str, str] | None = None, mounts: bool = True) -> str:
         """Give the Dockerfile, by default with the labels that say what is in the image."""

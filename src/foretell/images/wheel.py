@@ -17,7 +17,7 @@ from foretell.errors import UsageError
 
 PACKAGE = Path(__file__).parents[1]
 NAME = "foretell"
-NEEDED = ("duckdb", "msgspec", "obstore", "tzdata")
+NEEDED = ("duckdb", "msgspec", "obstore", "python-dotenv", "tzdata")
 """What an agent in an image loads; it makes no environments, reads no cron lines, completes no shell."""
 GOOGLE = "google"
 """The extra of what an agent needs besides, where its store or warehouse is one of Google's."""

@@ -308,6 +308,8 @@ def _mounts(
         yield from ("--mount", _bind(directory, str(directory)))
     if settings.google_credentials and (file := _credentials(environ)):
         yield from ("--mount", f"{_bind(file, CREDENTIALS)},readonly")
+    if request.env_file and Path(request.env_file).is_file():  # without it the agent says what is missing
+        yield from ("--mount", f"{_bind(Path(request.env_file), names.IMAGE_ENV_FILE)},readonly")
     for volume in settings.volumes:
         yield from ("--volume", volume)
 

@@ -290,6 +290,13 @@ class ServiceTable(Form, frozen=True, kw_only=True):
     extends: Annotated[str | None, says("Another service file: tables merge, the nearer file wins.")] = None
     source: Annotated[SourceTable, says("The model's code.")] = SourceTable()
     env: Annotated[dict[str, str], says("Environment variables of every action, on every platform.")] = {}
+    env_file: Annotated[
+        str | None,
+        says(
+            "File of more of them, NAME=value a line, read on this machine when an attempt begins; `env` wins over it. "
+            "Its values are in no record and are kept out of logs. Not for machines elsewhere, which have `secrets`."
+        ),
+    ] = None
     actions: Annotated[dict[str, ActionTable], says("What the model can do, by name.")] = {}
     image: Annotated[ImageTable, says("How the service becomes a container image.")] = ImageTable()
     targets: Annotated[dict[str, TargetTable], says("Where runs happen, by name.")] = {}

@@ -1,0 +1,97 @@
+"""A file of environment variables, as python-dotenv reads it; what it would pass over is told instead."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from foretell.errors import UsageError
+
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+OWN = ("NAME", "VERSION", "ACTION")
+"""Variables that Foretell sets, beside all that begin with FORETELL_."""
+LITERAL = re.compile(r"\s*(?:export\s+)?[^=]*=\s*'")
+"""The beginning of a line whose value stands in single quotes, in which nothing is filled in."""
+
+
+def read(path: Path, inherited: Mapping[str, str]) -> dict[str, str]:
+    """
+    Return the variables of a file; `${NAME}` in a value is one of them from above, else of `inherited`.
+
+    Raises UsageError where the file cannot be read, or a line of it is not understood. No message repeats a value.
+    """
+    found: dict[str, str] = {}
+    for line, binding in _bindings(path):
+        if binding.error or (binding.key is not None and binding.value is None):
+            quoted = '"' in binding.original.string or "'" in binding.original.string
+            why = (
+                "a quote is not closed, or something follows it"
+                if binding.error and quoted
+                else "there is no ="
+            )
+            raise _wrong(path, line, why, "write NAME=value, with quotes around a value of several lines")
+        if binding.key is None:
+            continue
+        _insist_on_a_name(path, line, binding.key)
+        value = binding.value
+        if not LITERAL.match(binding.original.string):
+            value = _filled(value, {**inherited, **found}, path, line)
+        if "\0" in value:
+            raise _wrong(path, line, f'"{binding.key}" holds a NUL character, which no variable can')
+        found[binding.key] = value
+    return found
+
+
+def _bindings(path: Path) -> Iterator[tuple[int, Any]]:
+    """Yield every statement of a file as python-dotenv parses it, with its line counted from 1."""
+    # Loaded here, for few services have such a file, and it takes longer than a service without one takes to load.
+    parser = importlib.import_module("dotenv.parser")
+    for binding in parser.parse_stream(io.StringIO(_text(path))):
+        text = binding.original.string
+        blank = text[: len(text) - len(text.lstrip())]
+        yield binding.original.line + len(re.findall(r"\r\n|\n|\r", blank)), binding
+
+
+def _text(path: Path) -> str:
+    if not path.exists():
+        raise _unreadable(path, "it does not exist", "make it, or leave env_file out")
+    if not path.is_file():
+        # A virtual environment is often called .env, and a pipe would be waited for.
+        raise _unreadable(path, "it is a directory" if path.is_dir() else "it is no regular file")
+    try:
+        return path.read_bytes().decode("utf-8")
+    except OSError as error:
+        raise _unreadable(path, error.strerror or str(error)) from error
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise _wrong(path, line, "it is not UTF-8", "save the file as UTF-8") from None
+
+
+def _insist_on_a_name(path: Path, line: int, name: str) -> None:
+    if not NAME.fullmatch(name):
+        raise _wrong(path, line, "what stands before = is no name of a variable: A-Z, a-z, 0-9 and _")
+    if name in OWN or name.startswith("FORETELL_"):
+        raise _wrong(path, line, f'the variable "{name}" is set by Foretell itself', "choose another name")
+
+
+def _filled(value: str, known: Mapping[str, str], path: Path, line: int) -> str:
+    """Put variables into a value, where the library would take an unknown one for an empty one."""
+    variables = importlib.import_module("dotenv.variables")
+    parts = list(variables.parse_variables(value))
+    for part in parts:
+        if isinstance(part, variables.Variable) and part.default is None and part.name not in known:
+            why = f'"${{{part.name}}}" is no variable from above, nor one of this environment'
+            raise _wrong(path, line, why, "put the value into single quotes, or write ${NAME:-default}")
+    return "".join(part.resolve(known) for part in parts)
+
+
+def _unreadable(path: Path, why: str, hint: str = "mend env_file in foretell.toml") -> UsageError:
+    return UsageError("the env file cannot be read", where=str(path), why=why, hint=hint)
+
+
+def _wrong(path: Path, line: int, why: str, hint: str = "mend that line") -> UsageError:
+    return UsageError("the env file is not understood", where=f"{path}:{line}", why=why, hint=hint)
