@@ -112,8 +112,8 @@ def test_a_namesake_is_found_with_the_place_that_would_cover_it(
 ) -> None:
     (one,) = namesakes([there, "main.py"], place, [file])
     assert (one.name, one.brought, one.place) == (there, f"{place}/{file}", found)
-    mend = f'inputs = {{training = "{found}"}}' if found else "which one it reads"
-    assert mend in one.warning("training/20261121T060000Z-1")
+    mend = f'inputs = {{training = "{found}"}}' if found else "have it read the latter"
+    assert mend in one.mend("training/20261121T060000Z-1")
 
 
 @pytest.mark.parametrize(

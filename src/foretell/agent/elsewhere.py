@@ -109,14 +109,16 @@ class Namesake(NamedTuple):
     place: str
     """The place of the input that would put its file there; "" where none would."""
 
-    def warning(self, run: str) -> str:
-        """Say so, with the input's action and run."""
+    def told(self, run: str) -> str:
+        """Say what there is, with the input's run."""
+        there = f'the working directory has "{printable(self.name)}" of its own'
+        return f'{there}, beside "{printable(self.brought)}" of the input {run}'
+
+    def mend(self, run: str) -> str:
+        """Say what to do about it."""
         action = run.partition("/")[0]
-        mend = f'set inputs = {{{action} = "{self.place}"}}' if self.place else "see which one it reads"
-        return (
-            f'the working directory has "{printable(self.name)}" of its own, beside "{printable(self.brought)}" of the '
-            f"input {run}: if the command reads the former, {mend}"
-        )
+        mend = f'set inputs = {{{action} = "{self.place}"}}' if self.place else "have it read the latter"
+        return f"if the command reads the former, {mend}"
 
 
 def namesakes(there: Iterable[str], place: str, files: Iterable[str]) -> list[Namesake]:

@@ -64,7 +64,7 @@ class Output:
             self._place(pin, manifest)
             names = [file.path for file in manifest.files]
             for found in elsewhere.namesakes(before, pin.path, names)[:NAMESAKES]:
-                self._world.note(found.warning(run.label))
+                self._world.note(f"{found.told(run.label)}: {found.mend(run.label)}")
         self._before = before | elsewhere.stamps(self._work, self._request.spec.output, self._placed)
 
     def _place(self, pin: Pin, manifest: Manifest) -> None:

@@ -24,6 +24,7 @@ from foretell.agent.interpreter import Said
 from foretell.doctor.airflow import airflow
 from foretell.doctor.check import Check, failed, missing
 from foretell.doctor.env_file import env_file
+from foretell.doctor.inputs import inputs
 from foretell.doctor.upgrading import upgrading
 from foretell.errors import EnvironmentFailedError, ForetellError
 from foretell.names import STORE_RECORD
@@ -64,7 +65,10 @@ def checks(service: Service | None, target: Target | None, environ: Mapping[str,
     yield from in_googles_cloud(service, target)
     if not isinstance(target.platform, ComputeEngineSettings):
         yield machines(target)
-    yield store(target)
+    kept = store(target)
+    yield kept
+    if kept.state == "ok":
+        yield from inputs(service, target)
     if (directory := Store(target.store).directory) is not None:
         yield space(directory)
         yield file_system(directory)
