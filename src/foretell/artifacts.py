@@ -8,26 +8,22 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
-from queue import Empty, SimpleQueue
-from typing import TypeVar
 
 from msgspec.structs import replace
 
 from foretell.contents import Contents, Placed
 from foretell.errors import CorruptError
 from foretell.names import Attempt
+from foretell.parallel import each
 from foretell.records import File, Manifest, decode, encode
 from foretell.store import PART, Store
 
-WORKERS = 8
 LONGEST_PART = 200
 """Bytes; a directory takes 255, of which the store needs some while it writes."""
 LONGEST_KEY = 900
 """Bytes; buckets take 1,024."""
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 # --- to the store -------------------------------------------------------------------------------------------------
@@ -168,44 +164,3 @@ def _hash_and(
     hashing.start()
     write(part)
     hashing.join()
-
-
-# --- in parallel --------------------------------------------------------------------------------------------------
-
-
-def each(work: Callable[[T], R], items: Iterable[T], workers: int = WORKERS) -> list[R]:
-    """Do the work on every item, in threads where there are several; results in order, the first error raised."""
-    todo = list(items)
-    if len(todo) < 2:
-        return [work(item) for item in todo]
-    results: dict[int, R] = {}
-    errors: list[BaseException] = []
-    queue: SimpleQueue[tuple[int, T]] = SimpleQueue()
-    for pair in enumerate(todo):
-        queue.put(pair)
-
-    def labour() -> None:
-        for number, item in _drain(queue):
-            if errors:
-                return
-            try:
-                results[number] = work(item)
-            except BaseException as error:  # noqa: BLE001 - whatever it is, the caller's thread raises it
-                errors.append(error)
-
-    threads = [threading.Thread(target=labour) for _ in range(min(workers, len(todo)))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
-    return [results[number] for number in range(len(todo))]
-
-
-def _drain(queue: SimpleQueue[T]) -> Iterator[T]:
-    while True:
-        try:
-            yield queue.get_nowait()
-        except Empty:
-            return

@@ -103,7 +103,8 @@ class Controller:
         self._action(action)
         if isinstance(self.target.platform_of(action), ProcessSettings) and not asked.image:
             return asked
-        return replace(asked, code=freeze(self.service, self.target, action, image=asked.image, say=say))
+        frozen = freeze(self.service, self.target, action, image=asked.image, say=say, tell=asked.tell)
+        return replace(asked, code=frozen)
 
     def _action(self, name: str) -> Action:
         if name not in self.service.actions:

@@ -10,6 +10,7 @@ ForetellError                 1   something the user can act on
 │   ├── StoreError            3   the object store cannot be read or written
 │   │   ├── StoreRefusedError 3   ... and says that it will not be: permissions, read-only
 │   │   └── StoreFullError    3   ... and has no room
+│   ├── NoRoomError           3   the disk has no room for the copies that a run works on
 │   ├── CorruptError          3   an object is not what its record says
 │   ├── PlatformError         3   the machine could not be started or asked
 │   │   └── RefusedError      3   ... and positively never will be, as asked
@@ -97,6 +98,10 @@ class StoreRefusedError(StoreError):
 
 class StoreFullError(StoreError):
     """The store has no room for what is to be written."""
+
+
+class NoRoomError(InfrastructureError):
+    """The disk of this machine has no room for the copies that a run works on."""
 
 
 class CorruptError(InfrastructureError):

@@ -8,10 +8,12 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from foretell import sources
 from foretell.errors import UsageError
+from foretell.names import SERVICE_FILE
 from foretell.records import FORMAT, Request, asked_since_2
 from foretell.service import DockerSettings, ProcessSettings, Service, Target
+from foretell.sources import snapshot, tree
+from foretell.sources.fingerprint import fingerprint as of_sources
 
 
 class Frozen(Struct, frozen=True, kw_only=True):
@@ -47,12 +49,14 @@ def freeze(
     *,
     image: str | None = None,
     say: Callable[[str], None] = lambda _: None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> Frozen:
     """
     Freeze the code for an action on a target; `image` is one that was named for this run.
 
     On a target that runs images that is what `foretell.lock` says. Without a lock, an engine of this machine builds
-    what it lacks, and `say` gets what the builder prints. UsageError where the sources are not what is locked.
+    what it lacks, and `say` gets what the builder prints. `tell` gets what a person should know. UsageError where the
+    sources are not what is locked.
     """
     settings = target.platform_of(action)
     if isinstance(settings, ProcessSettings):
@@ -60,7 +64,8 @@ def freeze(
             raise UsageError(
                 f'the target "{target.name}" runs no images', hint="leave --image out, or name another target"
             )
-        return _snapshot(service, Path(settings.home) / "snapshots")
+        return _snapshot(service, Path(settings.home) / "snapshots", tell)
+    must_have_no_links(service, target)
     # Loaded late: runs on this machine, which are many and short, have no use for it.
     images = importlib.import_module("foretell.images.chosen")
     local = isinstance(settings, DockerSettings)
@@ -74,17 +79,23 @@ def freeze(
     )
 
 
-def fingerprint(service: Service) -> str:
+def fingerprint(service: Service, snapshots: Path) -> str:
     """Give the fingerprint that a snapshot of the code would have now, without making one."""
-    return sources.fingerprint(_tree(service))
+    return of_sources(tree.of(service), snapshot.remembered(snapshots))
 
 
-def _snapshot(service: Service, place: Path) -> Frozen:
-    fingerprint, snapshot = sources.freeze(_tree(service), place)
-    return Frozen(fingerprint=fingerprint, snapshot=snapshot)
+def must_have_no_links(service: Service, target: Target) -> None:
+    """Raise UsageError where something is linked from this machine, and a target runs images: they do not have it."""
+    if service.source.link:
+        raise UsageError(
+            f'the target "{target.name}" runs images, which have nothing of what [source] links from this machine',
+            where=str(service.root / SERVICE_FILE),
+            why=f'"{service.source.link[0]}" is too large to copy, as `link` says',
+            hint="mount it by `volumes` or read it from a bucket, and leave it out of `link`; "
+            "or run on a target of processes",
+        )
 
 
-def _tree(service: Service) -> sources.Tree:
-    actions = service.actions.values()
-    inputs = {item.path for action in actions for item in action.inputs}
-    return sources.scan(service.root, service.not_code, inputs=inputs)
+def _snapshot(service: Service, place: Path, tell: Callable[[str], None]) -> Frozen:
+    mark, frozen = snapshot.freeze(tree.of(service), place, say=tell)
+    return Frozen(fingerprint=mark, snapshot=frozen)

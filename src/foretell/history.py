@@ -15,6 +15,7 @@ from foretell.errors import CorruptError, StoreError, UsageError
 from foretell.frames import unframe
 from foretell.ledger import SLOT, Talk, get
 from foretell.names import Run
+from foretell.parallel import each
 from foretell.protocol import Phase, State
 from foretell.records import Claim, Closed, Exit, Host, Launch, Manifest, Outcome, Receipt, Request, Withdrawn
 from foretell.store import Store
@@ -114,7 +115,7 @@ def _last_asked(controller: Controller, runs: list[Run]) -> list[Run]:
         except (StoreError, msgspec.DecodeError):
             return ""  # whoever reads it whole tells what is wrong
 
-    moments = dict(zip(runs, artifacts.each(asked, runs), strict=True))
+    moments = dict(zip(runs, each(asked, runs), strict=True))
     return sorted(runs, key=lambda run: (moments[run], run.order), reverse=True)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -19,12 +18,10 @@ from foretell.platforms.base import Machine, Platform
 from foretell.protocol import Life
 from foretell.records import Beat, Closed, Launch, Outcome, Receipt, Request
 from foretell.service import PlatformSettings, ProcessSettings, Times
+from foretell.sources import snapshot
 from foretell.witness import Witness
 
 MONTHS = 3
-SNAPSHOTS_KEPT = 5
-OLD = 7 * 24 * 3600.0
-"""Seconds after which sources that no run needs any more may go."""
 POLLS_OF_GRACE = 4
 BEATS_MISSED = 3
 """After which an agent whose machine lives is watched all the same: it may hang."""
@@ -202,23 +199,12 @@ def _unrecorded(machine: Machine) -> Launch:
 
 
 def _old_snapshots(controller: Controller, snapshots: Path) -> list[str]:
-    """Remove frozen sources that are old and that no open run works on; the newest few stay in any case."""
-    if not snapshots.is_dir():
-        return []
+    """Remove frozen sources that are old and that no open run works on."""
+
+    def pinned() -> set[str | None]:
+        return {controller.request(run).snapshot for run in open_runs(controller, every=True)}
+
     try:
-        needed = {controller.request(run).snapshot for run in open_runs(controller)}
+        return snapshot.tidy(snapshots, pinned)
     except CorruptError:
-        return []  # nobody knows what it needs
-    by_age = sorted((path for path in snapshots.iterdir() if path.is_dir()), key=_modified, reverse=True)
-    old = [
-        path
-        for path in by_age[SNAPSHOTS_KEPT:]
-        if str(path) not in needed and time.time() - _modified(path) > OLD
-    ]
-    for path in old:
-        shutil.rmtree(path, ignore_errors=True)
-    return [f"snapshots/{path.name}" for path in old]
-
-
-def _modified(path: Path) -> float:
-    return path.stat().st_mtime
+        return []  # nobody knows what that run needs

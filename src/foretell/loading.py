@@ -17,7 +17,7 @@ from foretell.servicefile.faults import Faults, suggestion
 from foretell.servicefile.form import ActionTable, ImageTable, ServiceTable, schema
 from foretell.servicefile.layers import Layer, Table, layers, merged
 from foretell.servicefile.site import Site
-from foretell.servicefile.sources import inside, source
+from foretell.servicefile.sources import apart, inside, source
 from foretell.servicefile.targets import BUILT_IN, targets
 
 __all__ = ["FILE", "find", "load", "schema"]
@@ -87,6 +87,7 @@ def _service(found: tuple[Layer, ...], *, home: str | None) -> Service:
         image=_image(form.image, faults),
         targets=places,
     )
+    apart(code, service.actions.values(), faults)
     one_table_each(service.actions, service.targets, faults)
     faults.unless()
     return service

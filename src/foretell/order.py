@@ -12,13 +12,14 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from foretell import catalog, envfile, names, schedule, sources
+from foretell import catalog, envfile, names, schedule
 from foretell.errors import NoModelError, UsageError
 from foretell.frozen import Frozen, freeze
 from foretell.ledger import Talk
 from foretell.names import Run, run_of
 from foretell.records import Interval, Pin, Request
 from foretell.service import Action, Service, Target
+from foretell.sources.revision import ask_revision, read_revision
 
 
 class Asked(Struct, frozen=True, kw_only=True):
@@ -42,6 +43,8 @@ class Asked(Struct, frozen=True, kw_only=True):
     """Whether a run of the key that ended without success is followed by a new one."""
     interval: Interval | None = None
     """The data the run is about, where whoever asks knows it better than the action's schedule."""
+    tell: Callable[[str], None] = lambda _: None
+    """Gets what a person should know while the code is frozen."""
 
 
 class Order:
@@ -73,10 +76,10 @@ class Order:
             envfile.read(
                 Path(service.env_file), os.environ
             )  # what the attempt would fail of is told before it
-        with sources.ask_revision(service.root, service.not_code) or nullcontext() as git:
+        with ask_revision(service.root, service.not_code) or nullcontext() as git:
             pins = tuple(self._pin(run, item.action, item.path) for item in spec.inputs)
             code = self._asked.code or self._freeze()
-            revision = sources.read_revision(git)
+            revision = read_revision(git)
         request = Request(
             key=key,
             uid=names.nonce(),
@@ -130,7 +133,9 @@ class Order:
         )
 
     def _freeze(self) -> Frozen:
-        return freeze(self._service, self._target, self._spec.name, image=self._asked.image)
+        return freeze(
+            self._service, self._target, self._spec.name, image=self._asked.image, tell=self._asked.tell
+        )
 
     def _interval(self, date: datetime) -> Interval | None:
         if self._asked.interval:

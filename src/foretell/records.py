@@ -293,7 +293,7 @@ What a request may ask for since format 2, and what an older agent would ignore:
 
 A field at its default is left out, so that a request which asks for none of them stays what it was, byte for byte.
 """
-ONLY_HERE: Mapping[type[Struct], frozenset[str]] = {}
+ONLY_HERE: Mapping[type[Struct], frozenset[str]] = {Source: frozenset({"link"})}
 """Newer fields that whoever asks for runs heeds, and no agent: left out at their default, and of any format."""
 
 

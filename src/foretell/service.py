@@ -138,6 +138,8 @@ class Source(Struct, frozen=True, kw_only=True):
     requirements: tuple[str, ...] = ()
     locked: str | None = None
     """The directory of a pyproject.toml with a uv.lock, which is then synced instead of `requirements`."""
+    link: tuple[str, ...] = ()
+    """Files and directories that a working directory has a symlink to, and no copy of; on this machine only."""
 
 
 class Image(Struct, frozen=True, kw_only=True):

@@ -12,10 +12,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
-from foretell.janitor import OLD, SNAPSHOTS_KEPT, Tidied, open_runs, tidy
+from foretell.janitor import Tidied, open_runs, tidy
 from foretell.names import Run
 from foretell.records import Closed, Launch, Outcome, Receipt, decode
+from foretell.sources.snapshot import OLD
 from foretell.survivors import marker
 from tests.unit.past import NOON, TOML, Past
 
@@ -227,14 +229,18 @@ def test_what_dead_machines_left_is_removed(past: Past) -> None:
     assert [path.name for path in home.iterdir()] == ["being-made"]
 
 
-def test_old_snapshots_that_nobody_needs_are_removed(past: Past) -> None:
-    past.add(NOON)
+def test_old_snapshots_that_no_open_run_pins_are_removed(past: Past) -> None:
     place = past.root / ".foretell" / "snapshots"
     old = time.time() - OLD - 60
-    for number in range(SNAPSHOTS_KEPT + 2):
-        (place / f"{number}").mkdir(parents=True)
-        os.utime(place / f"{number}", (old - number, old - number))
-    assert tidy(past.controller).removed == ["snapshots/5", "snapshots/6"]
-    for number in range(20, 30):
-        (place / f"{number}").mkdir()
-    assert set(tidy(past.controller).removed) == {f"snapshots/{number}" for number in range(5)}
+    for name in ("needed", "old", "new"):
+        (place / name / "source").mkdir(parents=True)
+        os.utime(place / name, (old, old) if name != "new" else None)
+    for month in (6, 5, 4):
+        past.add(datetime(2026, month, 1, tzinfo=UTC))
+    # of a month that is only looked at with `--all`, and open all the same
+    run = Run("toy", "1", "training", datetime(2026, 1, 1, tzinfo=UTC), 1)
+    asked = past.request(run, key="k", trial=False, inputs=())
+    past.write(run.request, replace(asked, snapshot=str(place / "needed")))
+    assert tidy(past.controller).removed == ["snapshots/old"]
+    assert sorted(path.name for path in place.iterdir()) == ["needed", "new"]
+    assert tidy(past.controller).removed == []

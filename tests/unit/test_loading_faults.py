@@ -318,3 +318,34 @@ def test_a_secret_is_a_reference_to_one_version(tmp_path: Path, reference: str, 
     assert f'the secret "TOKEN" {why}' in fault
     assert 'write "projects/PROJECT/secrets/SECRET/versions/3"' in fault or "write a global one" in fault
     assert "hunter2" not in fault
+
+
+# --- links
+
+
+@pytest.mark.parametrize(
+    ("link", "fault"),
+    [
+        ("/etc", 'the path "/etc" must stay inside the directory of this file'),
+        ("../x", 'the path "../x" must stay inside'),
+        (".", "the whole directory cannot be linked"),
+        ("data/rwa", 'there is no "data/rwa" beside this file'),
+        ("out", '"out" is linked, and "training" writes to "out/of/it"'),
+        ("out/of/it/deep", '"out/of/it/deep" is linked, and "training" writes to "out/of/it"'),
+        ("out/of/it", '"out/of/it" is linked, and "training" writes to "out/of/it"'),
+    ],
+)
+def test_a_link_that_cannot_be(tmp_path: Path, link: str, fault: str) -> None:
+    (tmp_path / "out/of/it/deep").mkdir(parents=True)
+    (tmp_path / "data/raw").mkdir(parents=True)
+    text = f'{LEAST}output = "out/of/it"\n[source]\nlink = ["data/raw", "{link}"]\n'
+    (found,) = faults(tmp_path, text)
+    assert fault in found
+    assert found.startswith("foretell.toml:6:")
+
+
+def test_a_link_beside_an_output_is_fine(tmp_path: Path) -> None:
+    for name in ("output-old", "data/raw"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "foretell.toml").write_text(f'{LEAST}[source]\nlink = ["output-old", "data/raw/"]\n')
+    assert load(tmp_path, environ={}).source.link == ("output-old", "data/raw")

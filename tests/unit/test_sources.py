@@ -13,11 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from foretell import sources
+from foretell import Service, sources
 from foretell.errors import UsageError
-from foretell.sources import LARGE, MANY, Tree, fingerprint, freeze, revision, scan
+from foretell.sources.fingerprint import fingerprint
+from foretell.sources.revision import ask_revision, read_revision, revision
+from foretell.sources.snapshot import freeze
+from foretell.sources.tree import Tree, of, scan
 
 OUTPUTS = ["output"]
+LARGE = 10 * 1024 * 1024
 
 
 @pytest.fixture
@@ -38,6 +42,15 @@ def large(path: Path, size: int = LARGE + 1) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
         file.truncate(size)
+
+
+def flip(path: Path) -> None:
+    """Change a file's last byte and nothing else, its time included."""
+    before = path.stat()
+    with path.open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        file.write(b"x")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 def kinds(tree: Tree) -> dict[str, str]:
@@ -98,64 +111,36 @@ def test_what_foretellignore_names_is_left_out_and_the_rest_of_the_rules_stay(ro
 
 def test_pathspec_is_loaded_only_for_a_foretellignore(root: Path) -> None:
     script = (
-        "import sys; from pathlib import Path; from foretell.sources import scan\n"
+        "import sys; from pathlib import Path; from foretell.sources.tree import scan\n"
         "scan(Path('.'), []); print('pathspec' in sys.modules)"
     )
-    env = {**os.environ, "PYTHONPATH": str(Path(sources.__file__).parents[1])}
+    env = {**os.environ, "PYTHONPATH": str(Path(sources.__file__).parents[2])}
     argv = [sys.executable, "-c", script]
     assert subprocess.check_output(argv, cwd=root, env=env) == b"False\n"
     write(root, {".foretellignore": "x"})
     assert subprocess.check_output(argv, cwd=root, env=env) == b"True\n"
 
 
-def test_a_large_file_is_linked_and_its_neighbours_are_copied(root: Path) -> None:
+def test_everything_is_copied_whatever_its_size_or_number(root: Path) -> None:
     large(root / "data" / "customers.parquet")
-    large(root / "data" / "exactly.parquet", LARGE)
-    write(root, {"data/README": ""})
-    assert kinds(scan(root, OUTPUTS)) == {
-        "data/README": "copy",
-        "data/customers.parquet": "link",
-        "data/exactly.parquet": "copy",
-        "foretell.toml": "copy",
-        "source/main.py": "copy",
-    }
-
-
-def test_a_directory_of_many_small_files_is_linked_as_one(root: Path) -> None:
-    for number in range(MANY + 1):
+    for number in range(1100):
         write(root, {f"data/images/{number % 7}/{number}.jpg": ""})
-    write(root, {"data/labels.csv": "a,b"})
-    assert kinds(scan(root, OUTPUTS)) == {"data": "link", "foretell.toml": "copy", "source/main.py": "copy"}
+    assert set(kinds(scan(root, OUTPUTS)).values()) == {"copy"}
 
 
-def test_a_directory_of_gigabytes_in_small_parts_is_linked_as_one(root: Path) -> None:
-    for number in range(3):
-        large(root / "data" / f"part-{number}", LARGE // 2)
-    assert kinds(scan(root, OUTPUTS))["data"] == "link"
+def test_what_is_named_as_link_is_one(root: Path) -> None:
+    write(root, {"data/raw/a/1": "", "data/raw/.env": "", "data/big.bin": "", "data/small": ""})
+    tree = scan(root, OUTPUTS, links=["data/raw", "data/big.bin"])
+    links = {entry.path: entry.target for entry in tree.entries if entry.kind == "link"}
+    assert links == {"data/raw": str(root / "data/raw"), "data/big.bin": str(root / "data/big.bin")}
+    assert kinds(tree)["data/small"] == "copy"
+    assert not any(path.startswith("data/raw/") for path in kinds(tree))
 
 
-def test_a_large_directory_with_code_in_it_is_not_linked_as_one(root: Path) -> None:
-    for number in range(3):
-        large(root / "project" / "data" / f"part-{number}", LARGE // 2)
-    write(root, {"project/src/deep/train.R": ""})
-    found = kinds(scan(root, OUTPUTS))
-    assert (found["project/data"], found["project/src/deep/train.R"]) == ("link", "copy")
-
-
-@pytest.mark.parametrize("where", ["outputs", "inputs"])
-def test_a_large_directory_that_foretell_writes_into_is_not_linked_as_one(root: Path, where: str) -> None:
-    for number in range(3):
-        large(root / "data" / "raw" / f"part-{number}", LARGE // 2)
-    outputs, inputs = (["data/made"], []) if where == "outputs" else ([], ["data/made"])
-    found = kinds(scan(root, outputs, inputs=inputs))
-    assert found["data/raw"] == "link"
-    assert "data" not in found
-
-
-def test_the_root_itself_is_never_linked(tmp_path: Path) -> None:
-    for number in range(3):
-        large(tmp_path / f"part-{number}", LARGE // 2)
-    assert set(kinds(scan(tmp_path, OUTPUTS)).values()) == {"copy"}
+def test_where_foretell_itself_writes_is_no_part_of_the_sources(root: Path) -> None:
+    text = 'name = "x"\n[actions.a]\ncommand = "true"\n[targets.here]\nstore = "runs"\n[targets.here.platform]\nhome = "work"\n'
+    write(root, {"foretell.toml": text, "runs/x": "", "work/y": "", "works": ""})
+    assert set(kinds(of(Service.load(root)))) == {"foretell.toml", "source/main.py", "works"}
 
 
 def test_symlinks_inside_are_kept_and_those_to_the_outside_made_absolute(root: Path, tmp_path: Path) -> None:
@@ -208,20 +193,21 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "the executable bit": lambda root: (root / "source/main.py").chmod(0o755),
     "an empty directory": lambda root: (root / "new").mkdir(),
     "a symlink": lambda root: (root / "new").symlink_to("foretell.toml"),
-    "the size of a linked file": lambda root: large(root / "data.bin", LARGE + 2),
-    "the time of a linked file": lambda root: os.utime(root / "data.bin", (1, 1)),
-    "a file in a linked directory": lambda root: os.utime(root / "images/1", (1, 1)),
+    "a large file's last byte": lambda root: flip(root / "data.bin"),
+    "the size of a linked file": lambda root: large(root / "linked.bin", LARGE + 2),
+    "the time of a linked file": lambda root: os.utime(root / "linked.bin", (1, 1)),
+    "a file in a linked directory": lambda root: os.utime(root / "images/deep/1", (1, 1)),
 }
 
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_the_fingerprint_changes_with(root: Path, change: str) -> None:
-    large(root / "data.bin")
-    for number in range(3):
-        large(root / "images" / str(number), LARGE // 2)
-    before = fingerprint(scan(root, OUTPUTS))
+    for name in ("data.bin", "linked.bin", "images/deep/1", "images/2"):
+        large(root / name)
+    links = ["linked.bin", "images"]
+    before = fingerprint(scan(root, OUTPUTS, links=links))
     CHANGES[change](root)
-    assert fingerprint(scan(root, OUTPUTS)) != before
+    assert fingerprint(scan(root, OUTPUTS, links=links)) != before
 
 
 def test_the_fingerprint_is_the_same_wherever_and_whenever_the_files_lie(root: Path, tmp_path: Path) -> None:
@@ -253,7 +239,8 @@ def test_a_frozen_copy_holds_everything_and_is_not_touched_by_edits(root: Path, 
     assert (place / "source/main.py").read_text() == "print(1)"
     assert os.access(place / "run.sh", os.X_OK)
     assert (place / "empty").is_dir()
-    assert (place / "data/customers.parquet").readlink() == root / "data" / "customers.parquet"
+    assert not (place / "data/customers.parquet").is_symlink()
+    assert (place / "data/customers.parquet").stat().st_size == LARGE + 1
     assert names(tmp_path / "snapshots") == [place.name]
 
 
@@ -332,7 +319,7 @@ def test_the_revision_is_empty_where_git_takes_too_long(
     write(tmp_path, {"bin/git": "#!/bin/sh\nexec sleep 60\n"})
     slow.chmod(0o755)
     monkeypatch.setenv("PATH", f"{slow.parent}:{os.environ['PATH']}")
-    asked = sources.ask_revision(root)
-    assert sources.read_revision(asked, patience=0.05) == ""
+    asked = ask_revision(root)
+    assert read_revision(asked, patience=0.05) == ""
     assert asked is not None
     assert asked.returncode is not None

@@ -13,7 +13,8 @@ from foretell.agent.workspace import arguments, prepare, variables
 from foretell.errors import EnvironmentFailedError
 from foretell.records import Interval, Request
 from foretell.service import Action, DuckDBSettings, ProcessSettings, Source, Target
-from foretell.sources import freeze, scan
+from foretell.sources.snapshot import freeze
+from foretell.sources.tree import scan
 
 REQUEST = Request(
     key="k",

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from foretell.records import METRICS
-from foretell.sources import CACHES, NEVER
+from foretell.sources.tree import CACHES, NEVER
 from foretell.text import printable, size
 
 MOST = 20

@@ -27,6 +27,7 @@ from foretell.errors import (
     DeliveryRejectedError,
     EnvironmentFailedError,
     ForetellError,
+    NoRoomError,
     OutputError,
     PlatformError,
     StoreError,
@@ -217,7 +218,7 @@ class Session(_StoreWorld):
                     self.output.check()
         except (EnvironmentFailedError, CorruptError, OutputError) as error:
             return self._end(ended, fault="failed", cause=_sentence(error), final=True)
-        except (StoreFullError, WarehouseError, PlatformError) as error:
+        except (StoreFullError, NoRoomError, WarehouseError, PlatformError) as error:
             # no room, for the log or to check the predictions; or a secret that does not come, for now
             return self._end(ended, fault="failed", cause=_sentence(error))
         except DeliveryRejectedError as error:
@@ -232,7 +233,9 @@ class Session(_StoreWorld):
         """Lay out the source; give the model's environment, which an image brings along where it needs one."""
         snapshot = Path(names.IMAGE_SERVICE if self.request.image else self.request.snapshot or ".")
         shutil.rmtree(self.work, ignore_errors=True)  # of an agent of this machine that was here before
-        workspace.prepare(snapshot, self.work, output=self.request.spec.output)
+        copied = workspace.prepare(snapshot, self.work, output=self.request.spec.output)
+        if copied.is_long:
+            self._print(f"foretell: made the working directory: copied {copied}\n".encode())
         if self.request.image:
             place = Path(names.IMAGE_ENVIRONMENT)
             return place if place.is_dir() else None

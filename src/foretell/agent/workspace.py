@@ -12,22 +12,22 @@ from pathlib import Path
 from foretell.errors import EnvironmentFailedError
 from foretell.names import Run, rfc3339
 from foretell.records import Request
-from foretell.sources import copy_file
+from foretell.sources.copying import Copied, copy_directory
 from foretell.survivors import marker
 
 OWN_INTERPRETER = ("PYTHONHOME", "__PYVENV_LAUNCHER__")
 PLACEHOLDER = re.compile(r"\{(action|date|interval_start|interval_end|run)\}")
 
 
-def prepare(snapshot: Path, into: Path, *, output: str) -> None:
+def prepare(snapshot: Path, into: Path, *, output: str) -> Copied:
     """
     Make `into` (which must not be there) a fresh copy of the snapshot, with an empty directory `output`.
 
-    Symlinks stay symlinks: through them the command sees the large files, which are not copied. Raises
-    EnvironmentFailedError when `output` lies outside, by its name or by a symlink on its way.
+    Directories and files are real ones, whatever their size; symlinks stay symlinks. Raises EnvironmentFailedError
+    when `output` lies outside, by its name or by a symlink on its way, and NoRoomError, before anything is copied.
     """
     into.mkdir(parents=True)
-    _copy_directory(snapshot, into)
+    copied = copy_directory(snapshot, into)
     place = into / output
     parent = Path(os.path.realpath(place.parent))
     if ".." in place.parts or place == into or not parent.is_relative_to(os.path.realpath(into)):
@@ -37,6 +37,7 @@ def prepare(snapshot: Path, into: Path, *, output: str) -> None:
             hint="give a path below the directory of foretell.toml, with no symlink on its way",
         )
     place.mkdir(parents=True)
+    return copied
 
 
 def variables(
@@ -78,20 +79,6 @@ def arguments(command: tuple[str, ...], request: Request) -> list[str]:
         "run": _label(request),
     }
     return [PLACEHOLDER.sub(lambda found: values[found[1]], argument) for argument in command]
-
-
-def _copy_directory(source: Path, to: Path) -> None:
-    with os.scandir(source) as items:
-        for item in items:
-            target = to / item.name
-            if item.is_symlink():
-                target.symlink_to(Path(item.path).readlink())
-            elif item.is_dir():
-                target.mkdir()
-                _copy_directory(Path(item.path), target)
-            else:
-                info = item.stat()
-                copy_file(Path(item.path).read_bytes(), target, info.st_mode, info.st_mtime_ns)
 
 
 def _identity(request: Request, attempt: int, machine: str) -> dict[str, str]:

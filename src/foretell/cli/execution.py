@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from msgspec.structs import replace
 
 from foretell.cli import opening, parsing
 from foretell.cli.follow import Follower
@@ -74,7 +77,7 @@ def order(args: Namespace, service: Service) -> Asked:
 def run(args: Namespace, out: Output) -> int:
     """Start a run, follow it, and give its verdict."""
     controller = opening.controller(args)
-    asked = controller.prepare(args.action, order(args, controller.service), say=_progress(out))
+    asked = controller.prepare(args.action, _asked(args, controller, out), say=_progress(out))
     with Held() as held:
         found = controller.ask(args.action, asked)
     if found.new:
@@ -98,7 +101,8 @@ def _known(controller: Controller, found: Found, asked: Asked, args: Namespace, 
     label, key = found.run.label, f'known by the key "{found.request.key}"'
     if outcome is None or not state.phase.ended:
         return f"{label} is {state.phase} already, {key}"
-    now = asked.code.fingerprint if asked.code else fingerprint(controller.service)
+    snapshots = Path(found.request.snapshot or "").parent
+    now = asked.code.fingerprint if asked.code else fingerprint(controller.service, snapshots)
     changed = " (the code has changed since)" if now != found.request.fingerprint else ""
     trial = " --trial" if found.request.trial else ""
     again = opening.again(args, f"{verb} {found.run.action} --date {found.request.date}{trial} --key NAME")
@@ -132,10 +136,15 @@ def _progress(out: Output) -> Callable[[str], None]:
     return say
 
 
+def _asked(args: Namespace, controller: Controller, out: Output) -> Asked:
+    """Give what the arguments ask for, and tell people in passing what is done for it before it starts."""
+    return replace(order(args, controller.service), tell=lambda sentence: out.tell((sentence, "faint")))
+
+
 def start(args: Namespace, out: Output) -> int:
     """Start a run and print its name."""
     controller = opening.controller(args)
-    asked = controller.prepare(args.action, order(args, controller.service), say=_progress(out))
+    asked = controller.prepare(args.action, _asked(args, controller, out), say=_progress(out))
     found = controller.ask(args.action, asked)
     if not found.new:
         out.tell((_known(controller, found, asked, args, "start"), "warn"))

@@ -15,7 +15,7 @@ from foretell.cli.execution import add_order, order
 from foretell.cli.output import Output
 from foretell.cli.parsing import Verb
 from foretell.errors import UsageError
-from foretell.frozen import Frozen, fingerprint
+from foretell.frozen import Frozen, fingerprint, must_have_no_links
 from foretell.images import build, chosen, lock
 from foretell.ledger import Talk
 from foretell.names import Run
@@ -33,7 +33,9 @@ class Draft(Order):
         return Pin(action=action, run=known, digest="<of its manifest>", path=path)
 
     def _freeze(self) -> Frozen:
-        if not isinstance(self._target.platform_of(self._spec.name), ProcessSettings):
+        settings = self._target.platform_of(self._spec.name)
+        if not isinstance(settings, ProcessSettings):
+            must_have_no_links(self._service, self._target)
             entry = lock.read(self._service.root).get(self._target.name)
             draft = build.Draft(self._service, self._target)
             known = entry.image if entry else f"{draft.tag.rpartition(':')[0]}@<the digest of what is built>"
@@ -42,9 +44,8 @@ class Draft(Order):
                 known = self._asked.image
                 reads = chosen.named(self._service, self._target, known).reads
             return Frozen(fingerprint=draft.fingerprint, image=known, reads=reads)
-        return Frozen(
-            fingerprint=fingerprint(self._service), snapshot=Path("<the snapshot of these sources>")
-        )
+        mark = fingerprint(self._service, Path(settings.home) / "snapshots")
+        return Frozen(fingerprint=mark, snapshot=Path("<the snapshot of these sources>"))
 
 
 def plan(args: Namespace, out: Output) -> int:

@@ -7,11 +7,10 @@ from datetime import UTC, datetime
 
 from foretell.cli.output import Cell
 from foretell.protocol import Phase
-from foretell.text import size
+from foretell.text import counted, duration, size
 
 __all__ = ["counted", "duration", "first_line", "metrics", "moment", "phase", "size", "value"]
 
-MINUTE = 60
 LARGE = 1000
 """Of a metric, from where on its fraction says nothing."""
 STYLES = {
@@ -19,24 +18,6 @@ STYLES = {
     Phase.CANCELLED: "warn",
     **dict.fromkeys((Phase.FAILED, Phase.TIMEOUT, Phase.REJECTED, Phase.LOST), "bad"),
 }
-
-
-def duration(seconds: float | None) -> str:
-    """Say a duration in at most two units; nothing for None."""
-    if seconds is None:
-        return ""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), MINUTE)
-    hours, minutes = divmod(minutes, MINUTE)
-    days, hours = divmod(hours, 24)
-    parts = ((days, "d"), (hours, "h"), (minutes, "min"), (rest, "s"))
-    return " ".join([f"{count:,} {unit}" for count, unit in parts if count][:2])
-
-
-def counted(count: int, thing: str) -> str:
-    """Say how many there are of something whose plural ends in s."""
-    return f"{count:,} {thing}{'' if count == 1 else 's'}"
 
 
 def moment(text: str | datetime) -> str:

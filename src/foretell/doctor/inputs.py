@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
-from foretell import artifacts, catalog, sources
+from foretell import artifacts, catalog
 from foretell.agent.elsewhere import MOST, namesakes
 from foretell.controller import Controller
 from foretell.doctor.check import Check, failed, ok, warning
@@ -13,6 +13,7 @@ from foretell.errors import ForetellError
 from foretell.ledger import get
 from foretell.records import Request
 from foretell.service import Action, Input, Service, Target
+from foretell.sources import tree
 
 NAME = "input"
 
@@ -66,9 +67,7 @@ def doubles(controller: Controller, takers: Iterable[Action]) -> Iterator[Check]
     if not controller.exists():
         return
     service = controller.service
-    outputs = sorted({action.output for action in service.actions.values()})
-    tree = sources.scan(service.root, outputs)
-    there = [entry.path for entry in tree.entries if entry.kind != "directory"]
+    there = [entry.path for entry in tree.of(service).entries if entry.kind != "directory"]
     for item in dict.fromkeys(item for action in takers for item in action.inputs):
         model = _current(controller, item)
         if model is None or model.outcome.attempt is None or model.outcome.manifest is None:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Struct
 
-from foretell import names, sources
+from foretell import names
 from foretell.engine import Engine
 from foretell.errors import ImageError, UsageError
 from foretell.images import context, index, lock, recipe, wheel
@@ -28,6 +28,7 @@ from foretell.service import (
     Service,
     Target,
 )
+from foretell.sources import revision
 
 Say = Callable[[str], None]
 ARM = ("a4x-", "c4a-", "n4a-", "t2a-")
@@ -88,7 +89,7 @@ class Draft:
 
     @cached_property
     def revision(self) -> str:
-        return sources.revision(self.service.root, self.service.not_code)
+        return revision.revision(self.service.root, self.service.not_code)
 
     def dockerfile(self, *, labels: Mapping[str, str] | None = None, mounts: bool = True) -> str:
         """Give the Dockerfile, by default with the labels that say what is in the image."""

@@ -9,14 +9,20 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 
-from foretell import requirements, sources
+from foretell import requirements
 from foretell.errors import UsageError
 from foretell.images.recipe import TEMPLATES, Ingredients
 from foretell.images.wheel import Agent
 from foretell.names import LOCK_FILE, SERVICE_FILE
 from foretell.service import Service
-from foretell.sources import IGNORE_FILE, Entry, Tree
+from foretell.sources import tree as trees
+from foretell.sources.copying import write_file
+from foretell.sources.fingerprint import fingerprint
+from foretell.sources.ignore import IGNORE_FILE
+from foretell.sources.tree import Entry, Tree
 
+LARGE = 10 * 1024 * 1024
+"""Bytes; a file that has more is in no image."""
 PLACE = ".foretell"
 """Where Foretell's own parts are in a context: a name that no service has files under."""
 DOCKER_IGNORE = ".dockerignore"
@@ -28,10 +34,8 @@ READABLE = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
 
 
 def scan(service: Service) -> Tree:
-    """Find the files of the image: those of a run on this machine, less what is linked there and not copied."""
-    actions = service.actions.values()
-    inputs = {item.path for action in actions for item in action.inputs}
-    tree = sources.scan(service.root, sorted({action.output for action in actions}), inputs=inputs)
+    """Find the files of the image: those of a run on this machine, less what is too large for one."""
+    tree = trees.of(service)
     kept = [entry for entry in tree.entries if _belongs(tree, entry)]
     return Tree(root=tree.root, entries=tuple(kept))
 
@@ -50,7 +54,7 @@ def read(service: Service, tree: Tree) -> Ingredients:
         requirements.files(service.source, tree.root) if service.image.dockerfile is None else ((), False)
     )
     return Ingredients(
-        sources=sources.fingerprint(tree),
+        sources=fingerprint(tree),
         requirements=tuple(path.relative_to(tree.root).as_posix() for path in files),
         whole=whole,
         own=_own_dockerfile(service),
@@ -84,7 +88,7 @@ def write(into: Path, tree: Tree, ingredients: Ingredients, agent: Agent, docker
 
 def _belongs(tree: Tree, entry: Entry) -> bool:
     """Tell whether an entry is in the image; what lies outside of the tree, or is large, is not."""
-    if entry.path in OWN or entry.kind == "link":
+    if entry.path in OWN or entry.kind == "link" or entry.size > LARGE:
         return False
     if entry.kind != "symlink":
         return True
@@ -115,9 +119,7 @@ def _copy(tree: Tree, into: Path) -> None:
         match entry.kind:
             case "copy":
                 # whoever the container runs as has to read it
-                sources.copy_file(
-                    (tree.root / entry.path).read_bytes(), to, entry.mode | READABLE, entry.mtime
-                )
+                write_file((tree.root / entry.path).read_bytes(), to, entry.mode | READABLE, entry.mtime)
             case "directory":
                 to.mkdir(exist_ok=True)
             case "symlink":

@@ -11,7 +11,7 @@ from posixpath import normpath
 from string import Template
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, to_builtins
 
 from foretell import names
 from foretell.errors import UsageError
@@ -67,7 +67,9 @@ def fingerprint(service: Service, read: Ingredients) -> str:
     so that an upgrade of whoever starts runs leaves an image that was pushed before what it is.
     """
     image = (service.image.base, service.image.agent_base, service.image.apt, read.own)
-    said = (FORMAT, service.name, service.version, service.source, image, read.sources)
+    source = to_builtins(service.source)
+    del source["link"]  # of this machine, and in no image
+    said = (FORMAT, service.name, service.version, source, image, read.sources)
     return sha256(msgspec.json.encode(said)).hexdigest()
 
 

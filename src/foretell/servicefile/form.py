@@ -223,6 +223,13 @@ class SourceTable(Form, frozen=True, kw_only=True):
             "with pyproject.toml and uv.lock the locked packages; else the dependencies of pyproject.toml",
         ),
     ] = None
+    link: Annotated[
+        tuple[str, ...],
+        says(
+            "Files and directories that are too large to copy: the working directory has a symlink to them, "
+            "so a command can change the originals."
+        ),
+    ] = ()
 
 
 class ImageTable(Form, frozen=True, kw_only=True):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
+from posixpath import normpath
 
 from foretell.names import LOCK_FILE
-from foretell.service import Source
+from foretell.service import Action, Source
 from foretell.servicefile.faults import Faults
 from foretell.servicefile.form import SourceTable
 from foretell.servicefile.layers import Table
@@ -25,7 +26,8 @@ def source(site: Site) -> Source:
     places = [here] if path == here.name else [_Place(root, path), here]
     requirements, locked = _needed(table, root, places, faults)
     python = _python(table, places, faults)
-    return Source(path=path, python=python, requirements=requirements, locked=locked)
+    link = _linked(table, root, faults)
+    return Source(path=path, python=python, requirements=requirements, locked=locked, link=link)
 
 
 def inside(path: str, key: KeyPath, faults: Faults, *, below: str = "the directory of this file") -> bool:
@@ -37,6 +39,16 @@ def inside(path: str, key: KeyPath, faults: Faults, *, below: str = "the directo
     else:
         return True
     return False
+
+
+def apart(source: Source, actions: Iterable[Action], faults: Faults) -> None:
+    """Add a fault for a link that an output or an input would be written into, or that hides it."""
+    for number, link in enumerate(source.link):
+        for action in actions:
+            for place in (action.output, *(item.path for item in action.inputs)):
+                if link.startswith(f"{normpath(place)}/") or f"{normpath(place)}/".startswith(f"{link}/"):
+                    fault = f'"{link}" is linked, and "{action.name}" writes to "{place}": what it wrote would be there'
+                    faults.add(("source", "link", number), f"{fault} for the next run too")
 
 
 def mains(root: Path, source: Source) -> list[str]:
@@ -65,6 +77,18 @@ def _path(table: SourceTable, here: _Place, faults: Faults) -> str:
         faults.add(key, f'there is no directory "{path}" beside this file; {mend}')
         return "."
     return str(PurePosixPath(path))
+
+
+def _linked(table: SourceTable, root: Path, faults: Faults) -> tuple[str, ...]:
+    for number, path in enumerate(table.link):
+        key = ("source", "link", number)
+        if not inside(path, key, faults):
+            continue
+        if normpath(path) == ".":
+            faults.add(key, "the whole directory cannot be linked: name what is too large to copy")
+        elif not (_there(root, path) or _there(root, path, directory=True)):
+            faults.add(key, f'there is no "{path}" beside this file')
+    return tuple(normpath(path) for path in table.link)
 
 
 def _directories(path: Path) -> list[Path]:
