@@ -120,6 +120,16 @@ def months(service: str, version: str, action: str, as_of: datetime) -> Talk[lis
     return sorted((month for month in found if month <= last), reverse=True)
 
 
+def versions(service: str) -> Talk[list[str]]:
+    """List the versions of a service that have runs, in no order."""
+    return (yield from _folders(service))
+
+
+def actions_of(service: str, version: str) -> Talk[list[str]]:
+    """List the actions that have runs of a version, in order of their names."""
+    return sorted((yield from _folders(f"{service}/{version}")))
+
+
 def runs_of(service: str, version: str, action: str, month: str) -> Talk[list[Run]]:
     """List the runs of an action in a month, newest first."""
     found = yield from _folders(f"{service}/{version}/{action}/{month}")

@@ -50,6 +50,11 @@ class ForetellError(Exception):
     def __str__(self) -> str:
         return "\n".join(self.lines())
 
+    @property
+    def summary(self) -> str:
+        """Return what and why in one line."""
+        return f"{self.what}: {self.why}" if self.why else self.what
+
     def lines(self) -> list[str]:
         """Give the message as lines, the labelled parts only where they say something."""
         parts = (("where", self.where), ("why", self.why), ("next", self.hint))

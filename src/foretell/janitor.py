@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -38,10 +38,16 @@ class Tidied(Struct, kw_only=True):
 
 
 def tidy(
-    controller: Controller, *, every: bool = False, say: Callable[[str], None] = lambda _: None
+    controller: Controller,
+    *,
+    every: bool = False,
+    runs: Iterable[Run] | None = None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Tidied:
     """
     Go through the open runs of the newest three months, or of all with `every`, then through what is alive.
+
+    `runs` are the open runs where whoever calls has looked for them already.
 
     A run that shows life is left to its agent; a silent one is watched for as long as silence must last to prove
     anything.
@@ -50,7 +56,7 @@ def tidy(
     if not controller.exists():
         return done
     needed: list[str] = []
-    for run in open_runs(controller, every=every):
+    for run in open_runs(controller, every=every) if runs is None else runs:
         say(f"looking at {run.label}")
         if not _finish(controller, run, done):
             needed += _machines(controller, run)

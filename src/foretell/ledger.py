@@ -27,6 +27,7 @@ from foretell.records import (
     Record,
     Request,
     Slot,
+    Told,
     Void,
     Withdrawn,
     decode,
@@ -362,6 +363,14 @@ def deliver(
         yield from create(run.delivery, receipt)
         return receipt
     return None
+
+
+def acknowledge(run: Run, mine: Told) -> Talk[None]:
+    """Record that somebody has seen how a run ended; tried once, for whoever is told once more loses nothing."""
+    try:
+        yield Create(run.told, encode(mine))
+    except StoreError:
+        return
 
 
 def withdraw(run: Run, mine: Withdrawn) -> Talk[Withdrawn | None]:

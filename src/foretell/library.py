@@ -7,6 +7,7 @@ from foretell.names import Run
 from foretell.order import Asked
 from foretell.protocol import State
 from foretell.service import Service
+from foretell.survey import acknowledge
 
 
 def start(service: Service, action: str, *, on: str = "local", asked: Asked | None = None) -> Run:
@@ -15,8 +16,11 @@ def start(service: Service, action: str, *, on: str = "local", asked: Asked | No
 
 
 def wait(service: Service, run: Run, *, on: str = "local", patience: float | None = None) -> State:
-    """Wait until a run has ended and return how; see `Controller.wait`."""
-    return connect(service, on).wait(run, patience=patience)
+    """Wait until a run has ended and return how; see `Controller.wait`. Then `tick` does not tell it any more."""
+    controller = connect(service, on)
+    state = controller.wait(run, patience=patience)
+    acknowledge(controller, run, "wait")
+    return state
 
 
 def check(service: Service, run: Run, *, on: str = "local") -> State:
@@ -26,5 +30,4 @@ def check(service: Service, run: Run, *, on: str = "local") -> State:
 
 def run(service: Service, action: str, *, on: str = "local", asked: Asked | None = None) -> State:
     """Start, wait, and return how it ended."""
-    controller = connect(service, on)
-    return controller.wait(controller.start(action, asked))
+    return wait(service, start(service, action, on=on, asked=asked), on=on)

@@ -95,6 +95,11 @@ class Run(NamedTuple):
     def withdrawn(self) -> str:
         return f"{self.folder}/withdrawn.json"
 
+    @property
+    def told(self) -> str:
+        """Says that somebody was told how the run ended."""
+        return f"{self.folder}/told/tick.json"
+
     def attempt(self, number: int) -> Attempt:
         return Attempt(f"{self.folder}/attempts/{number}", number)
 
@@ -152,6 +157,11 @@ def object_name(path: str) -> str:
 def actions_folder(service: str, version: str) -> str:
     """Give the folder of one generation of models."""
     return f"{service}/{version}"
+
+
+def first_sight(service: str, version: str, action: str) -> str:
+    """Return the object that says since when an action's schedule counts."""
+    return f"{actions_folder(service, version)}/{action}/seen.json"
 
 
 def run_of(folder: str) -> Run:

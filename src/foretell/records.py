@@ -281,6 +281,26 @@ class Withdrawn(Record, frozen=True, kw_only=True):
     at: str = ""
 
 
+class FirstSight(Record, frozen=True, kw_only=True):
+    """
+    `seen.json`, in an action's folder: when `tick` first saw its schedule.
+
+    What was due until `since` is not started; "" where `tick` had started runs of the action before it wrote this.
+    """
+
+    nonce: str
+    since: str = ""
+    at: str
+
+
+class Told(Record, frozen=True, kw_only=True):
+    """`told/tick.json`: somebody has seen how the run ended, so that `tick` need not tell it. `by` says who."""
+
+    nonce: str
+    by: str = ""
+    at: str = ""
+
+
 R = TypeVar("R")
 
 SINCE_2: Mapping[type[Struct], frozenset[str]] = {
@@ -293,7 +313,10 @@ What a request may ask for since format 2, and what an older agent would ignore:
 
 A field at its default is left out, so that a request which asks for none of them stays what it was, byte for byte.
 """
-ONLY_HERE: Mapping[type[Struct], frozenset[str]] = {Source: frozenset({"link"})}
+ONLY_HERE: Mapping[type[Struct], frozenset[str]] = {
+    Action: frozenset({"overlap"}),
+    Source: frozenset({"link"}),
+}
 """Newer fields that whoever asks for runs heeds, and no agent: left out at their default, and of any format."""
 
 

@@ -114,6 +114,8 @@ class Action(Struct, frozen=True, kw_only=True):
     """Two or more in its place, which is then empty: one after the other, as far as each succeeds."""
     output: str = "output"
     schedule: str | None = None
+    overlap: bool = False
+    """Whether `tick` starts a due run while another one is open."""
     after: tuple[str, ...] = ()
     inputs: tuple[Input, ...] = ()
     timeout: float = 6 * 3600

@@ -1,28 +1,39 @@
 """
-The scheduler for who has no scheduler: what is due at a moment is started, once, and nothing is remembered.
+The scheduler for who has no scheduler: what is due at a moment is started, once.
 
-Stateless and idempotent: a run's key is its tick, so two calls at once, or a thousand, start it once. Missed ticks
-are not caught up: of each action the newest due tick counts.
+Idempotent: a run's key is its tick, so two calls at once, or a thousand, start it once. Missed ticks are not caught up:
+of each action the newest due tick counts. It waits while another run of the action is open, and a schedule begins with
+its first tick after it was first seen here.
 """
 
 from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable, Iterator
-from datetime import datetime
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 
 from msgspec import Struct
 
-from foretell import catalog, names, schedule
+from foretell import catalog, ledger, names, schedule
 from foretell.controller import Controller
-from foretell.errors import ForetellError, NoModelError
+from foretell.errors import CorruptError, ForetellError, NoModelError
 from foretell.ledger import get
 from foretell.names import Run
 from foretell.order import Asked
-from foretell.records import Outcome
+from foretell.protocol import Phase, State
+from foretell.records import FirstSight, Outcome, Request
 from foretell.service import Action
+from foretell.survey import THOROUGH, Memory, Standing, Survey, survey
+
+UNTOLD = timedelta(days=7)
+"""How long before `tick` first saw a service a run may have ended whose end it still tells."""
+LOOKED_AT = 100
+"""Requests that are read to find out whether `tick` has ever started a run of an action."""
 
 
 class Due(Struct, frozen=True, kw_only=True):
@@ -36,45 +47,154 @@ class Due(Struct, frozen=True, kw_only=True):
 
 class Ticked(Struct, frozen=True, kw_only=True):
     """
-    What became of a due run: `run` where it was started now or before, `problem` where it could not be.
+    What became of a due run: `run` where it was started now or before.
 
-    `waiting` says that the problem will pass by itself: an input's first run is under way.
+    Else `waits_for` is an open run after whose end it can be started, or `problem` says why it cannot be.
     """
 
     due: Due
-    run: Run | None
-    new: bool
+    run: Run | None = None
+    new: bool = False
+    waits_for: Standing | None = None
     problem: str = ""
-    waiting: bool = False
+
+    def __str__(self) -> str:
+        what = f"{self.due.action} of {names.rfc3339(self.due.date)}"
+        if one := self.waits_for:
+            return f"{what} waits for {one.run.label} ({one.state.phase})"
+        if self.problem or self.run is None:
+            return f"{what} cannot be started: {self.problem}"
+        return f"{what} is {self.run.label}"
+
+
+class Tick(Struct, frozen=True, kw_only=True):
+    """What a tick found and did. `begins` are the first due ticks of schedules that were seen for the first time."""
+
+    done: tuple[Ticked, ...]
+    begins: Mapping[str, datetime]
+    found: Survey
 
 
 def tick(
-    controller: Controller, at: datetime, say: Callable[[Ticked], None] = lambda _: None
-) -> list[Ticked]:
-    """Start what is due at a moment; one action's problem does not keep the others from starting."""
-    done = []
-    for item in due(controller, at):
-        ticked = _started(controller, item)
+    controller: Controller,
+    at: datetime,
+    say: Callable[[Ticked], None] = lambda _: None,
+    *,
+    dated: bool = False,
+    memory: Memory | None = None,
+) -> Tick:
+    """
+    Start what is due at a moment; one action's problem does not keep the others from starting.
+
+    With `dated` the moment was chosen by a person: what was due then is started, whether or not it was before the
+    first sight of its schedule.
+    """
+    wall = datetime.now(UTC) if dated else at
+    begins = {} if dated else _see(controller, at)
+    sights = _sights(controller)
+    began = min((datetime.fromisoformat(sight.at) for sight in sights.values()), default=wall)
+    # The runs of another version can only be of interest for a while: who changed it did so before the first sight.
+    others = (
+        controller.drive(catalog.versions(controller.service.name))
+        if sights and wall < began + UNTOLD
+        else []
+    )
+    look = partial(survey, controller, memory or Memory(), horizon=began - UNTOLD, versions=others)
+    found = look()
+    since = {name: datetime.fromisoformat(sight.since) for name, sight in sights.items() if sight.since}
+    done: list[Ticked] = []
+    for item in due(controller, at, since={} if dated else since, found=found):
+        again = partial(look, action=item.action, enough=THOROUGH)
+        ticked = _started(controller, item, found, done, again)
         say(ticked)
         done.append(ticked)
-    return done
+    return Tick(done=tuple(done), begins=begins, found=found)
 
 
-def due(controller: Controller, at: datetime) -> list[Due]:
-    """List what is due, inputs before those who take them."""
+# --- since when -------------------------------------------------------------------------------------------------------
+
+
+def _see(controller: Controller, at: datetime) -> dict[str, datetime]:
+    """Note the schedules that are seen for the first time; return when those begin that have no past with `tick`."""
+    begins: dict[str, datetime] = {}
+    service = controller.service
+    for action in service.actions.values():
+        if action.schedule is None or action.name in _sights(controller, action.name):
+            continue
+        controller.identify()
+        moment = names.rfc3339(at)
+        since = "" if _has_ticked(controller, action.name) else moment
+        sight = FirstSight(nonce=names.nonce(), since=since, at=moment)
+        key = names.first_sight(service.name, service.version, action.name)
+        if controller.drive(ledger.create(key, sight)) and since:
+            begins[action.name] = schedule.following(action.schedule, service.timezone, at)
+    return begins
+
+
+def _sights(controller: Controller, *only: str) -> dict[str, FirstSight]:
+    """Read since when schedules count, as far as that is on record."""
+    service = controller.service
+    if not controller.exists():
+        return {}
+    scheduled = [action.name for action in service.actions.values() if action.schedule]
+    keys = {name: names.first_sight(service.name, service.version, name) for name in only or scheduled}
+    found = {name: controller.drive(get(key, FirstSight)) for name, key in keys.items()}
+    return {name: sight for name, sight in found.items() if sight}
+
+
+def _has_ticked(controller: Controller, action: str) -> bool:
+    """Whether `tick` has started a run of an action before, in any version."""
+    service = controller.service.name
+    for version in controller.drive(catalog.versions(service)):
+        runs = controller.drive(catalog.newest(service, version, action, None))
+        # Who starts by hand seldom gives a date, and then it has seconds: the names alone leave few to be read.
+        ticks = (run for run in runs if not run.date.second and not run.date.microsecond)
+        if any(_is_of_tick(controller, run) for run in islice(ticks, LOOKED_AT)):
+            return True
+    return False
+
+
+def _is_of_tick(controller: Controller, run: Run) -> bool:
+    try:
+        request = controller.drive(get(run.request, Request))
+    except CorruptError:
+        return False
+    if request is None:
+        return False
+    key, line = names.original(request.key), request.spec.schedule
+    if key.startswith(f"{run.action} after "):
+        return True
+    on_time = line is not None and schedule.previous(line, request.timezone, run.date) == run.date
+    return on_time and key == names.key(run.action, run.date)
+
+
+# --- what is due ------------------------------------------------------------------------------------------------------
+
+
+def due(
+    controller: Controller,
+    at: datetime,
+    *,
+    since: Mapping[str, datetime] = MappingProxyType({}),
+    found: Survey | None = None,
+) -> list[Due]:
+    """List what is due, inputs before those who take them; of a schedule nothing that was due at `since` or before."""
+    if found is None:
+        found = survey(controller, Memory(), horizon=at)
     order = [action.name for action in in_order(controller)]
-    found = [item for name in order for item in _due(controller, controller.service.actions[name], at)]
-    scheduled = {item.action for item in found}
+    actions = controller.service.actions
+    listed = [item for name in order for item in _due(controller, actions[name], at, since.get(name))]
+    scheduled = {item.action for item in listed}
     missing: dict[str, Due] = {}
-    consumers = list(found)
+    consumers = list(listed)
     for consumer in consumers:  # which grows: an input may need one itself
-        for item in _first_inputs(controller, consumer):
+        for item in _first_inputs(controller, consumer, found):
             earlier = missing.get(item.action)
             # Of the earliest date, one model serves all who need it.
             if item.action not in scheduled and (earlier is None or item.date < earlier.date):
                 missing[item.action] = item
                 consumers.append(item)
-    return sorted(missing.values(), key=lambda item: order.index(item.action)) + found
+    return sorted(missing.values(), key=lambda item: order.index(item.action)) + listed
 
 
 def in_order(controller: Controller) -> list[Action]:
@@ -93,12 +213,12 @@ def in_order(controller: Controller) -> list[Action]:
     return list(placed.values())
 
 
-def _due(controller: Controller, action: Action, at: datetime) -> Iterator[Due]:
+def _due(controller: Controller, action: Action, at: datetime, since: datetime | None) -> Iterator[Due]:
     if action.schedule:
         date = schedule.previous(action.schedule, controller.service.timezone, at)
-        yield Due(
-            action=action.name, date=date, key=names.key(action.name, date), why=f"schedule {action.schedule}"
-        )
+        if since is None or date > since:
+            why = f"schedule {action.schedule}"
+            yield Due(action=action.name, date=date, key=names.key(action.name, date), why=why)
     if action.after:
         models = [_current(controller, name, at) for name in action.after]
         if all(models):
@@ -109,10 +229,10 @@ def _due(controller: Controller, action: Action, at: datetime) -> Iterator[Due]:
             )
 
 
-def _first_inputs(controller: Controller, consumer: Due) -> Iterator[Due]:
+def _first_inputs(controller: Controller, consumer: Due, found: Survey) -> Iterator[Due]:
     """An input that never succeeded is due at once, whatever its own schedule, unless it is under way."""
     for item in controller.service.actions[consumer.action].inputs:
-        if _current(controller, item.action, consumer.date) is None and not _is_open(controller, item.action):
+        if not found.holding(item.action) and _current(controller, item.action, consumer.date) is None:
             key = names.key(item.action, consumer.date)
             why = f"{consumer.action} needs its first model"
             yield Due(action=item.action, date=consumer.date, key=key, why=why)
@@ -125,18 +245,52 @@ def _current(controller: Controller, action: str, as_of: datetime) -> catalog.Mo
     return controller.drive(catalog.current(service.name, service.version, action, as_of)).model
 
 
-def _started(controller: Controller, item: Due) -> Ticked:
+# --- starting it ------------------------------------------------------------------------------------------------------
+
+
+def _started(
+    controller: Controller, item: Due, found: Survey, done: Sequence[Ticked], look: Callable[[], Survey]
+) -> Ticked:
+    if known := _known(controller, item):
+        return Ticked(due=item, run=known)
+    action = controller.service.actions[item.action]
+    holds = None if action.overlap else _under_way(item.action, found, done)
+    if holds:
+        return Ticked(due=item, waits_for=holds)
     asked = Asked(date=item.date, key=item.key, again=False)
     try:
-        found = controller.ask(item.action, asked)
+        asked = controller.prepare(item.action, asked)
+        # That may have taken minutes, in which another tick, or a person, may have started one.
+        if not action.overlap and (holds := look().holding(item.action)):
+            known = _known(controller, item)
+            return Ticked(due=item, run=known) if known else Ticked(due=item, waits_for=holds)
+        begun = controller.ask(item.action, asked)
     except NoModelError as error:
-        return Ticked(
-            due=item, run=None, new=False, problem=error.what, waiting=is_coming(controller, item.action)
-        )
+        coming = (_under_way(taken.action, found, done) for taken in action.inputs)
+        if holds := next(filter(None, coming), None):
+            return Ticked(due=item, waits_for=holds)
+        return Ticked(due=item, problem=error.summary)
     except ForetellError as error:
-        problem = f"{error.what}{f': {error.why}' if error.why else ''}"
-        return Ticked(due=item, run=None, new=False, problem=problem)
-    return Ticked(due=item, run=found.run, new=found.new)
+        return Ticked(due=item, problem=error.summary)
+    return Ticked(due=item, run=begun.run, new=begun.new)
+
+
+def _known(controller: Controller, item: Due) -> Run | None:
+    """Return the run of a due tick's key, if it was started before."""
+    service = controller.service
+    run = Run(service.name, service.version, item.action, item.date, 1)
+    while controller.exists() and (request := controller.drive(get(run.request, Request))):
+        if request.key == item.key:
+            return run
+        run = run._replace(n=run.n + 1)
+    return None
+
+
+def _under_way(action: str, found: Survey, done: Sequence[Ticked]) -> Standing | None:
+    """Return an open run of an action: one that was found, or one that was started just now."""
+    begun = (ticked.run for ticked in done if ticked.new and ticked.due.action == action and ticked.run)
+    starting = (Standing(run=run, state=State(phase=Phase.STARTING), trial=False) for run in begun)
+    return found.holding(action) or next(starting, None)
 
 
 def is_coming(controller: Controller, action: str) -> bool:
@@ -155,9 +309,20 @@ def _is_open(controller: Controller, action: str) -> bool:
 
 def crontab(service_file: Path, target: str) -> str:
     """Give the line that has cron call `tick` every minute, whatever the directory and environment it starts in."""
-    program = shlex.join(
-        [sys.executable, "-m", "foretell", "tick", "--on", target, "--file", str(service_file)]
-    )
+    log = str(service_file.parent / ".foretell" / "tick.log")
+    argv = [
+        sys.executable,
+        "-m",
+        "foretell",
+        "tick",
+        "--on",
+        target,
+        "--file",
+        str(service_file),
+        "--log",
+        log,
+    ]
+    # What is left for cron to send by mail is what a person must know: errors of other kinds would come every minute.
     home = shlex.quote(str(service_file.parent / ".foretell"))
-    command = f"mkdir -p {home} && {program} >> {home}/tick.log 2>&1"
+    command = f"mkdir -p {home} && {shlex.join(argv)} 2>> {shlex.quote(log)}"
     return f"* * * * * {command.replace('%', chr(92) + '%')}"  # which cron takes for the end of the line

@@ -156,6 +156,7 @@ def guard(argv: list[str]) -> int:
 
 def verb(who: str, root: str, *args: str) -> object:
     from foretell import Asked, Controller, Service, janitor, timetable
+    from foretell.cli.main import main as main_of_cli
 
     arm(who)
     sys.executable = str(HERE.with_name("interpreter.sh"))
@@ -172,7 +173,11 @@ def verb(who: str, root: str, *args: str) -> object:
             print(run.label, flush=True)
             return controller.wait(run).phase
         case "tick":
-            return [f"{done.due.key} {done.new} {done.problem}" for done in timetable.tick(controller, DATE)]
+            found = timetable.tick(controller, DATE, dated=True)
+            return [f"{one.due.key} {one.new} {one.problem}" for one in found.done]
+        case "cli":
+            os.chdir(root)
+            return main_of_cli(list(args))
         case "wait":
             return controller.wait(controller.find(args[0])).phase
         case "stop":

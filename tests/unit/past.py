@@ -110,6 +110,7 @@ class Past:
             spec=self.service.actions[run.action],
             target=self.service.targets["local"],
             source=self.service.source,
+            timezone=self.service.timezone,
             fingerprint="f",
             trial=trial,
             asked_at=names.rfc3339(run.date),

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from foretell import records
 from foretell.errors import CorruptError
-from foretell.records import FORMAT, Exit, Request, asked_since_2, decode, encode
+from foretell.records import FORMAT, Exit, FirstSight, Record, Request, Told, asked_since_2, decode, encode
 
 OLD = sorted((Path(__file__).parent.parent / "fixtures" / "records").glob("request-1-*.json"))
 """Requests as Foretell wrote them when there was one format, each with every field that it knew."""
@@ -35,6 +35,21 @@ def test_every_field_that_a_request_has_got_since_is_named_as_newer(path: Path) 
             type(value), frozenset()
         )
         assert set(value.__struct_fields__) - newer <= set(there), type(value).__name__
+
+
+GOLDEN: dict[str, Record] = {
+    "seen": FirstSight(
+        nonce="6b1f", since="2026-11-27T06:34:22.306+00:00", at="2026-11-27T06:34:22.306+00:00"
+    ),
+    "told-tick": Told(nonce="9c07", by="tick, ann@laptop", at="2026-11-27T06:34:30.445+00:00"),
+}
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_a_record_is_written_and_read_as_ever(name: str) -> None:
+    data = (OLD[0].parent / f"{name}-1.json").read_bytes()
+    assert encode(GOLDEN[name]) == data
+    assert decode(data, type(GOLDEN[name]), name) == GOLDEN[name]
 
 
 def structs(value: Struct, there: dict[str, object]) -> Iterator[tuple[Struct, dict[str, object]]]:

@@ -10,7 +10,9 @@ from textwrap import dedent
 
 import pytest
 
-from foretell import names, timetable
+from foretell import catalog, names, timetable
+from foretell.ledger import get
+from foretell.records import FirstSight
 from foretell.timetable import crontab, due, in_order, tick
 from tests.unit.past import NOON, Past
 
@@ -134,23 +136,192 @@ def test_what_follows_a_success_of_the_future_is_not_due(past: Past) -> None:
 
 def test_ticks_start_what_is_due_once_and_say_what_kept_the_rest(past: Past) -> None:
     said: list[timetable.Ticked] = []
-    first = tick(past.controller, NOON, said.append)
-    assert said == first
-    training, application = first
+    first = tick(past.controller, NOON, said.append, dated=True)
+    assert tuple(said) == first.done
+    training, application = first.done
     assert training.new
     assert training.run
     assert training.run.date == FIRST
-    assert application.run is None
-    assert 'needs a model of "training"' in application.problem
+    assert str(application) == (
+        f"application of 2026-06-15T11:30:00+00:00 waits for {training.run.label} (starting)"
+    )
     past.controller.wait(training.run)
-    again = tick(past.controller, NOON)
-    assert (again[0].run, again[0].new) == (training.run, False)
+    again = tick(past.controller, NOON, dated=True)
+    assert (again.done[0].run, again.done[0].new) == (training.run, False)
 
 
 def test_a_tick_that_failed_is_not_started_again(past: Past) -> None:
     failed = past.add(FIRST, "failed")
-    (training, _) = tick(past.controller, NOON)
+    (training, application) = tick(past.controller, NOON, dated=True).done
     assert (training.run, training.new) == (failed, False)
+    assert str(application).startswith("application of 2026-06-15T11:30:00+00:00 cannot be started: ")
+    assert 'needs a model of "training"' in application.problem
+    assert "failed: it broke" in application.problem
+
+
+# --- while another run is open --------------------------------------------------------------------------------------
+
+
+def done(past: Past, at: datetime = NOON, *, dated: bool = True) -> dict[str, str]:
+    """Tick, and give by action what became of what is due: "started", "known", or why not."""
+    found = tick(past.controller, at, dated=dated)
+    return {
+        one.due.action: "started" if one.new else "known" if one.run else str(one).partition(" ")[2]
+        for one in found.done
+    }
+
+
+@pytest.fixture
+def minutely(tmp_path: Path) -> Past:
+    toml = HOURLY.replace('schedule = "30 * * * *"', 'schedule = "* * * * *"')
+    past = Past(tmp_path / "service", toml.replace('after = ["application"]', ""))
+    past.add(FIRST)
+    return past
+
+
+@pytest.mark.parametrize(
+    ("date", "state"),
+    [(NOON - timedelta(minutes=1), "running"), (NOON - timedelta(days=40), "open"), (NOON, "launched")],
+)
+def test_a_due_tick_waits_for_any_run_of_its_action(minutely: Past, date: datetime, state: str) -> None:
+    run = minutely.add(date, state, action="application", key="by hand")
+    phase = {"open": "requested", "launched": "starting"}.get(state, "running")
+    assert done(minutely) == {
+        "training": "known",
+        "application": f"of 2026-06-15T12:00:00+00:00 waits for {run.label} ({phase})",
+    }
+    assert not minutely.store.get(run._replace(date=NOON, n=run.n + (date == NOON)).request)
+
+
+def test_what_waits_is_started_by_the_first_tick_after_the_end(minutely: Past) -> None:
+    run = minutely.add(NOON - timedelta(minutes=1), "running", action="application")
+    assert "waits for" in done(minutely)["application"]
+    minutely._decide(run, "failed", NOON)
+    assert done(minutely)["application"] == "started"
+    assert done(minutely)["application"] == "known"
+
+
+def test_rows_that_are_not_delivered_yet_keep_a_run_open(tmp_path: Path) -> None:
+    delivery = '[actions.application.delivery]\nfile = "p.csv"\ncolumns = "a:STRING"\n'
+    past = Past(tmp_path / "service", f"{dedent(HOURLY)}\n{delivery}")
+    past.add(FIRST)
+    past.add(NOON - timedelta(hours=2), "undelivered", action="application")
+    assert "(delivering)" in done(past)["application"]
+
+
+def test_a_trial_holds_nothing_up(minutely: Past) -> None:
+    minutely.add(NOON - timedelta(minutes=1), "running", action="application", trial=True)
+    assert done(minutely)["application"] == "started"
+
+
+def test_with_overlap_a_due_tick_does_not_wait(tmp_path: Path) -> None:
+    past = Past(tmp_path / "service", HOURLY.replace('"30 * * * *"', '"30 * * * *"\n    overlap = true'))
+    past.add(FIRST)
+    past.add(NOON - timedelta(hours=2), "running", action="application")
+    assert done(past)["application"] == "started"
+
+
+def test_of_one_action_a_tick_starts_one_run(tmp_path: Path) -> None:
+    both = HOURLY.replace('after = ["application"]', 'after = ["training"]\n    schedule = "0 0 * * *"')
+    past = Past(tmp_path / "service", both.replace('inputs = ["training"]', ""))
+    past.add(FIRST)
+    found = tick(past.controller, NOON, dated=True)
+    report = [one for one in found.done if one.due.action == "report"]
+    assert [one.new for one in report] == [True, False]
+    assert report[1].waits_for
+    assert report[1].waits_for.run == report[0].run
+
+
+def test_overlap_stands_in_no_request_that_does_not_have_it(minutely: Past) -> None:
+    run = minutely.add(NOON, "open", action="application")
+    assert b'"overlap"' not in (minutely.store.get(run.request) or b"")
+
+
+# --- since when -----------------------------------------------------------------------------------------------------
+
+
+def seen(past: Past, action: str) -> FirstSight | None:
+    key = names.first_sight("toy", past.service.version, action)
+    return past.controller.drive(get(key, FirstSight))
+
+
+def test_a_schedule_begins_with_its_first_tick_after_it_was_seen(past: Past) -> None:
+    found = tick(past.controller, NOON)
+    assert found.done == ()
+    assert found.begins == {
+        "application": datetime(2026, 6, 15, 12, 30, tzinfo=UTC),
+        "training": datetime(2026, 7, 1, 4, tzinfo=UTC),
+    }
+    assert seen(past, "byhand") is None
+    sight = seen(past, "training")
+    assert (sight.since, sight.at) == ("2026-06-15T12:00:00+00:00",) * 2 if sight else False
+    again = tick(past.controller, NOON + timedelta(minutes=29))
+    assert (again.done, again.begins) == ((), {})
+    assert seen(past, "training") == sight
+    later = NOON + timedelta(minutes=31)
+    assert done(past, later, dated=False) == {
+        "training": "started",  # the first model that a due run needs, whatever its own schedule
+        "application": f"of 2026-06-15T12:30:00+00:00 waits for training/{names.stamp(found.begins['application'])}-1 (starting)",
+    }
+
+
+def test_what_is_due_at_the_very_moment_of_the_first_sight_was_before_it(past: Past) -> None:
+    assert tick(past.controller, LATEST).done == ()
+
+
+def test_with_a_date_nothing_is_noted_and_all_is_due(past: Past) -> None:
+    assert set(done(past)) == {"training", "application"}
+    assert seen(past, "training") is None
+
+
+def test_what_follows_others_begins_at_once(past: Past) -> None:
+    past.add(FIRST)
+    run = past.add(LATEST, action="application", key="by hand")
+    tick(past.controller, NOON)
+    assert done(past, dated=False) == {"training": "known", "report": "known"}
+    assert past.controller.request(run._replace(action="report")).key == f"report after {run.label}"
+
+
+@pytest.mark.parametrize("version", ["1", "0"])
+def test_who_ticked_before_goes_on_also_in_another_version(tmp_path: Path, version: str) -> None:
+    older = Past(tmp_path / "service", f'version = "{version}"\n{dedent(HOURLY)}')
+    older.add(FIRST)
+    for minute in range(3):
+        older.add(LATEST + timedelta(minutes=minute, milliseconds=1), "failed", key=f"by hand {minute}")
+    past = Past(tmp_path / "service", f'version = "1"\n{dedent(HOURLY)}')
+    found = tick(past.controller, NOON)
+    assert found.begins == {"application": datetime(2026, 6, 15, 12, 30, tzinfo=UTC)}
+    assert [(one.due.action, one.due.date, one.new) for one in found.done] == [
+        ("training", FIRST, version == "0")
+    ]
+
+
+@pytest.mark.parametrize("key", ["by hand", "training@2026-06-01T04:00:01+00:00", "dag/scheduled__2026"])
+def test_a_past_that_is_not_of_ticks_is_none(past: Past, key: str) -> None:
+    past.add(FIRST, key=key)
+    past.add(LATEST)  # asked for with a date, by hand: it is on no tick of the schedule
+    assert tick(past.controller, NOON).done == ()
+
+
+def test_a_first_sight_is_noted_once_by_whoever_is_first(past: Past) -> None:
+    tick(past.controller, NOON)
+    first = seen(past, "training")
+    tick(past.controller, NOON + timedelta(days=30))
+    assert seen(past, "training") == first
+    assert catalog_months(past) == ["2026-07"]
+
+
+def catalog_months(past: Past) -> list[str]:
+    return past.controller.drive(catalog.months("toy", "1", "training", NOON + timedelta(days=400)))
+
+
+def test_ends_of_the_version_before_are_told_for_a_week(tmp_path: Path) -> None:
+    older = Past(tmp_path / "service", f'version = "0"\n{dedent(HOURLY)}')
+    failed = older.add(NOON - timedelta(hours=1), "failed")
+    past = Past(tmp_path / "service", dedent(HOURLY))
+    ended = [one.run for one in tick(past.controller, NOON).found.ended]
+    late = [one.run for one in tick(past.controller, NOON + timedelta(days=8)).found.ended]
+    assert (ended, failed in late) == ([failed], False)
 
 
 def test_the_line_for_cron_runs_from_anywhere(past: Past) -> None:
@@ -160,7 +331,9 @@ def test_the_line_for_cron_runs_from_anywhere(past: Past) -> None:
     words = shlex.split(line.removeprefix("* * * * * "))
     assert words[:4] == ["mkdir", "-p", str(past.root / ".foretell"), "&&"]
     assert words[4] == sys.executable
+    log = str(past.root / ".foretell" / "tick.log")
     assert words[5:12] == ["-m", "foretell", "tick", "--on", "production", "--file", str(file)]
+    assert words[12:] == ["--log", log, "2>>", log]
 
 
 def test_the_line_for_cron_holds_no_percent_sign_that_cron_would_read(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from foretell import console, history, loading, names, timetable
+from foretell import console, history, loading, names, survey, timetable
 from foretell.airflow.assets import target_name
 from foretell.airflow.identity import Identity
 from foretell.airflow.places import paths
@@ -228,6 +228,11 @@ class Duty:
             )
         except (StoreError, CorruptError) as error:
             return [f"(its log cannot be read: {error.what})"]
+
+    def acknowledge(self) -> None:
+        """Record that Airflow shows how the run ended, so that a `tick` of the same store does not tell it."""
+        if self.state.phase.ended:
+            survey.acknowledge(self.controller, self.story.line.run, "Airflow")
 
     # --- stop -------------------------------------------------------------------------------------------------
 

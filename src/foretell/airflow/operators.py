@@ -91,6 +91,7 @@ class CheckOperator(ForetellOperator):
     def execute(self, context: Any) -> dict[str, Any]:
         with self.duty(context) as duty:
             report = self.report(context, duty.report())
+            duty.acknowledge()
             if not duty.succeeded:
                 raise find("AirflowFailException")(duty.verdict())
             self.log.info(duty.summary())
@@ -106,6 +107,7 @@ class StopOperator(ForetellOperator):
         with self.duty(context) as duty:
             duty.stop(f'ended by the task "{self.task_id}" of {context["dag_run"].run_id}', self.log)
             report = self.report(context, duty.report())
+            duty.acknowledge()
             if not duty.succeeded:
                 raise find("AirflowFailException")(duty.verdict())
             return report

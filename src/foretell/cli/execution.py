@@ -25,6 +25,7 @@ from foretell.order import Asked
 from foretell.protocol import Phase, State
 from foretell.records import Exit, Outcome, Receipt, Request
 from foretell.service import Service
+from foretell.survey import acknowledge
 
 # --- run and start ----------------------------------------------------------------------------------------------------
 
@@ -92,6 +93,7 @@ def run(args: Namespace, out: Output) -> int:
         state = _stop_and_wait(controller, found.run, follower, args, out)
     took = follower.finish()
     _sum_up(controller, found.run, state, args, out, took=took)
+    acknowledge(controller, found.run, "run")
     return state.exit_code
 
 
@@ -175,6 +177,7 @@ def wait(args: Namespace, out: Output) -> int:
         raise
     follower.finish()
     _give(found, state, out)
+    acknowledge(controller, found, "wait")
     return 0
 
 

@@ -39,7 +39,7 @@ GROUPS = {
         "claim": ("models", "make this service the owner of a table"),
     },
     "to keep going": {
-        "tick": ("upkeep", "start what is due now; for cron and its kind"),
+        "tick": ("ticking", "start what is due now, and tell how runs ended; for cron and its kind"),
         "tidy": ("upkeep", "finish what can be finished, stop what should not be alive, clean up"),
         "airflow": ("airflow", "bring up a local Airflow for the service here"),
     },

@@ -1,75 +1,19 @@
-"""tick, tidy, doctor."""
+"""tidy, doctor."""
 
 from __future__ import annotations
 
 import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from foretell import doctor as examination
-from foretell import janitor, timetable
+from foretell import janitor
 from foretell.cli import opening, parsing
 from foretell.cli.output import Output
 from foretell.cli.parsing import Verb
 from foretell.errors import InfrastructureError, ServiceFileError
 from foretell.janitor import Tidied
-from foretell.names import rfc3339
 from foretell.service import Service, Target
-from foretell.timetable import Ticked
-
-# --- tick -------------------------------------------------------------------------------------------------------------
-
-
-def _add_tick(made: ArgumentParser) -> None:
-    made.add_argument("--print", choices=["crontab"], help="print the line for cron, and start nothing")
-    made.add_argument(
-        "--date", type=parsing.date, metavar="D", help="what is due at this time (default: now)"
-    )
-
-
-def tick(args: Namespace, out: Output) -> int:
-    """Start what is due, then tidy."""
-    controller = opening.controller(args, scheduled=True)
-    if args.print:
-        line = timetable.crontab(opening.service_file(args).absolute(), controller.target.name)
-        out.result(line)
-        out.document({"crontab": line})
-        return 0
-    at = opening.aware(args.date, controller.service) if args.date else datetime.now(UTC)
-    found = timetable.tick(controller, at, lambda ticked: _tell_ticked(ticked, out))
-    done = janitor.tidy(controller, every=False, say=lambda _: None)
-    _tell_tidied(done, out)
-    out.document(
-        {"at": rfc3339(at), "due": [_ticked_document(one) for one in found], "tidied": _tidied_document(done)}
-    )
-    failed = done.failed or any(one.problem and not one.waiting for one in found)
-    return InfrastructureError.exit_code if failed else 0
-
-
-def _tell_ticked(ticked: Ticked, out: Output) -> None:
-    due = ticked.due
-    if ticked.run is None:
-        how, style = ("waits", "faint") if ticked.waiting else ("cannot be started", "bad")
-        out.tell((f"{due.action} of {rfc3339(due.date)} {how}: {ticked.problem}", style))
-    elif ticked.new:
-        out.result(ticked.run.label)
-        out.tell((f"  started for {rfc3339(due.date)}: {due.why}", "faint"))
-    elif out.live:  # a scheduler hears it every minute, and need not
-        out.tell((f"{ticked.run.label} was started before: {due.why}", "faint"))
-
-
-def _ticked_document(ticked: Ticked) -> dict[str, object]:
-    return {
-        "action": ticked.due.action,
-        "date": rfc3339(ticked.due.date),
-        "why": ticked.due.why,
-        "run": ticked.run.label if ticked.run else None,
-        "new": ticked.new,
-        "problem": ticked.problem,
-        "waiting": ticked.waiting,
-    }
-
 
 # --- tidy -------------------------------------------------------------------------------------------------------------
 
@@ -139,15 +83,6 @@ def _at_hand(args: Namespace) -> tuple[Service | None, Target | None, ServiceFil
 
 
 VERBS = {
-    "tick": Verb(
-        _add_tick,
-        tick,
-        (
-            "foretell tick",
-            "(crontab -l; foretell tick --print crontab) | crontab -",
-            "foretell tick --on production",
-        ),
-    ),
     "tidy": Verb(_add_tidy, tidy, ("foretell tidy", "foretell tidy --all --on production")),
     "doctor": Verb(parsing.nothing, doctor, ("foretell doctor", "foretell doctor --on production --json")),
 }

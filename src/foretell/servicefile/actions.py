@@ -91,6 +91,7 @@ def _action(name: str, table: ActionTable, site: Site, usual: _Usual) -> Action:
         commands=steps if len(steps) > 1 else (),
         output=_output(table.output, (*path, "output"), faults),
         schedule=table.schedule,
+        overlap=table.overlap,
         after=table.after,
         inputs=inputs,
         timeout=seconds(table.timeout, (*path, "timeout"), faults),

@@ -172,6 +172,13 @@ class ActionTable(Form, frozen=True, kw_only=True):
             'Several times go into one line: "0 7,19 * * *".'
         ),
     ] = None
+    overlap: Annotated[
+        bool,
+        says(
+            "Whether `tick` starts what is due while another run of the action is open, instead of waiting for "
+            "its end; Airflow has max_active_runs."
+        ),
+    ] = False
     after: Annotated[
         tuple[str, ...],
         says("Runs when all of these actions have succeeded; beside a schedule, then too."),
