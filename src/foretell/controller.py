@@ -52,6 +52,8 @@ class Controller:
         self._runs: dict[Run, Request] = {}
         self._deadline: float | None = None
         self._on_rest: Callable[[], None] | None = None
+        self.waits: Callable[[str], None] = lambda _: None
+        """Is told once of each delivery that waits for a warehouse in use."""
 
     # --- start ------------------------------------------------------------------------------------------------
 
@@ -338,7 +340,7 @@ class Controller:
             raise AssertionError(outcome)
         self.store.sync(run.outcome)
         manifest = artifacts.manifest(self.store, run.attempt(outcome.attempt), outcome.manifest)
-        warehouse = warehouses.connect(request.target.warehouse)
+        warehouse = warehouses.connect(request.target.warehouse, self.waits)
         if warehouses.reads(request.target.warehouse, self.store.url):
             return warehouse.deliver(shipment(request, run, outcome, uris=manifest.addresses(self.store.url)))
         with tempfile.TemporaryDirectory(prefix="foretell-") as aside:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -24,6 +25,11 @@ from foretell.witness import CLAIM
 STAGES = ("queued", "environment", "inputs", "command", "check", "output", "delivery")
 TAIL = 20
 """Lines of the log's end that explain a failure."""
+WIDTH = 200
+"""Bytes of such a line on average: a line without an end, of megabytes, explains no more."""
+CUT = "… ".encode()
+REST_OF_A_SIGN = re.compile(rb"\A[\x80-\xbf]{1,3}")
+"""What is left of a character of UTF-8 that was cut."""
 WINDOW = 10
 """How many times as many runs are looked through, to find those that were asked for last, as are shown."""
 SAMPLE = 10
@@ -246,17 +252,26 @@ class LogReader:
 
 
 def tail(store: Store, run: Run, attempt: int, lines: int = TAIL) -> bytes:
-    """Give the last lines that an attempt printed."""
-    found: list[bytes] = []
+    """
+    Return the last lines that an attempt printed, of `WIDTH` bytes each on average at most.
+
+    A carriage return ends a line too, for a bar of progress has no other end.
+    """
+    most = lines * WIDTH
+    end, cut = bytearray(), False
     for _, data in LogReader(store, run, attempt).read():
-        found.append(data)
-        if len(found) > 2 * lines:
-            found = [_last(b"".join(found), lines)]
-    return _last(b"".join(found), lines)
+        end += data[-most - 1 :]
+        cut = cut or len(end) > most
+        del end[:-most]
+    return _last(bytes(end), lines, cut=cut)
 
 
-def _last(data: bytes, lines: int) -> bytes:
-    return b"".join(data.splitlines(keepends=True)[-lines:])
+def _last(data: bytes, lines: int, *, cut: bool) -> bytes:
+    """Return the last lines of what may be cut within its first one."""
+    found = data.splitlines(keepends=True)
+    if len(found) <= lines and cut:
+        found[0] = CUT + REST_OF_A_SIGN.sub(b"", found[0])
+    return b"".join(found[-lines:])
 
 
 def fetch(controller: Controller, run: Run, to: Path) -> Manifest:

@@ -656,6 +656,29 @@ def test_a_file_that_another_process_holds_is_waited_for(ship: Shipper, tmp_path
         assert DuckDBWarehouse(settings).deliver(ship("u1", "a")).state == "delivered"
 
 
+def test_waiting_for_a_file_is_told_once_and_only_when_it_lasts(
+    ship: Shipper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = DuckDBSettings(path=str(tmp_path / "w.duckdb"))
+    monkeypatch.setattr("foretell.warehouses.duckdb.MOMENT", 0.2)
+    told: list[str] = []
+    hold = (
+        "import duckdb, sys\nc = duckdb.connect(sys.argv[1])\nprint('held', flush=True)\nsys.stdin.readline()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", hold, settings.path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
+        holder.stdout.readline()
+        threading.Timer(0.8, holder.stdin.close).start()
+        warehouse = connect(settings, told.append)
+        assert warehouse.deliver(ship("u1", "a")).state == "delivered"
+        (sentence,) = told
+        assert sentence.startswith(f'the warehouse "{settings.path}" is in use, so this waits: ')
+        assert str(holder.pid) in sentence
+    assert warehouse.query("predictions").total == 1
+    assert len(told) == 1
+
+
 def test_a_file_that_is_no_database_is_told(ship: Shipper, tmp_path: Path) -> None:
     (tmp_path / "w.duckdb").write_bytes(b"not a database" * 1000)
     for path in (tmp_path / "w.duckdb", tmp_path, tmp_path / "w.duckdb" / "under a file", Path("/dev/full")):

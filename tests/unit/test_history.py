@@ -10,7 +10,7 @@ import pytest
 from foretell import history
 from foretell.errors import CorruptError, UnknownRunError, UsageError
 from foretell.history import LogReader
-from foretell.names import run_named
+from foretell.names import Run, run_named
 from foretell.records import Claimed, Closed, Host, Launch, Outcome
 from tests.unit.past import NOON, Past
 
@@ -159,6 +159,36 @@ def test_a_log_that_was_cut_is_told(past: Past) -> None:
 
 
 # --- files ----------------------------------------------------------------------------------------------------------
+
+
+def printed(past: Past, n: int, *parts: bytes) -> Run:
+    run = past.add(NOON, "running", n=n)
+    for number, part in enumerate(parts):
+        past.log(run, 1, number, (2, part))
+    return run
+
+
+def test_the_end_of_a_log_is_some_lines_and_no_more_than_a_screen_of_bytes(past: Past) -> None:
+    few = printed(past, 1, b"a\nb\n")
+    assert history.tail(past.store, few, 1) == b"a\nb\n"
+    many = printed(past, 2, *(f"line {number}\n".encode() for number in range(1000)))
+    assert history.tail(past.store, many, 1).splitlines() == [
+        f"line {number}".encode() for number in range(980, 1000)
+    ]
+    endless = printed(past, 3, b"first\n", b"y" * 5_000_000, "é".encode() * 3000, b"end\n")
+    end = history.tail(past.store, endless, 1)
+    assert len(end) <= 4000 + len(history.CUT)
+    assert end.decode().startswith("… é")
+    assert end.endswith(b"\xc3\xa9end\n")
+
+
+def test_a_bar_of_progress_is_as_many_lines_as_it_has_states(past: Past) -> None:
+    bar = b"".join(b"\r%3d%% %s" % (number, b"#" * 60) for number in range(101))
+    run = printed(past, 1, b"begun\n" + bar, b"\nTraceback\nValueError: x\n")
+    end = history.tail(past.store, run, 1)
+    assert end.endswith(b"100% " + b"#" * 60 + b"\nTraceback\nValueError: x\n")
+    assert len(end.splitlines()) == 20
+    assert b"begun" not in end
 
 
 def test_the_files_of_a_run_are_fetched(past: Past, tmp_path: Path) -> None:

@@ -152,7 +152,9 @@ class Output:
     def ship(self, outcome: Outcome) -> Receipt:
         """Deliver the checked rows from where they lie."""
         self._wait_loaded()
-        receipt: Receipt = _predictions().ship(self._request, self._run, outcome, self._files, self._uris)
+        receipt: Receipt = _predictions().ship(
+            self._request, self._run, outcome, self._files, self._uris, waits=self._world.tell
+        )
         return receipt
 
     def discard(self) -> None:

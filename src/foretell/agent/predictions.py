@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -46,9 +47,15 @@ def check(
 
 
 def ship(
-    request: Request, run: Run, outcome: Outcome, files: tuple[Path, ...], uris: tuple[str, ...]
+    request: Request,
+    run: Run,
+    outcome: Outcome,
+    files: tuple[Path, ...],
+    uris: tuple[str, ...],
+    *,
+    waits: Callable[[str], None],
 ) -> Receipt:
     """Deliver checked files, which are in the store too; WarehouseError where nothing is known about it."""
     warehouse = request.target.warehouse
     there = uris if warehouses.reads(warehouse, request.target.store) else ()
-    return warehouses.connect(warehouse).deliver(shipment(request, run, outcome, files, there))
+    return warehouses.connect(warehouse, waits).deliver(shipment(request, run, outcome, files, there))

@@ -125,7 +125,7 @@ class Session(_StoreWorld):
         self.stages: dict[str, float] = {}
         self._notes: list[str] = []
         self._steps: tuple[Step, ...] = ()
-        self._told = ""
+        self._told: set[str] = set()
         self.limits = execute.Limits(
             timeout=agent.request.spec.timeout,
             kill_after=agent.request.target.times.kill,
@@ -291,10 +291,16 @@ class Session(_StoreWorld):
         self.log.tick()
 
     def _tell(self, error: ForetellError) -> None:
-        """Say in the run's log, once, what keeps us: a warehouse that does not answer, say."""
-        if error.what != self._told and not isinstance(error, StoreError):
-            self._told = error.what
-            self._print(f"foretell: {error}\n".encode())
+        """Say what keeps us: a warehouse that does not answer, say."""
+        if not isinstance(error, StoreError):
+            self.tell(str(error))
+
+    def tell(self, text: str) -> None:
+        """Say in the run's log, at once, what keeps us; once what begins with the same line."""
+        first = text.partition("\n")[0]
+        if first not in self._told:
+            self._told.add(first)
+            self._print(f"foretell: {text}\n".encode())
             self.log.close()
 
     def _end(

@@ -41,6 +41,7 @@ class Follower:
         self._attempt = 1
         self._troubled = False
         self._unclear = ""
+        controller.waits = out.warn
 
     def look(self, witness: Witness) -> None:
         """Show what is new; often called, it looks now and then."""

@@ -121,7 +121,7 @@ def predictions(args: Namespace, out: Output) -> int:
     """Show the delivered rows, and the runs they come from."""
     controller = opening.controller(args)
     delivery = _delivery(controller.service, args.action)
-    warehouse = warehouses.connect(controller.target.warehouse)
+    warehouse = warehouses.connect(controller.target.warehouse, out.warn)
     found = warehouse.query(delivery.table, limit=args.limit or None)
     rows = [dict(zip(found.columns, row, strict=True)) for row in found.rows]
     out.document({"table": found.table, "rows": rows})
@@ -206,7 +206,7 @@ def claim(args: Namespace, out: Output) -> int:
     controller = opening.controller(args)
     action, delivery = _deliverer(controller.service, args.table)
     owner = names.owner(controller.identify(), controller.service.name, action.name)
-    before = warehouses.connect(controller.target.warehouse).claim(delivery, owner)
+    before = warehouses.connect(controller.target.warehouse, out.warn).claim(delivery, owner)
     others = [name for name in before if name != owner]
     out.result(owner)
     out.document({"table": delivery.table, "owner": owner, "before": list(before)})

@@ -95,6 +95,10 @@ class Output:
             self.clear()
             self._words.line(cells)
 
+    def warn(self, text: str) -> None:
+        """Tell people a line that they should not pass over."""
+        self.tell((text, "warn"))
+
     def log(self, data: bytes) -> None:
         """Show bytes that the model printed, as they are."""
         if self.quiet or not data:

@@ -46,6 +46,7 @@ def _add_tick(made: ArgumentParser) -> None:
 def tick(args: Namespace, out: Output) -> int:
     """Start what is due, tidy, and tell how runs have ended that nobody was told of."""
     controller = opening.controller(args, scheduled=True)
+    controller.waits = out.warn
     if args.print:
         line = timetable.crontab(opening.service_file(args).absolute(), controller.target.name)
         out.result(line)

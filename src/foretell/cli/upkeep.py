@@ -27,6 +27,7 @@ def _add_tidy(made: ArgumentParser) -> None:
 def tidy(args: Namespace, out: Output) -> int:
     """Finish what can be finished, stop what should not be alive, clean up."""
     controller = opening.controller(args)
+    controller.waits = out.warn
     done = janitor.tidy(controller, every=args.all, say=out.status)
     _tell_tidied(done, out)
     if not any(_tidied_document(done).values()):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from foretell.errors import UsageError
 from foretell.service import BigQuerySettings, DuckDBSettings, WarehouseSettings
 from foretell.warehouses.base import Warehouse
@@ -10,13 +12,13 @@ BIGQUERY_TEXTS = frozenset({"TIME", "DATETIME", "JSON"})
 """What BigQuery's loader has taken for other values in Parquet, or does not know there; see `bigquery_table.STAGED`."""
 
 
-def connect(settings: WarehouseSettings) -> Warehouse:
-    """Give the warehouse that the settings describe; nothing is opened yet."""
+def connect(settings: WarehouseSettings, waits: Callable[[str], None] = lambda _: None) -> Warehouse:
+    """Give the warehouse of these settings; nothing is opened yet. `waits` is told once what it waits for longer."""
     match settings:
         case DuckDBSettings():
             from foretell.warehouses.duckdb import DuckDBWarehouse
 
-            return DuckDBWarehouse(settings)
+            return DuckDBWarehouse(settings, waits=waits)
         case BigQuerySettings():
             try:
                 from foretell.warehouses.bigquery import BigQueryWarehouse

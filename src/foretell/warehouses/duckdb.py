@@ -39,6 +39,8 @@ HELD = (
     'Duplicate key "scope: ',  # a thread made the lock row at the same moment
 )
 """Parts of what DuckDB says of a file that is in use."""
+MOMENT = 2.0
+"""Seconds of waiting that need no word."""
 SHORTEST, LONGEST = 0.02, 0.2
 """Seconds between two tries."""
 
@@ -78,7 +80,11 @@ class Turn(Struct, frozen=True):
 
 
 class DuckDBWarehouse:
-    """The Warehouse in a DuckDB file. `patience` is in seconds; `connect` is called as duckdb.connect is."""
+    """
+    The Warehouse in a DuckDB file. `patience` is in seconds; `connect` is called as duckdb.connect is.
+
+    `waits` is told, once, when the file has been held by another for longer than a moment.
+    """
 
     def __init__(
         self,
@@ -87,11 +93,14 @@ class DuckDBWarehouse:
         patience: float = PATIENCE,
         connect: Callable[..., Connection] = duckdb.connect,
         sleep: Callable[[float], None] = time.sleep,
+        waits: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.settings = settings
         self.patience = patience
         self._connect = connect
         self._sleep = sleep
+        self._waits = waits
+        self._has_waited = False
 
     def deliver(self, shipment: Shipment) -> Receipt:
         try:
@@ -142,7 +151,8 @@ class DuckDBWarehouse:
 
     def _patiently(self, work: Callable[[], T]) -> T:
         """Begin again for as long as another is in the way; WarehouseError when patience or hope ends."""
-        end = time.monotonic() + self.patience
+        begun = time.monotonic()
+        end = begun + self.patience
         pause = SHORTEST
         while True:
             try:
@@ -150,6 +160,11 @@ class DuckDBWarehouse:
             except (duckdb.Error, OSError) as error:
                 if not _another_was_first(error) or time.monotonic() + pause > end:
                     raise self._failure(error) from error
+                if time.monotonic() - begun > MOMENT and not self._has_waited:
+                    self._has_waited = True
+                    self._waits(
+                        f'the warehouse "{self.settings.path}" is in use, so this waits: {said(error)}'
+                    )
             self._sleep(pause)
             pause = min(pause * 1.5, LONGEST)
 
