@@ -160,6 +160,14 @@ class OutputError(ForetellError):
 
 
 class DeliveryRejectedError(ForetellError):
-    """The predictions are not what was declared, or the warehouse refused them for good."""
+    """
+    The predictions are not what was declared, or the warehouse refused them for good.
+
+    `columns` is the line of foretell.toml that would declare what was written, where that is another.
+    """
 
     exit_code = 5
+    columns: str = ""
+
+    def lines(self) -> list[str]:
+        return [*super().lines(), *([f"  {self.columns}"] if self.columns else [])]

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from foretell import warehouses
 from foretell.contents import Contents
-from foretell.delivery import formats, validate
+from foretell.delivery import columns, formats, validate
 from foretell.errors import DeliveryRejectedError, UsageError
 from foretell.names import Run, run_of
 from foretell.records import Outcome, Receipt, Request
@@ -20,7 +20,11 @@ from foretell.warehouses.base import shipment
 def check(
     request: Request, run: Run, output: Contents, *, into: Path, desk: Any
 ) -> tuple[tuple[Path, ...], int]:
-    """Check the model's files and write them as Parquet; give the files and their number of rows."""
+    """
+    Check the model's files and write them as Parquet; give the files and their number of rows.
+
+    DeliveryRejectedError says with which `columns` they would be accepted.
+    """
     if request.spec.delivery is None:
         raise UsageError(f'the action "{request.action}" declares no delivery')
     for file in formats.find(request.spec.delivery.file, output.directory):
@@ -32,17 +36,21 @@ def check(
             )
     date = datetime.fromisoformat(request.date).astimezone(ZoneInfo(request.timezone))
     model = run_of(request.inputs[0].run).id if request.inputs else None
-    checked = validate.check(
-        request.spec.delivery,
-        output.directory,
-        into,
-        date=date.isoformat(),
-        run=run.id,
-        model=model,
-        partition=request.partition,
-        connection=desk,
-        texts=warehouses.texts(request.target.warehouse),
-    )
+    try:
+        checked = validate.check(
+            request.spec.delivery,
+            output.directory,
+            into,
+            date=date.isoformat(),
+            run=run.id,
+            model=model,
+            partition=request.partition,
+            connection=desk,
+            texts=warehouses.texts(request.target.warehouse),
+        )
+    except DeliveryRejectedError as error:
+        error.columns = columns.mending(request.spec.delivery, output.directory, into)
+        raise
     return checked.files, checked.rows
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from msgspec.structs import replace
 
+from foretell import artifacts
 from foretell.cli import opening, parsing
 from foretell.cli.follow import Follower
 from foretell.cli.interruption import Held
@@ -15,6 +17,7 @@ from foretell.cli.output import Output
 from foretell.cli.parsing import Verb, add_run
 from foretell.cli.wording import counted, duration, metrics, moment, phase
 from foretell.controller import Controller
+from foretell.delivery.declaration import Table, is_table
 from foretell.errors import UsageError
 from foretell.frozen import fingerprint
 from foretell.history import tail
@@ -255,11 +258,35 @@ def _sum_up(
     ):
         if text:
             out.tell((f"  {name:10}", "faint"), text)
+    tables = _undelivered(controller, run, request, outcome)
+    for table in tables:
+        out.tell((f'  "{table.file}" becomes rows of a table by these lines of foretell.toml:', "faint"))
+        for text in (f"[actions.{run.action}.delivery]", f'file = "{table.file}"', table.line):
+            out.tell(f"    {text}")
     delivery = {"table": receipt.table, "state": receipt.state, "rows": receipt.rows} if receipt else None
     rows = outcome.rows if outcome else None
     out.document(
-        {**_verdict(run, state), "metrics": found, "rows": rows, "delivery": delivery, "notes": notes}
+        {
+            **_verdict(run, state),
+            "metrics": found,
+            "rows": rows,
+            "delivery": delivery,
+            "notes": notes,
+            "tables": [table.document() for table in tables],
+        }
     )
+
+
+def _undelivered(controller: Controller, run: Run, request: Request, outcome: Outcome | None) -> list[Table]:
+    """Give the tables that a run wrote and that nobody asked it to deliver."""
+    if outcome is None or outcome.attempt is None or outcome.manifest is None:
+        return []
+    files = artifacts.manifest(controller.store, run.attempt(outcome.attempt), outcome.manifest).files
+    if request.spec.delivery or request.is_model or not any(is_table(file.path) for file in files):
+        return []
+    # loaded late: to look into a table takes DuckDB, which runs that wrote none do not wait for
+    found: list[Table] = importlib.import_module("foretell.cli.columns").at_a_glance(controller, run, outcome)
+    return found
 
 
 def _rows(request: Request, outcome: Outcome | None, receipt: Receipt | None) -> str:

@@ -31,6 +31,7 @@ GROUPS = {
         "show": ("inspection", "tell everything on record of a run"),
         "logs": ("inspection", "print what a run printed"),
         "get": ("inspection", "fetch a run's files"),
+        "columns": ("columns", "print the line that declares the columns of what a run wrote"),
         "models": ("models", "tell which model is current, and why"),
         "predictions": ("models", "show the delivered rows"),
     },

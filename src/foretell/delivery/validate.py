@@ -11,11 +11,11 @@ a TIMESTAMP without offset is UTC, BYTES are base64. Nothing is ever rounded or 
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from msgspec import Struct
 
+from foretell.delivery.declaration import entry
 from foretell.delivery.formats import (
     Cell,
     Connection,
@@ -160,7 +160,7 @@ def desk(into: Path, *, memory: str | None = None) -> Connection:
 
 def _write(connection: Connection, contract: Contract, source: Source, part: Path) -> int:
     """Check and write the rows of a source in one pass; give their number."""
-    cells, faults = _conversion(contract, source)
+    cells, faults = conversion(contract, source)
     values = ", ".join(
         f"CASE WHEN ({fault}) IS NULL THEN {_written(contract, column, f'v{place}')} ELSE error('fault') END"
         f" AS {identifier(column.name)}"
@@ -215,7 +215,7 @@ def _first_fault(
 ) -> ForetellError:
     """Find the row that made the pass fail: the first in the order of the files, which only one thread keeps."""
     connection.execute("SET threads = 1")
-    cells, faults = _conversion(contract, source)
+    cells, faults = conversion(contract, source)
     told = ", ".join(f"{fault} AS f{place}" for place, fault in enumerate(faults))
     told += "".join(f", CAST(t{place} AS VARCHAR)" for place in range(len(faults)))
     any_fault = " OR ".join(f"f{place} IS NOT NULL" for place in range(len(faults)))
@@ -253,7 +253,7 @@ def _told(contract: Contract, file: File, row: tuple[object, ...]) -> DeliveryRe
     return DeliveryRejectedError(what, where=where, hint=hint)
 
 
-def _conversion(contract: Contract, source: Source) -> tuple[str, list[str]]:
+def conversion(contract: Contract, source: Source) -> tuple[str, list[str]]:
     """
     Give the SQL that both passes share.
 
@@ -360,7 +360,7 @@ def _mending(columns: tuple[Column, ...], missing: list[str], extra: list[str]) 
         )
     if len(missing) == len(extra) == 1:
         mended = ", ".join(
-            _declared(column, extra[0] if column.source in missing else column.source) for column in columns
+            entry(column, extra[0] if column.source in missing else column.source) for column in columns
         )
         hints.append(f"if {shown(extra[0])} is meant: columns = {{{mended}}}")
     elif not hints:
@@ -368,17 +368,3 @@ def _mending(columns: tuple[Column, ...], missing: list[str], extra: list[str]) 
     if extra and not missing:
         hints.append('extra = "ignore" leaves out what is not declared')
     return "; ".join(hints)
-
-
-def _declared(column: Column, source: str) -> str:
-    """Give a column as it is written in foretell.toml."""
-    key = column.name if re.fullmatch(r"[A-Za-z0-9_-]+", column.name) else _quoted(column.name)
-    if source == column.name and column.mode == "NULLABLE":
-        return f'{key} = "{column.type}"'
-    mode = ', mode = "REQUIRED"' if column.mode == "REQUIRED" else ""
-    origin = f", from = {_quoted(source)}" if source != column.name else ""
-    return f'{key} = {{type = "{column.type}"{mode}{origin}}}'
-
-
-def _quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
