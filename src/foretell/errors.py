@@ -16,7 +16,8 @@ ForetellError                 1   something the user can act on
 │   │   └── RefusedError      3   ... and positively never will be, as asked
 │   ├── ImageError            3   the image could not be built, pushed or found
 │   ├── WarehouseError        3   the warehouse cannot be reached
-│   └── PatienceError         3   still open when patience ended
+│   ├── PatienceError         3   still open when patience ended
+│   └── StreamError           3   standard output takes no more
 ├── EnvironmentFailedError    1   the model's environment could not be made
 ├── OutputError               1   an action kept nothing that others need, or has no place for an input
 └── DeliveryRejectedError     5   the predictions are not what was declared
@@ -27,6 +28,7 @@ exits with 70. How a run ended is a value, not an exception: see `protocol.exit_
 
 from __future__ import annotations
 
+import errno
 from typing import ClassVar
 
 
@@ -149,6 +151,17 @@ class WarehouseError(InfrastructureError):
 
 class PatienceError(InfrastructureError):
     """The run was still open when the patience of its waiter ended."""
+
+
+class StreamError(InfrastructureError):
+    """Standard output takes no more: there is no room where it leads, say."""
+
+    def __init__(self, error: OSError) -> None:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        why = "" if full else error.strerror or str(error)
+        super().__init__(
+            "no room on standard output" if full else "standard output cannot be written", why=why
+        )
 
 
 class EnvironmentFailedError(ForetellError):

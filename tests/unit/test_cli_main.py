@@ -33,7 +33,13 @@ def test_help_loads_nothing_but_the_door() -> None:
     script = "import sys; from foretell.cli.main import main; main(['--help']); print(*sys.modules, file=sys.stderr)"
     said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     loaded = {name for name in said.stderr.split() if name.startswith("foretell")}
-    assert loaded == {"foretell", "foretell.errors", "foretell.cli", "foretell.cli.main"}
+    assert loaded == {
+        "foretell",
+        "foretell.errors",
+        "foretell.cli",
+        "foretell.cli.main",
+        "foretell.cli.streams",
+    }
     assert not {"argparse", "msgspec", "obstore", "duckdb", "shtab"} & set(said.stderr.split())
 
 

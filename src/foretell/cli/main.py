@@ -10,9 +10,11 @@ import gc
 import importlib
 import os
 import sys
+from contextlib import suppress
 from typing import Any
 
-from foretell.errors import ForetellError, UsageError
+from foretell.cli import streams
+from foretell.errors import ForetellError, StreamError, UsageError
 
 GROUPS = {
     "to begin": {
@@ -77,12 +79,16 @@ BUG = 70
 
 def main(argv: list[str] | None = None) -> int:
     """Carry out a command line; give the exit code."""
+    streams.occupy()
     try:
         code = _answer(sys.argv[1:] if argv is None else argv)
-        _flush()
+        streams.flush()
     except BrokenPipeError:
-        _leave_pipe()
+        streams.silence(sys.stdout, sys.stderr)
         return BROKEN_PIPE
+    except StreamError as error:
+        _complain(f"error: {error}\n")
+        return error.exit_code
     except KeyboardInterrupt:
         return INTERRUPTED
     finally:
@@ -103,11 +109,11 @@ def _answer(argv: list[str]) -> int:
     """Answer what needs no verb; else let the verb answer."""
     argv = _verb_first(argv)
     if not argv or argv[0] in ("-h", "--help") or argv == ["help"]:
-        sys.stdout.write(overview())
+        streams.write(overview())
         return 0 if argv else UsageError.exit_code
     if argv[0] == "--version":
         version = importlib.import_module("importlib.metadata").version("foretell")
-        sys.stdout.write(f"foretell {version}\n")
+        streams.write(f"foretell {version}\n")
         return 0
     if argv[0] == "help":
         argv = [argv[1], "--help"]
@@ -129,13 +135,15 @@ def _guarded(name: str, rest: list[str]) -> int:
     try:
         return _carry_out(name, rest)
     except ForetellError as error:
-        _output(rest).error(error)
-        return error.exit_code
+        out = _output(rest)
+        out.error(error)
+        ended: int = out.end(error.exit_code)
+        return ended
     except (BrokenPipeError, KeyboardInterrupt):
         raise
     except Exception:  # noqa: BLE001 - whatever is not an error of ours is a bug, and is shown as one
-        importlib.import_module("traceback").print_exc()
-        sys.stderr.write("\nthis is a bug in Foretell; please report it with the lines above\n")
+        lines = importlib.import_module("traceback").format_exc()
+        _complain(f"{lines}\nthis is a bug in Foretell; please report it with the lines above\n")
         return BUG
 
 
@@ -152,7 +160,8 @@ def _carry_out(name: str, rest: list[str]) -> int:
     gc.freeze()
     gc.enable()
     args = parsing.parse(parsing.parser(name, text, verb), rest)
-    code: int = verb.act(args, _output(rest))
+    out = _output(rest)
+    code: int = out.end(verb.act(args, out))
     return code
 
 
@@ -177,14 +186,8 @@ def _unknown_verb(name: str) -> UsageError:
     return UsageError(f'there is no verb "{name}"', hint=f"{guess}`foretell --help` lists all")
 
 
-def _flush() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            stream.flush()
-
-
-def _leave_pipe() -> None:
-    """Let nothing be written any more to a reader that has gone, also not while the interpreter ends."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for descriptor in (1, 2):
-        os.dup2(nowhere, descriptor)
+def _complain(text: str) -> None:
+    with suppress(OSError):
+        if sys.stderr is not None:
+            sys.stderr.write(text)
+            sys.stderr.flush()

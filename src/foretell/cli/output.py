@@ -11,12 +11,13 @@ import re
 import shutil
 import sys
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TextIO, TypeAlias
 
 import msgspec
 
-from foretell.errors import ForetellError, ServiceFileError
+from foretell.cli.streams import silence
+from foretell.errors import ForetellError, ServiceFileError, StreamError
 
 STYLES = {"good": "32", "bad": "31", "warn": "33", "busy": "36", "faint": "2", "strong": "1"}
 PLAIN = str.maketrans(
@@ -47,6 +48,18 @@ class Output:
     def live(self) -> bool:
         """Whether somebody watches, who is shown progress."""
         return self._words.terminal and not self.quiet and not self.json
+
+    def end(self, code: int) -> int:
+        """
+        Return the exit code of a verb that ends with `code`, or without a result where it found no room for it.
+
+        That is told at the end: a verb whose result is lost has gone on, so that nothing is left half done.
+        """
+        if self._result.lost is None:
+            return code
+        error = StreamError(self._result.lost)
+        self.error(error)
+        return code or error.exit_code
 
     # --- the result -------------------------------------------------------------------------------------------
 
@@ -137,10 +150,16 @@ class Output:
 
 
 class _Stream:
-    """Standard output or error, with what can be shown there."""
+    """
+    Standard output or error, with what can be shown there.
+
+    Where there is no room for what is written, that is kept in `lost`, and what follows goes nowhere. A reader that
+    has gone is raised: nobody wants the rest.
+    """
 
     def __init__(self, stream: TextIO | None, environ: Mapping[str, str]) -> None:
         self._stream = stream
+        self.lost: OSError | None = None
         self.terminal = stream is not None and stream.isatty()
         self.columns = shutil.get_terminal_size().columns
         self._coloured = _wants_colour(environ, terminal=self.terminal)
@@ -162,15 +181,30 @@ class _Stream:
         self.text("".join(parts).rstrip() + "\n")
 
     def text(self, text: str) -> None:
-        if self._stream is not None:
-            self._stream.write(text.translate(PLAIN) if self._plain else text)
-            self._stream.flush()
+        def write(stream: TextIO) -> None:
+            stream.write(text.translate(PLAIN) if self._plain else text)
+            stream.flush()
+
+        self._write(write)
 
     def bytes(self, data: bytes) -> None:
-        if self._stream is not None:
-            self._stream.flush()
-            self._stream.buffer.write(data)
-            self._stream.buffer.flush()
+        def write(stream: TextIO) -> None:
+            stream.flush()
+            stream.buffer.write(data)
+            stream.buffer.flush()
+
+        self._write(write)
+
+    def _write(self, write: Callable[[TextIO], object]) -> None:
+        if self._stream is None:  # closed by whoever called us
+            return
+        try:
+            write(self._stream)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            self.lost = self.lost or error
+            silence(self._stream)
 
 
 def width(text: str) -> int:

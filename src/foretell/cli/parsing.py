@@ -7,8 +7,9 @@ import difflib
 import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
+from foretell.cli import streams
 from foretell.cli.output import Output
 from foretell.errors import UsageError
 
@@ -24,6 +25,10 @@ class Parser(argparse.ArgumentParser):
     """A parser whose complaints are errors of ours. `example` is a command line that it would take."""
 
     example: str = ""
+
+    def print_help(self, file: Any = None) -> None:  # noqa: ARG002 - it goes where every result goes
+        """Print the help; argparse itself passes over that it finds no room or no reader."""
+        streams.write(self.format_help())
 
     def error(self, message: str) -> NoReturn:
         lacking = message.removeprefix("the following arguments are required: ")
