@@ -307,6 +307,7 @@ SINCE_2: Mapping[type[Struct], frozenset[str]] = {
     Action: frozenset({"commands"}),
     Delivery: frozenset({"null", "extra"}),
     Request: frozenset({"env_file"}),
+    Source: frozenset({"groups", "environment"}),
 }
 """
 What a request may ask for since format 2, and what an older agent would ignore: fields by their struct.
@@ -328,6 +329,13 @@ def encode(record: Record) -> bytes:
         k: v for k, v in fields.items() if k != "format"
     }
     return msgspec.json.format(msgspec.json.encode(fields), indent=1) + b"\n"
+
+
+def plain(value: Struct) -> dict[str, object]:
+    """Return the fields of a struct as a record has them: newer ones only where something is asked by them."""
+    fields: dict[str, object] = msgspec.to_builtins(value)
+    _leave_defaults_out(value, fields)
+    return fields
 
 
 def asked_since_2(*asked: Struct) -> list[str]:

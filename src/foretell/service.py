@@ -142,6 +142,10 @@ class Source(Struct, frozen=True, kw_only=True):
     """The directory of a pyproject.toml with a uv.lock, which is then synced instead of `requirements`."""
     link: tuple[str, ...] = ()
     """Files and directories that a working directory has a symlink to, and no copy of; on this machine only."""
+    groups: tuple[str, ...] = ()
+    """Groups of dependencies that are installed besides, by their normalized names."""
+    environment: bool = True
+    """Whether an environment of Python is made; if not, commands find what is on the PATH."""
 
 
 class Image(Struct, frozen=True, kw_only=True):

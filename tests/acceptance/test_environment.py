@@ -21,7 +21,7 @@ from foretell.agent import environment
 from foretell.agent.environment import ensure
 from foretell.agent.interpreter import own
 from foretell.errors import EnvironmentFailedError
-from foretell.requirements import read
+from foretell.requirements.needs import read
 from foretell.service import Source
 
 LOCAL = "--no-index\n--find-links wheels\n"

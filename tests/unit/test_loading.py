@@ -167,10 +167,13 @@ def test_a_project_without_lock_and_requirement_files_gives_its_dependencies(tmp
     assert loaded(tmp_path, LEAST).source.requirements == ("requirements.txt",)
 
 
-def test_a_locked_project_stands_instead_of_requirements(tmp_path: Path) -> None:
-    write(tmp_path, {"source/pyproject.toml": "", "source/uv.lock": "", "requirements.txt": ""})
+def test_a_locked_project_stands_where_there_are_no_requirements(tmp_path: Path) -> None:
+    write(tmp_path, {"source/pyproject.toml": "", "source/uv.lock": ""})
     source = loaded(tmp_path, LEAST).source
     assert (source.requirements, source.locked) == ((), "source")
+    write(tmp_path, {"requirements.txt": ""})
+    source = loaded(tmp_path, LEAST).source
+    assert (source.requirements, source.locked) == (("requirements.txt",), None)
     source = loaded(tmp_path, LEAST + '[source]\nrequirements = ["requirements.txt"]\n').source
     assert (source.requirements, source.locked) == (("requirements.txt",), None)
 

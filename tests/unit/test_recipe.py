@@ -17,6 +17,7 @@ from foretell.images import build, chosen, context, index, lock, recipe, wheel
 from foretell.images.lock import Locked
 from foretell.images.recipe import Ingredients
 from foretell.loading import load
+from foretell.requirements.needs import Step
 from foretell.service import ComputeEngineSettings, DuckDBSettings, Image, Service, Source, Target
 
 GOLDEN = Path(__file__).parents[1] / "fixtures" / "dockerfiles"
@@ -52,9 +53,15 @@ def draft(root: Path, target: str = "docker") -> build.Draft:
 
 OWN = "ARG CUDA=12\nFROM nvidia/cuda:$CUDA AS tools\nRUN make\n\nfrom --platform=linux/amd64 python:3.11\nCOPY . /model\n"
 PLAIN = Source(path="source", python="3.7", requirements=("source/requirements.txt", "requirements.txt"))
+READ = Ingredients(sources="0", running=(3, 11), steps=(Step(files=PLAIN.requirements),))
+POETRY = Step(text="six==1.17.0\n", complete=True)
+PROJECT = Step(files=("a b/pyproject.toml",), options=("--group", "a b/pyproject.toml:train"), for_pip=False)
 CASES: dict[str, tuple[Image, Source, Ingredients, bool]] = {
-    "requirements": (Image(), PLAIN, Ingredients(sources="0", running=(3, 11)), True),
-    "apt": (Image(apt=("libgomp1", "a b")), PLAIN, Ingredients(sources="0", running=(3, 11)), True),
+    "requirements": (Image(), PLAIN, READ, True),
+    "apt": (Image(apt=("libgomp1", "a b")), PLAIN, READ, True),
+    "poetry": (Image(), Source(requirements=("poetry.lock",)), replace(READ, steps=(POETRY,)), True),
+    "project": (Image(), Source(requirements=PROJECT.files), replace(READ, steps=(PROJECT, POETRY)), True),
+    "bare": (Image(base="r-base:4"), Source(environment=False), replace(READ, steps=()), True),
     "locked": (
         Image(base="registry.example.com/base:1", agent_base="python:3.12-slim"),
         Source(python=">=3.9", locked="."),
@@ -67,7 +74,7 @@ CASES: dict[str, tuple[Image, Source, Ingredients, bool]] = {
         Ingredients(sources="0", running=(3, 11), own=OWN),
         True,
     ),
-    "without-mounts": (Image(), PLAIN, Ingredients(sources="0", running=(3, 11)), False),
+    "without-mounts": (Image(), PLAIN, READ, False),
 }
 
 

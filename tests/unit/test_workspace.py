@@ -147,9 +147,18 @@ def test_a_path_that_is_declared_is_kept_behind_the_environment() -> None:
     assert told["PATH"] == "/e/bin:/opt"
 
 
-def test_the_src_of_a_locked_project_is_on_the_path_too(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "source",
+    [
+        Source(locked="."),
+        Source(requirements=("pyproject.toml",)),
+        Source(requirements=("poetry.lock",)),
+        Source(requirements=("setup.py",)),
+    ],
+)
+def test_the_src_of_a_project_is_on_the_path_too(tmp_path: Path, source: Source) -> None:
     (tmp_path / "src").mkdir()
-    request = replace(REQUEST, source=Source(path=".", locked="."))
+    request = replace(REQUEST, source=source)
     told = variables(request, 1, workspace=tmp_path, environment=None, machine="m", inherited={}, secrets={})
     assert told["PYTHONPATH"] == f"{tmp_path}:{tmp_path}/src"
 

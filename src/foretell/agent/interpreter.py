@@ -46,19 +46,31 @@ def find(python: str, ask: Call, fetch: Call, environ: Mapping[str, str]) -> Pat
     where was searched.
     """
     pyenv = _pyenv(environ)
-    path = without_shims(environ.get("PATH", os.defpath))
-    said = Said(ok=False, output="", errors="")
-    for place in filter(None, (path, os.pathsep.join(map(str, pyenv)))):
-        said = _look(python, ask, place)
-        if said.ok:
-            return Path(said.output.strip())
+    path, said = without_shims(environ.get("PATH", os.defpath)), _search(python, ask, environ)
     downloads = _may_download(environ)
-    if downloads:
+    if not said.ok and downloads:
         said = fetch(["python", "install", python], {})
         said = _look(python, ask, path) if said.ok else said
     if said.ok:
         return Path(said.output.strip())
     raise _not_found(python, pyenv, said.errors, downloads=downloads)
+
+
+def there(python: str, ask: Call, environ: Mapping[str, str]) -> Path | None:
+    """Return an interpreter for a version or specifier that is on this machine already; None where none is."""
+    said = _search(python, ask, environ)
+    return Path(said.output.strip()) if said.ok else None
+
+
+def _search(python: str, ask: Call, environ: Mapping[str, str]) -> Said:
+    """Look on the PATH, then among pyenv's versions."""
+    said = Said(ok=False, output="", errors="")
+    path, pyenv = without_shims(environ.get("PATH", os.defpath)), os.pathsep.join(map(str, _pyenv(environ)))
+    for place in filter(None, (path, pyenv)):
+        said = _look(python, ask, place)
+        if said.ok:
+            break
+    return said
 
 
 def _look(python: str, ask: Call, path: str) -> Said:
@@ -87,9 +99,12 @@ def _not_found(python: str, pyenv: Sequence[Path], said: str, *, downloads: bool
     versions = ", ".join(place.parent.name for place in pyenv) or "none"
     download = "uv's download failed" if downloads else "uv's download is switched off"
     causes = [line.partition(":")[2].strip() for line in said.splitlines() if LABELLED.match(line)]
+    mend = f'"uv python install {python}", or "pyenv install {python}", or change [source] python'
+    if not re.match(r"[~<>=!]*\s*\d|(cpython|pypy|python)\b", python):
+        mend = 'that is no version, perhaps a name of pyenv\'s own: write python = "3.11" into [source]'
     return EnvironmentFailedError(
         f'no Python "{python}" is found',
         where=f"searched: the PATH without shims, pyenv's versions ({versions}); {download}",
         why=": ".join(dict.fromkeys((causes[0], causes[-1]))) if causes else "",
-        hint=f'"uv python install {python}", or "pyenv install {python}", or change [source] python',
+        hint=mend,
     )

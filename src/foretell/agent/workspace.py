@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Mapping
 from datetime import datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from foretell.errors import EnvironmentFailedError
 from foretell.names import Run, rfc3339
@@ -15,6 +15,8 @@ from foretell.records import Request
 from foretell.sources.copying import Copied, copy_directory
 from foretell.survivors import marker
 
+PROJECTS = frozenset({"pyproject.toml", "pylock.toml", "poetry.lock", "pdm.lock", "setup.py", "setup.cfg"})
+"""Files that say what a project needs which lies beside them."""
 OWN_INTERPRETER = ("PYTHONHOME", "__PYVENV_LAUNCHER__")
 PLACEHOLDER = re.compile(r"\{(action|date|interval_start|interval_end|run)\}")
 
@@ -98,12 +100,13 @@ def _identity(request: Request, attempt: int, machine: str) -> dict[str, str]:
 
 
 def _source_paths(request: Request, workspace: Path) -> list[str]:
-    """Give the source; and for a locked project, which is not itself installed, the src/ that it may have."""
-    paths = [os.path.normpath(workspace / request.source.path)]
-    if request.source.locked is not None:
-        src = workspace / request.source.locked / "src"
-        paths += [os.path.normpath(src)] if src.is_dir() else []
-    return list(dict.fromkeys(paths))
+    """Return the source; and for projects, which are not themselves installed, the src/ that they may have."""
+    source = request.source
+    projects = [path.parent for path in map(PurePosixPath, source.requirements) if path.name in PROJECTS]
+    projects += [PurePosixPath(source.locked)] if source.locked is not None else []
+    places = [workspace / project / "src" for project in projects]
+    paths = [workspace / source.path, *(src for src in places if src.is_dir())]
+    return list(dict.fromkeys(map(os.path.normpath, paths)))
 
 
 def _prepend(variables: dict[str, str], name: str, *paths: str) -> None:

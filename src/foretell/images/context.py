@@ -9,11 +9,12 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 
-from foretell import requirements
 from foretell.errors import UsageError
-from foretell.images.recipe import TEMPLATES, Ingredients
+from foretell.images.recipe import CONVERTED, TEMPLATES, Ingredients
 from foretell.images.wheel import Agent
 from foretell.names import LOCK_FILE, SERVICE_FILE
+from foretell.requirements import needs
+from foretell.requirements.needs import Step
 from foretell.service import Service
 from foretell.sources import tree as trees
 from foretell.sources.copying import write_file
@@ -50,12 +51,21 @@ def is_here(service: Service, tree: Tree) -> bool:
 
 def read(service: Service, tree: Tree) -> Ingredients:
     """Read what the recipe depends on; UsageError where the user's Dockerfile is missing."""
-    files, whole = (
-        requirements.files(service.source, tree.root) if service.image.dockerfile is None else ((), False)
-    )
+    files: tuple[Path, ...] = ()
+    whole, steps, options = False, tuple[Step, ...](), tuple[str, ...]()
+    source = service.source
+    if service.image.dockerfile is None:
+        files, whole = needs.files(source, tree.root)
+        steps = tuple(
+            needs.steps([tree.root / name for name in source.requirements], tree.root, source.groups)
+        )
+        if source.locked is not None:
+            options = tuple(needs.group_options(tree.root / source.locked / "pyproject.toml", source.groups))
     return Ingredients(
         sources=fingerprint(tree),
         requirements=tuple(path.relative_to(tree.root).as_posix() for path in files),
+        steps=steps,
+        options=options,
         whole=whole,
         own=_own_dockerfile(service),
         running=(sys.version_info.major, sys.version_info.minor),
@@ -71,6 +81,10 @@ def write(into: Path, tree: Tree, ingredients: Ingredients, agent: Agent, docker
     (stage / "requirements.txt").write_text(agent.requirements)
     shutil.copyfile(TEMPLATES / "assemble.py", stage / "assemble.py")
     _copy(tree, place / "service")
+    for number, step in enumerate(ingredients.steps):
+        if step.text:
+            (place / CONVERTED).mkdir(exist_ok=True)
+            (place / CONVERTED / f"{number}.txt").write_text(step.text)
     if ingredients.own is not None:
         _copy(tree, into)
         (into / DOCKER_IGNORE).unlink(

@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from configparser import ConfigParser, Error
 from pathlib import Path
 
 from foretell.images.recipe import SECRETS
+from foretell.requirements import indexes
 
-OPTIONS = ("index-url", "extra-index-url", "trusted-host", "timeout", "retries", "proxy")
-"""Options of pip that mean something inside a build; its `cert` and `find-links` are files of this machine."""
+OPTIONS = frozenset(
+    {
+        "index-url", "extra-index-url", "find-links", "no-index", "trusted-host", "timeout", "retries", "proxy",
+        "pre", "no-binary", "only-binary", "require-hashes",
+    }
+)  # fmt: skip
+"""Options of pip that mean something inside a build; its `cert` and `constraint` are files of this machine."""
 PASSED = (
     "UV_INDEX",
     "UV_DEFAULT_INDEX",
     "UV_INSECURE_HOST",
+    "UV_INDEX_STRATEGY",
     "UV_HTTP_TIMEOUT",
     "HTTP_PROXY",
     "HTTPS_PROXY",
     "NO_PROXY",
 )
-AS_UV = {
-    "PIP_INDEX_URL": "UV_DEFAULT_INDEX",
-    "PIP_EXTRA_INDEX_URL": "UV_INDEX",
-    "PIP_TRUSTED_HOST": "UV_INSECURE_HOST",
-}
 CERTIFICATES = ("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 MOUNTED = f"/run/secrets/{SECRETS[1]}"
 
@@ -51,10 +52,13 @@ def exports(environ: Mapping[str, str], *, certificates: bool) -> str:
 
 def settings(environ: Mapping[str, str]) -> dict[str, str]:
     """Give the settings by the names of their variables."""
-    variables = {option: f"PIP_{option.upper().replace('-', '_')}" for option in OPTIONS}
-    found = {variables[option]: _seen_inside(value) for option, value in _configured(environ).items()}
-    found |= {name: _seen_inside(environ[name]) for name in variables.values() if name in environ}
-    found |= {AS_UV[name]: value for name, value in found.items() if name in AS_UV}
+    known = {
+        option: _seen_inside(value)
+        for option, value in indexes.settings(environ).items()
+        if option in OPTIONS
+    }
+    found = {f"PIP_{option.upper().replace('-', '_')}": value for option, value in known.items()}
+    found |= indexes.for_uv(known)
     return found | {
         name: value
         for name, value in environ.items()
@@ -63,24 +67,8 @@ def settings(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _seen_inside(value: str) -> str:
-    """Leave out addresses of this machine's files, which no build sees."""
-    return " ".join(part for part in value.split() if not part.startswith("file:"))
-
-
-def _configured(environ: Mapping[str, str]) -> dict[str, str]:
-    """Read pip's files, the nearer over the farther."""
-    home = Path(environ.get("HOME") or Path.home())
-    user = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
-    places = [Path("/etc/pip.conf"), home / ".pip/pip.conf", user / "pip/pip.conf"]
-    if named := environ.get("PIP_CONFIG_FILE"):
-        places = [*places, Path(named)] if named != "/dev/null" else []
-    parser = ConfigParser(interpolation=None)
-    try:
-        parser.read(places, encoding="utf-8")
-    except (Error, OSError, UnicodeDecodeError):
-        return {}  # pip itself says what is wrong with it
-    sections = [parser[name] for name in ("global", "install") if name in parser]
-    return {option: section[option] for section in sections for option in OPTIONS if option in section}
+    """Leave out what lies on this machine, which no build sees."""
+    return " ".join(part for part in value.split() if not part.startswith(("file:", "/", "~", ".")))
 
 
 def _certificates(environ: Mapping[str, str]) -> Path | None:

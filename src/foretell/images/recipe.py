@@ -11,10 +11,12 @@ from posixpath import normpath
 from string import Template
 
 import msgspec
-from msgspec import Struct, to_builtins
+from msgspec import Struct
 
-from foretell import names
+from foretell import names, records
 from foretell.errors import UsageError
+from foretell.requirements.indexes import AS_PIP
+from foretell.requirements.needs import Step
 from foretell.service import Service
 
 TEMPLATES = Path(__file__).parents[1] / "resources" / "image"
@@ -37,6 +39,9 @@ SECRETS = ("foretell-index", "foretell-certificates")
 """What the host knows of package indexes, mounted while something is installed and in no layer."""
 ARGUMENTS = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST", "UV_DEFAULT_INDEX", "UV_INDEX")
 """The same for builders that mount nothing; only stages that stay out of the image take them."""
+CONVERTED = "converted"
+IMAGE_CONVERTED = f"/opt/foretell/{CONVERTED}"
+"""Requirements files that stand for what no installer reads: the lock files of other tools."""
 FROM = re.compile(
     r"^[ \t]*FROM[ \t]+(?:--\S+[ \t]+)*(\S+)(?:[ \t]+AS[ \t]+(\S+))?[ \t]*$", re.MULTILINE | re.IGNORECASE
 )
@@ -47,12 +52,15 @@ class Ingredients(Struct, frozen=True, kw_only=True):
     """
     What was read for an image.
 
-    `sources` is the fingerprint of the files it holds, `requirements` the files that are installed from, relative.
+    `sources` is the fingerprint of the files it holds, `requirements` the files that are installed from, relative,
+    and `steps` how. `options` are those of `uv sync`, for a project that uv has locked.
     `whole` says that they ask for parts of the source tree, `own` is the text of the user's Dockerfile.
     """
 
     sources: str
     requirements: tuple[str, ...] = ()
+    steps: tuple[Step, ...] = ()
+    options: tuple[str, ...] = ()
     whole: bool = False
     own: str | None = None
     running: tuple[int, int]
@@ -67,8 +75,8 @@ def fingerprint(service: Service, read: Ingredients) -> str:
     so that an upgrade of whoever starts runs leaves an image that was pushed before what it is.
     """
     image = (service.image.base, service.image.agent_base, service.image.apt, read.own)
-    source = to_builtins(service.source)
-    del source["link"]  # of this machine, and in no image
+    source = records.plain(service.source)
+    source.pop("link", None)  # of this machine, and in no image
     said = (FORMAT, service.name, service.version, source, image, read.sources)
     return sha256(msgspec.json.encode(said)).hexdigest()
 
@@ -94,8 +102,9 @@ def dockerfile(
         "user": USER,
         "entrypoint": msgspec.json.encode(ENTRYPOINT).decode(),
         "labels": "\n".join(f"LABEL {name}={_quoted(value)}" for name, value in labels.items()),
-        "requirements": ".foretell/service" if read.whole else ".foretell/requirements",
-        "install": _install(service),
+        "copies": _copies(read),
+        "strategy": "" if service.source.locked else "".join(f" {k}={v}" for k, v in AS_PIP.items()),
+        "install": _install(service, read),
         "environment": f"COPY --from=foretell-environment {names.IMAGE_ENVIRONMENT} {names.IMAGE_ENVIRONMENT}",
         "index": "".join(f"--mount=type=secret,id={name} " for name in SECRETS) if mounts else "",
         "mount_cache": "--mount=type=cache,id=foretell,target=/root/.cache " if mounts else "",
@@ -103,8 +112,11 @@ def dockerfile(
         if mounts
         else "\\\n   ",
     }
-    parts = ["agent", "uv", "environment", "service"]
+    parts = ["agent", "uv", "base", "environment", "service"]
     text = ""
+    if not service.source.environment:
+        parts = ["agent", "base", "service"]
+        values["environment"] = "# no environment is made: commands find what the base has"
     if read.own is not None:
         parts = ["agent", "service"]
         text = _named(read.own)
@@ -176,20 +188,42 @@ def _apt(packages: Iterable[str]) -> str:
     return f"USER 0:0\nRUN {' && '.join(steps)}\n"
 
 
-def _install(service: Service) -> str:
+def _copies(read: Ingredients) -> str:
+    """Return how what is installed from gets in: the files, and what stands for those that no installer reads."""
+    place = ".foretell/service" if read.whole else ".foretell/requirements"
+    made = any(step.text for step in read.steps)
+    copies = [f"COPY .foretell/{CONVERTED} {IMAGE_CONVERTED}"] if made else []
+    if read.whole or not made or any(step.files for step in read.steps):
+        copies.insert(0, f"COPY {place} {names.IMAGE_SERVICE}")
+    return "\n".join(copies)
+
+
+def _install(service: Service, read: Ingredients) -> str:
     """Install as a run on this machine does: by uv; by pip where uv fails, for older packages' metadata."""
     place = names.IMAGE_ENVIRONMENT
     if service.source.locked is not None:
         options = "--locked --no-dev --no-install-project --no-editable --compile-bytecode --python python3"
+        options = " ".join((options, *map(shlex.quote, read.options)))
         project = shlex.quote(normpath(f"{names.IMAGE_SERVICE}/{service.source.locked}"))
         return f"UV_PROJECT_ENVIRONMENT={place} uv sync {options} --project {project}"
     made = f"uv venv --quiet --no-project --python python3 {place}"
-    files = " ".join(f"-r {shlex.quote(name)}" for name in service.source.requirements)
-    if not files:
+    if not read.steps:
         return made
-    by_uv = f"uv pip install --python {place}/bin/python --compile-bytecode {files}"
-    by_pip = f"{place}/bin/python -m pip install --disable-pip-version-check {files}"
-    return f"{{ {made} \\\n && {by_uv}; }} \\\n || {{ python3 -m venv --clear {place} \\\n && {by_pip}; }}"
+    arguments = [_arguments(step, number) for number, step in enumerate(read.steps)]
+    by_uv = [f"uv pip install --python {place}/bin/python --compile-bytecode {said}" for said in arguments]
+    by_pip = [f"{place}/bin/python -m pip install --disable-pip-version-check {said}" for said in arguments]
+    at_first = " \\\n && ".join((made, *by_uv))
+    if not all(step.for_pip for step in read.steps):
+        return at_first
+    again = " \\\n && ".join((f"python3 -m venv --clear {place}", *by_pip))
+    return f"{{ {at_first}; }} \\\n || {{ {again}; }}"
+
+
+def _arguments(step: Step, number: int) -> str:
+    """Return the arguments of an installer for one step."""
+    files = (f"{IMAGE_CONVERTED}/{number}.txt",) if step.text else step.files
+    words = [word for name in files for word in ("-r", name)]
+    return shlex.join([*words, *step.options, *(["--no-deps"] if step.complete else [])])
 
 
 def _named(text: str) -> str:

@@ -219,15 +219,17 @@ class SourceTable(Form, frozen=True, kw_only=True):
         str | None, says("Directory that is put on PYTHONPATH.", default='"source" if it is there, else "."')
     ] = None
     python: Annotated[
-        str | None,
-        says("Version of Python.", default=".python-version, then requires-python of pyproject.toml"),
+        str | bool | None,
+        says(
+            "Version of Python; false for no environment, where no command needs Python or all bring their own.",
+            default=".python-version, then what the project asks for",
+        ),
     ] = None
     requirements: Annotated[
         tuple[str, ...] | None,
         says(
-            "Requirement files.",
-            default="source/requirements.txt and requirements.txt, as far as they are there; "
-            "with pyproject.toml and uv.lock the locked packages; else the dependencies of pyproject.toml",
+            "What is installed: requirement files, lock files, projects, scripts with their own metadata.",
+            default="the first that is there, see above",
         ),
     ] = None
     link: Annotated[
@@ -236,6 +238,10 @@ class SourceTable(Form, frozen=True, kw_only=True):
             "Files and directories that are too large to copy: the working directory has a symlink to them, "
             "so a command can change the originals."
         ),
+    ] = ()
+    groups: Annotated[
+        tuple[str, ...],
+        says("Groups of dependencies, or extras, that are installed besides; of themselves none are."),
     ] = ()
 
 

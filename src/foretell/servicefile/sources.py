@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Iterable, Sequence
-from functools import cached_property
 from pathlib import Path, PurePosixPath
 from posixpath import normpath
 
 from foretell.names import LOCK_FILE
+from foretell.requirements import declared, groups, wishes
+from foretell.requirements.place import Place, listed
 from foretell.service import Action, Source
-from foretell.servicefile.faults import Faults
+from foretell.servicefile.faults import Faults, suggestion
 from foretell.servicefile.form import SourceTable
-from foretell.servicefile.layers import Table
 from foretell.servicefile.lines import KeyPath
 from foretell.servicefile.site import Site
 
@@ -21,13 +20,36 @@ from foretell.servicefile.site import Site
 def source(site: Site) -> Source:
     """Resolve the source: what the file says, else what the directories hold."""
     table, root, faults = site.form.source, site.root, site.faults
-    here = _Place(root, ".")
+    here = Place(root, ".")
     path = _path(table, here, faults)
-    places = [here] if path == here.name else [_Place(root, path), here]
-    requirements, locked = _needed(table, root, places, faults)
-    python = _python(table, places, faults)
     link = _linked(table, root, faults)
-    return Source(path=path, python=python, requirements=requirements, locked=locked, link=link)
+    if table.python is False:
+        return _bare(table, path, link, faults)
+    places = [here] if path == here.name else [Place(root, path), here]
+    commands = [
+        command
+        for action in site.form.actions.values()
+        for command in (action.command, *(action.commands or ()))
+        if command
+    ]
+    requirements, locked = _needed(site, places, scripts=declared.scripts_of(commands))
+    taken = requirements if locked is None else (f"{locked}/uv.lock",)
+    return Source(
+        path=path,
+        python=_python(table, places, taken, faults),
+        requirements=requirements,
+        locked=locked,
+        link=link,
+        groups=_groups(site, taken),
+    )
+
+
+def _bare(table: SourceTable, path: str, link: tuple[str, ...], faults: Faults) -> Source:
+    """Return a source that needs no Python: commands find what is on the PATH."""
+    for key in ("requirements", "groups"):
+        if getattr(table, key):
+            faults.add(("source", key), f'python = false makes no environment, so "{key}" would be ignored')
+    return Source(path=path, link=link, environment=False)
 
 
 def inside(path: str, key: KeyPath, faults: Faults, *, below: str = "the directory of this file") -> bool:
@@ -53,7 +75,7 @@ def apart(source: Source, actions: Iterable[Action], faults: Faults) -> None:
 
 def mains(root: Path, source: Source) -> list[str]:
     """Give the modules that can be run as the model: one for every package that has a main."""
-    packages = [(package.name, _listed(package)) for package in sorted(_directories(root / source.path))]
+    packages = [(package.name, listed(package)) for package in sorted(_directories(root / source.path))]
     own = [name for name, files in packages if "__main__.py" in files]
     main = [f"{name}.main" for name, files in packages if "main.py" in files]
     return [*own, *(module for module in main if module.removesuffix(".main") not in own)]
@@ -66,7 +88,7 @@ def usual_command(root: Path, module: str, action: str) -> tuple[str, ...]:
     return (*command, "--config", "configs/{action}.json") if config else command
 
 
-def _path(table: SourceTable, here: _Place, faults: Faults) -> str:
+def _path(table: SourceTable, here: Place, faults: Faults) -> str:
     if table.path is None:
         return "source" if here.has("source", directory=True) else here.name
     key, path = ("source", "path"), table.path or here.name
@@ -113,25 +135,58 @@ def _is_built(root: Path) -> bool:
 
 
 def _needed(
-    table: SourceTable, root: Path, places: Sequence[_Place], faults: Faults
+    site: Site, places: Sequence[Place], *, scripts: Sequence[str]
 ) -> tuple[tuple[str, ...], str | None]:
-    """Give the requirement files, or the directory of a locked project."""
-    if table.requirements is not None:
-        for number, name in enumerate(table.requirements):
-            key = ("source", "requirements", number)
-            if inside(name, key, faults) and not _there(root, name):
-                faults.add(key, f'there is no requirement file "{name}" beside this file')
-        return table.requirements, None
-    for place in places:
-        if place.has("pyproject.toml") and place.has("uv.lock"):
-            return (), place.name
-    there = [place.inner("requirements.txt") for place in places if place.has("requirements.txt")]
-    if not there and places[0].project.get("dependencies"):
-        there = [places[0].inner("pyproject.toml")]
-    return tuple(there), None
+    """Return the requirement files, or the directory of a locked project."""
+    table, root, faults = site.form.source, site.root, site.faults
+    if table.requirements is None:
+        found = declared.look(places, scripts)
+        if not found.requirements and found.locked is None and table.groups:
+            # nothing but groups is declared
+            projects = (place.inner("pyproject.toml") for place in places if place.has("pyproject.toml"))
+            return tuple(projects)[:1], None
+        return found.requirements, found.locked
+    for number, name in enumerate(table.requirements):
+        key = ("source", "requirements", number)
+        if not inside(name, key, faults):
+            continue
+        if mend := declared.FOREIGN.get(PurePosixPath(name).name):
+            faults.add(key, f'"{name}" is no requirement file; {mend}')
+        elif not _there(root, name):
+            faults.add(key, f'there is no requirement file "{name}" beside this file')
+    match [PurePosixPath(name) for name in table.requirements]:
+        case [path] if path.name == "uv.lock":
+            return (), str(path.parent)
+        case paths if any(path.name == "uv.lock" for path in paths):
+            faults.add(("source", "requirements"), "uv.lock stands alone: it holds all that is installed")
+        case _:
+            pass
+    return table.requirements, None
 
 
-def _python(table: SourceTable, places: Sequence[_Place], faults: Faults) -> str | None:
+def _groups(site: Site, taken: Sequence[str]) -> tuple[str, ...]:
+    """Return the groups that are asked for besides; a fault for one that nobody knows."""
+    asked, faults = site.form.source.groups, site.faults
+    if not asked:
+        return ()
+    known = {name for path in taken for name in groups.known(site.root / path)}
+    for number, name in enumerate(asked):
+        if groups.same(name) in known or _is_built(site.root):
+            continue
+        where = " and ".join(str(PurePosixPath(path)) for path in taken)
+        none = f"{where} has none: name its files in requirements" if taken else "no file here has any"
+        why = suggestion(name, known) if known else f"; {none}"
+        faults.add(("source", "groups", number), f'there is no group "{name}"{why}')
+    return tuple(map(groups.same, asked))
+
+
+def _python(table: SourceTable, places: Sequence[Place], taken: Sequence[str], faults: Faults) -> str | None:
+    if isinstance(table.python, bool):
+        if table.python:
+            faults.add(
+                ("source", "python"), '"python" is a version, or false for no environment; write "3.11"'
+            )
+        return None
     if table.python is not None:
         if not any(mark.isdigit() for mark in table.python) or not table.python.isprintable():
             faults.add(
@@ -140,51 +195,4 @@ def _python(table: SourceTable, places: Sequence[_Place], faults: Faults) -> str
         return table.python
     lines = [line.strip() for place in places for line in place.text(".python-version").splitlines()]
     said = [line for line in lines if line and not line.startswith("#")]
-    asked = [place.project.get("requires-python") for place in places]
-    return next((wish for wish in (*said, *asked) if isinstance(wish, str) and wish), None)
-
-
-class _Place:
-    """A directory that may say what is needed, listed once: most of what is looked for is not there."""
-
-    def __init__(self, root: Path, name: str) -> None:
-        self.root = root
-        self.name = name
-        self._listed = _listed(root / name)
-
-    def has(self, name: str, *, directory: bool = False) -> bool:
-        """Tell whether there is a file of this name, or a directory."""
-        if name not in self._listed:
-            return False
-        place = self.root / self.name / name
-        return place.is_dir() if directory else place.is_file()
-
-    def inner(self, file: str) -> str:
-        """Give a file's path from the root."""
-        return str(PurePosixPath(self.name, file))
-
-    def text(self, file: str) -> str:
-        if file not in self._listed:
-            return ""
-        try:
-            return (self.root / self.name / file).read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            return ""
-
-    @cached_property
-    def project(self) -> Table:
-        """What pyproject.toml says of it."""
-        text = self.text("pyproject.toml")
-        try:
-            project = tomllib.loads(text).get("project") if text else None
-        except (ValueError, RecursionError):
-            # What is wrong with it, the making of the environment tells in full.
-            return {}
-        return project if isinstance(project, dict) else {}
-
-
-def _listed(directory: Path) -> frozenset[str]:
-    try:
-        return frozenset(os.listdir(directory))  # noqa: PTH208 - names, without a Path for each
-    except OSError:
-        return frozenset()
+    return said[0] if said else wishes.python(places, taken)

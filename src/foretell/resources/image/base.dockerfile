@@ -1,0 +1,3 @@
+# What the model stands on.
+FROM $base AS foretell-base
+$apt
