@@ -164,7 +164,10 @@ class _Walk:
             )
             return
         if not _is_within(goal, self._root):
-            self._leave(name, f'it is a link that leads outside, to "{printable(goal)}"')
+            self._leave(
+                name,
+                f'it is a link that leads outside, to "{printable(goal)}"; to keep that, copy it (`cp -L`)',
+            )
         elif stat.S_ISREG(mode):
             self._take(name, goal)
         elif not stat.S_ISDIR(mode):

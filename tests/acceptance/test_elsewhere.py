@@ -86,3 +86,27 @@ def test_an_input_is_put_where_its_action_wrote_it_and_a_namesake_is_told(stage:
         f'the working directory has "old/models/model" of its own, beside "models/model" of the input {label}: '
         'if the command reads the former, set inputs = {training = "old/models"}\n'
     )
+
+
+def test_inputs_that_are_in_each_others_way_are_refused_with_the_table_that_mends_it(stage: Stage) -> None:
+    (stage.root / "config").write_text("a file")
+    stage.action("left", "echo left > output/model")
+    stage.action("right", "echo right > output/model")
+    stage.action(
+        "application", "cat output/model right/model > output/both", more='inputs = ["left", "right"]'
+    )
+    for action in ("left", "right"):
+        assert stage.act("run", action) == "succeeded", stage.tell()
+    assert stage.act("run", "application", "1") == "failed"
+    mend = 'inputs = {left = "output", right = "right"}'
+    assert 'two inputs both bring "model" to "output"' in ended(stage, "application")[1]
+    assert mend in ended(stage, "application")[1]
+    stage.action(
+        "application", "cat output/model right/model > output/both", more='inputs = {left = "config"}'
+    )
+    assert stage.act("run", "application", "2") == "failed"
+    assert 'cannot be put into "config"' in ended(stage, "application")[1]
+    stage.action("application", "cat output/model right/model > output/both", more=mend)
+    assert stage.act("run", "application", "3") == "succeeded", stage.tell()
+    run, _ = ended(stage, "application")
+    assert (stage.store / run.attempt(1).output("both")).read_text() == "left\nright\n"

@@ -72,10 +72,7 @@ class Output:
         into = self._work / pin.path
         both = [file.path for file in manifest.files if into.joinpath(file.path) in self._placed]
         if both:
-            raise OutputError(
-                f'two inputs both bring "{both[0]}" to "{pin.path}"',
-                hint=f'give one of them a place of its own: inputs = {{{pin.action} = "models"}}',
-            )
+            raise OutputError(f'two inputs both bring "{both[0]}" to "{pin.path}"', hint=self._apart(pin))
         try:
             self._placed |= artifacts.load(self._store, manifest.files, into)
             for name in manifest.directories:
@@ -85,8 +82,14 @@ class Output:
                 f'the input "{run_of(pin.run).label}" cannot be put into "{pin.path}"',
                 where=str(error.filename),
                 why="a file is there where it needs a directory, or a directory where it needs a file",
-                hint=f'give it a place of its own: inputs = {{{pin.action} = "models"}}',
+                hint=self._apart(pin),
             ) from error
+
+    def _apart(self, pin: Pin) -> str:
+        """Say how one input gets a place of its own, and the others stay where they are."""
+        places = {other.action: other.path for other in self._request.inputs} | {pin.action: pin.action}
+        table = ", ".join(f'{action} = "{place}"' for action, place in places.items())
+        return f"give it a place of its own: inputs = {{{table}}}"
 
     def load_in_background(self) -> None:
         """Load once, while the command runs, what delivers: it takes longer than everything else of the agent."""
