@@ -94,7 +94,7 @@ class _Walk:
         self._hollow: list[str] = []
         self._left_out: list[tuple[str, str]] = []
         self._folders: list[_Folder] = []
-        self._linked: deque[_Folder] = deque()
+        self._links: deque[tuple[str, str, _Folder]] = deque()
         self._through_links = 0
 
     def contents(self) -> Contents:
@@ -104,8 +104,11 @@ class _Walk:
             self._folders.append(_Folder("", self._root))
         elif self._directory.is_symlink():
             self._leave("", "it is a link that leads nowhere")
-        while self._folders or self._linked:
-            folder = self._folders.pop() if self._folders else self._linked.popleft()
+        while self._folders or self._links:
+            if not self._folders:
+                self._follow(*self._links.popleft())
+                continue
+            folder = self._folders.pop()
             if folder.trail and self._through_links >= THROUGH_LINKS:
                 self._leave(folder.name, f"links lead to more than {THROUGH_LINKS:,} files")
             else:
@@ -140,7 +143,7 @@ class _Walk:
         if not _is_text(entry.name):
             self._leave(name, "its name is not UTF-8")
         elif entry.is_symlink():
-            self._follow(name, entry.path, folder)
+            self._links.append((name, entry.path, folder))
         elif entry.is_dir(follow_symlinks=False):
             self._folders.append(_Folder(name, entry.path, folder.trail))
         elif entry.is_file(follow_symlinks=False):
@@ -149,8 +152,12 @@ class _Walk:
             self._leave(name, "it is neither a file nor a directory")
 
     def _take(self, name: str, path: str) -> None:
-        _open(path, stat.S_IRUSR)
-        self._files.append((name, self._directory / path[len(self._root) + 1 :]))
+        try:
+            _open(path, stat.S_IRUSR)
+        except OSError as error:
+            self._leave(name, f"it cannot be read: {_said(error)}")
+        else:
+            self._files.append((name, self._directory / path[len(self._root) + 1 :]))
 
     def _follow(self, name: str, link: str, folder: _Folder) -> None:
         """Take a link for what it leads to, where that lies inside."""
@@ -175,7 +182,7 @@ class _Walk:
         elif any(_is_within(place, goal) for place in (folder.path, *folder.trail)):
             self._leave(name, "it is a link to a directory that it lies in")
         else:
-            self._linked.append(_Folder(name, goal, (*folder.trail, folder.path)))
+            self._folders.append(_Folder(name, goal, (*folder.trail, folder.path)))
 
     def _leave(self, name: str, why: str) -> None:
         self._left_out.append((name or ".", why))
