@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -18,6 +19,12 @@ parser.add_argument("--action")
 parser.add_argument("--config")
 pathlib.Path("output/made.txt").write_text(parser.parse_args().action)
 """
+
+
+def written(place: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        (place / name).parent.mkdir(exist_ok=True, parents=True)
+        (place / name).write_text(text)
 
 
 def model(place: Path) -> Path:
@@ -83,19 +90,86 @@ def test_the_repository_at_hand_is_adopted(tmp_path: Path) -> None:
             {"churn/__main__.py": "add_parser('train'), add_parser('score')"},
             {"training": "train", "application": "score"},
         ),
-        ({"README.md": ""}, {"training": "train.py"}),
     ],
 )
 def test_commands_are_found(tmp_path: Path, files: dict[str, str], commands: dict[str, str]) -> None:
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text)
+    written(tmp_path, files)
 
     made = foretell(tmp_path, "init")
 
     assert made.code == 0
     found = {name: action.command[-1] for name, action in Service.load(tmp_path).actions.items()}
     assert found == commands
+
+
+NOT_FOUND = [
+    {"README.md": ""},
+    {"train_model.py": "", "src/models/predict_model.py": "", "forecast.py": ""},
+    {"app/main.py": "import streamlit", "app/__init__.py": ""},
+    {"scripts/train.R": "", "predict.R": ""},
+    {"analysis.ipynb": "{}", "MLproject": "", "dvc.yaml": "", "Makefile": "train-all: data\n\ttrue\n"},
+    {"forecast.py": ""},
+]
+
+
+@pytest.mark.parametrize("files", NOT_FOUND, ids=[next(iter(files)) for files in NOT_FOUND])
+def test_no_command_is_written_that_was_not_found(tmp_path: Path, files: dict[str, str]) -> None:
+    written(tmp_path, files)
+
+    made = foretell(tmp_path, "init")
+
+    text = (tmp_path / "foretell.toml").read_text()
+    assert not re.search("^command", text, re.MULTILINE)
+    assert (
+        "next: write the command of [actions.training] into foretell.toml, then: foretell run training"
+        in made.err
+    )
+    for name in files:
+        if "train" in name or "predict" in name or "forecast" in name:
+            assert f"{name}" in text
+            assert f"{name}" in made.err
+    assert "MLproject holds commands too" in made.err or "MLproject" not in files
+    assert '# command = "make train-all"' in text or "Makefile" not in files
+    refused = foretell(tmp_path, "run", "training")
+    assert refused.code == 2
+    assert "foretell.toml:" in refused.err
+    for commented in ("# [actions.training]", "# command = "):  # as a person would who has found the line
+        text = text.replace(commented, commented[2:], 1)
+    if commands := re.findall('^command = "(python|Rscript|make)', text, re.MULTILINE):
+        (tmp_path / "foretell.toml").write_text(text)
+        assert Service.load(tmp_path).actions["training"].command[0] == commands[0]
+
+
+def test_half_of_the_commands_is_found_and_the_rest_is_offered(tmp_path: Path) -> None:
+    script = "parser.add_argument('data')\nparser.add_argument('--epochs', required=True)\nparser.add_argument('--x')\n"
+    written(tmp_path, {"train.py": script, "forecast.py": ""})
+
+    made = foretell(tmp_path, "init")
+
+    assert list(Service.load(tmp_path).actions) == ["training"]
+    assert "# [actions.application]" in (tmp_path / "foretell.toml").read_text()
+    assert "it could be one of: python forecast.py" in made.err
+    assert "the command of [actions.training] asks for data, --epochs: add them" in made.err
+    assert "next: foretell run training" in made.err
+
+
+def test_configs_lead_to_where_the_data_is_now(tmp_path: Path) -> None:
+    place = model(tmp_path / "model")
+    written(place, {"data/training.csv": "1", "data/more/x.csv": "1"})
+    config = '{"data": {"path": "data/training.csv"}, "dir": "./data/more", "out": "output/model.bin", "url": "gs://b/c.csv"}'
+    (place / "configs" / "training.json").write_text(config)
+    (place / "configs" / "application.json").write_text('{"path": "data/absent.csv", "name": "data"}')
+
+    made = foretell(tmp_path, "init", "service", "--model", "model")
+
+    configs = tmp_path / "service" / "configs"
+    assert (configs / "training.json").read_text() == (
+        '{"data": {"path": "source/data/training.csv"}, "dir": "source/data/more", "out": "output/model.bin",'
+        ' "url": "gs://b/c.csv"}'
+    )
+    assert (configs / "application.json").read_text() == '{"path": "data/absent.csv", "name": "data"}'
+    assert "lead to source/ now, where the model's files are: data/training.csv, data/more" in made.err
+    assert "names what is not there: data/absent.csv" in made.err
 
 
 def test_a_model_with_git_becomes_a_submodule(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from foretell import loading, scaffold
 from foretell.cli import opening, parsing
 from foretell.cli.output import Output
 from foretell.cli.parsing import Verb
+from foretell.loading import FILE
 
 
 def _add_init(made: ArgumentParser) -> None:
@@ -33,7 +34,8 @@ def init(args: Namespace, out: Output) -> int:
     for note in made.notes:
         out.tell((f"note: {note}", "warn"))
     enter = f"cd {args.dir} && " if args.dir else ""
-    out.tell(("next: ", "faint"), f"{enter}foretell run {made.first}")
+    fill = "" if made.first else f"write the command of [actions.training] into {FILE}, then: "
+    out.tell(("next: ", "faint"), f"{fill}{enter}foretell run {made.first or 'training'}")
     return 0
 
 
