@@ -7,7 +7,7 @@ import json
 import pytest
 
 from foretell.records import Exit, Request
-from tests.acceptance.stage import Stage
+from tests.acceptance.stage import Stage, eventually
 from tests.acceptance.test_cli import foretell
 
 pytestmark = pytest.mark.slow
@@ -67,6 +67,17 @@ def test_a_step_that_fails_ends_the_attempt_and_a_retry_begins_with_the_first(st
     assert first.cause.startswith("step 2 of 3, sh -c ")
     assert [step.code for step in second.steps] == [0, 0, 0]
     assert "step 3   not begun: " in foretell(stage.root, "show", run.label).out
+
+
+def test_a_run_that_is_stopped_begins_no_other_step(stage: Stage) -> None:
+    commands(stage, "trap 'exit 0' TERM; echo begun; sleep 500 & wait", "echo second")
+    label = foretell(stage.root, "start", "training").out.strip()
+    eventually(lambda: "begun\n" in foretell(stage.root, "logs", label).out, "it does not begin", within=20)
+    foretell(stage.root, "stop", label)
+    assert foretell(stage.root, "check", label).code == 6
+    (run,) = stage.runs("training")
+    stage.must_be_dead(stage.machines(run))
+    assert "step 2 of 2" not in foretell(stage.root, "logs", label).out
 
 
 def test_a_run_of_one_command_tells_of_no_steps_and_stays_of_format_1(stage: Stage) -> None:

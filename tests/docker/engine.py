@@ -36,7 +36,7 @@ PROGRAMS = {
     "/sbin/ip": "iproute2",
 }
 """What is needed, and Debian's package of each."""
-AGENT = tuple(f"{name}=={metadata.version(name)}" for name in ("duckdb", "msgspec", "obstore", "tzdata"))
+AGENT = tuple(f"{name}=={metadata.version(name)}" for name in wheel.NEEDED)
 UV = f"uv=={metadata.version('uv')}"
 WITHOUT_C_LIBRARY = ("--no-deps", "--platform", f"musllinux_1_1_{platform.machine()}")
 PATIENCE = 60.0

@@ -46,6 +46,7 @@ def test_programs_of_commands_are_looked_for(tmp_path: Path) -> None:
     (tmp_path / "here.sh").touch()
     commands = {"a": "python x.py", "b": "sh x", "c": "no-such-program x", "d": "./here.sh"}
     text = "".join(f'[actions.{name}]\ncommand = "{command}"\n' for name, command in commands.items())
+    text += '[actions.e]\ncommands = ["sh x", "no-such-step y"]\n'
     (tmp_path / "foretell.toml").write_text(f'name = "a"\n{text}')
 
     found = [
@@ -53,7 +54,12 @@ def test_programs_of_commands_are_looked_for(tmp_path: Path) -> None:
         for check in doctor.programs(Service.load(tmp_path), {})
     ]
 
-    assert found == [("sh", "ok"), ("no-such-program", "warning"), ("./here.sh", "ok")]
+    assert found == [
+        ("sh", "ok"),
+        ("no-such-program", "warning"),
+        ("./here.sh", "ok"),
+        ("no-such-step", "warning"),
+    ]
 
 
 def test_a_platform_that_is_not_there_yet_is_missing(tmp_path: Path) -> None:

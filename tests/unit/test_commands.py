@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from foretell.airflow.handbook import documentation
 from foretell.errors import ServiceFileError
 from foretell.loading import load
 from foretell.service import Service
@@ -145,3 +146,9 @@ def test_one_command_alone_is_no_step(tmp_path: Path) -> None:
 def test_what_is_wrong_with_steps_is_told_by_step(tmp_path: Path, line: str, said: str) -> None:
     (fault,) = faults(tmp_path, line)
     assert said in fault, fault
+
+
+def test_the_page_of_a_graph_tells_every_step(tmp_path: Path) -> None:
+    service = loaded(tmp_path, 'schedule = "@daily"\ncommands = ["python a.py", ["sh", "-c", "b | c"]]')
+    page = documentation(service, service.actions["training"])
+    assert "| command | `python a.py`, then `sh -c b \\| c` |" in page
