@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from foretell.errors import CorruptError, StoreError
 from foretell.ledger import Folders, Sleep, Talk, get
-from foretell.names import Run, run_named
+from foretell.names import Run, partition, run_named
 from foretell.records import Manifest, Outcome, Receipt, Request, Withdrawn
 
 
@@ -51,6 +51,34 @@ def current(service: str, version: str, action: str, as_of: datetime) -> Talk[An
                 return Answer(found, tuple(passed))
             passed.append(Passed(run, found))
     return Answer(None, tuple(passed))
+
+
+def substitute(run: Run, request: Request) -> Talk[Model | None]:
+    """
+    Find the run whose rows should stand where a withdrawn one's do: the newest other success of the table's scope.
+
+    None where there is none. Rows that were appended stand in nobody's place.
+    """
+    delivery = request.spec.delivery
+    if delivery is None or delivery.mode == "append":
+        return None
+    end = datetime.max.replace(tzinfo=UTC)
+    for month in (yield from months(run.service, run.version, run.action, end)):
+        for other in (yield from runs_of(run.service, run.version, run.action, month)):
+            if request.partition and request.partition != partition(
+                delivery.granularity, other.date, request.timezone
+            ):
+                continue
+            found = yield from examine(other)
+            if isinstance(found, Model) and _same_scope(found.request, request):
+                return found
+    return None
+
+
+def _same_scope(one: Request, other: Request) -> bool:
+    mine, theirs = one.spec.delivery, other.spec.delivery
+    same_table = mine is not None and theirs is not None and mine.table == theirs.table
+    return same_table and one.partition == other.partition
 
 
 def examine(run: Run) -> Talk[Model | str]:

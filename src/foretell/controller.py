@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
 from msgspec.structs import replace
 
-from foretell import artifacts, catalog, ledger, names, platforms, warehouses
+from foretell import catalog, ledger, names, platforms, shipping, warehouses, withdrawal
 from foretell.errors import (
     PatienceError,
     RefusedError,
@@ -20,25 +18,34 @@ from foretell.errors import (
     StoreRefusedError,
     UnknownRunError,
     UsageError,
+    WarehouseError,
 )
 from foretell.frozen import freeze
-from foretell.ledger import Begin, Create, End, Folders, Get, Op, Probe, Put, Ship, Sleep, T, Talk
+from foretell.ledger import Begin, Create, End, Folders, Get, Op, Probe, Put, Revoke, Ship, Sleep, T, Talk
 from foretell.names import STORE_RECORD, Run
-from foretell.order import Asked, Order, asker, must_agree, now
+from foretell.order import Asked, Order, asker, must_agree, must_not_lie_ahead, now
 from foretell.platforms.base import Platform
 from foretell.protocol import Life, Phase, State
 from foretell.records import Host, Launch, Outcome, Reason, Receipt, Request, StoreId, Withdrawn, encode
 from foretell.service import Action, PlatformSettings, ProcessSettings, Service, Target
 from foretell.store import Store
-from foretell.warehouses.base import shipment
 from foretell.witness import Witness
 
 PATIENCE_OF_A_VERB = 60.0
 """Seconds for which a verb keeps asking a store that does not answer; a waiter asks for as long as it waits."""
 FAR = (0.25, 2.0)
 """The shortest and longest seconds between two looks into a bucket, whose every read costs time and a little money."""
+UNTOLD = 'the run "{}" is withdrawn, and its table does not know it yet'
+GOES_ON = "`foretell wait {}` goes on with it, and so does `foretell tidy`"
 REST = 2.0
 """Seconds between two moments at which whoever rests may do something else."""
+
+
+class Taken(NamedTuple):
+    """What became of a withdrawal: the word that stands, and the ledger's row of a run that delivers."""
+
+    word: Withdrawn
+    receipt: Receipt | None
 
 
 class Controller:
@@ -69,6 +76,7 @@ class Controller:
         model for an input, other parameters under a known key.
         """
         spec = self._action(action)
+        must_not_lie_ahead(asked)
         if asked.key and not asked.date:
             raise UsageError(
                 "a key needs a date",
@@ -103,6 +111,7 @@ class Controller:
         `say` gets what the builder prints. See `freeze` for what it raises.
         """
         self._action(action)
+        must_not_lie_ahead(asked)
         if isinstance(self.target.platform_of(action), ProcessSettings) and not asked.image:
             return asked
         frozen = freeze(self.service, self.target, action, image=asked.image, say=say, tell=asked.tell)
@@ -200,15 +209,36 @@ class Controller:
         cause = cause or f"stopped by {asker()}"
         return self.drive(ledger.cancel(run, by=names.nonce(), at=now(), cause=cause))
 
-    def withdraw(self, run: Run, reason: str) -> Withdrawn:
-        """Take a model back; it stays where it is and is not used again. Gives the word that stands."""
-        mine = Withdrawn(nonce=names.nonce(), by=asker(), reason=reason, at=now())
-        word = self.drive(ledger.withdraw(run, mine))
-        if word is None:
+    def withdraw(self, run: Run, reason: str) -> Taken:
+        """
+        Take a run back: it is not used again, as a model or in a table; what it produced stays on record.
+
+        UsageError, before anything is written, where it has not ended, or where rows that it appended could not be
+        removed. WarehouseError where it is withdrawn and the table could not be told: `wait` and `tidy` go on with it.
+        """
+        request, outcome = self.request(run), self.drive(ledger.get(run.outcome, Outcome))
+        if outcome is None:
             raise UsageError(
-                f'the run "{run.label}" has not ended', hint=f"stop it instead: `foretell stop {run.label}`"
+                f'the run "{run.label}" has not ended', hint=f"stop it: `foretell stop {run.label}`"
             )
-        return word
+        in_table = outcome.kind == "produced" and request.delivers
+        if in_table and not self.drive(withdrawal.is_settled(run)):
+            shipping.must_be_removable(run, request, outcome)
+        mine = Withdrawn(nonce=names.nonce(), by=asker(), reason=reason, at=now())
+        word = self.drive(withdrawal.withdraw(run, mine)) or mine
+        return Taken(word, self._revoke(run, request, outcome) if in_table else None)
+
+    def _revoke(self, run: Run, request: Request, outcome: Outcome) -> Receipt:
+        talk = withdrawal.revoke(run, request, outcome, clock=time.monotonic, patience=PATIENCE_OF_A_VERB)
+        try:
+            receipt = self.drive(talk)
+        except (WarehouseError, StoreError) as error:
+            raise WarehouseError(
+                UNTOLD.format(run.label), why=str(error).partition("\n")[0], hint=GOES_ON.format(run.label)
+            ) from error
+        if receipt is None:
+            raise WarehouseError(UNTOLD.format(run.label), hint=GOES_ON.format(run.label))
+        return receipt
 
     # --- finding ----------------------------------------------------------------------------------------------
 
@@ -285,8 +315,8 @@ class Controller:
                 self.store.put(key, data)
             case Sleep(seconds, error):
                 self._sleep(seconds, error)
-            case Ship(run, request, outcome):
-                return self._ship(run, request, outcome)
+            case Ship() | Revoke():
+                return shipping.settle(self.store, op, self.waits)
             case Probe(launch, run):
                 return self._probe(launch, run)
             case Begin(run, request, launch, number):
@@ -334,20 +364,6 @@ class Controller:
             self._runs[run] = self.request(run)
         return self.platform(self._runs[run].target.platform)
 
-    def _ship(self, run: Run, request: Request, outcome: Outcome) -> Receipt:
-        """Deliver for an agent that could not: fetch the checked rows and hand them to the warehouse."""
-        if outcome.attempt is None or outcome.manifest is None:
-            raise AssertionError(outcome)
-        self.store.sync(run.outcome)
-        manifest = artifacts.manifest(self.store, run.attempt(outcome.attempt), outcome.manifest)
-        warehouse = warehouses.connect(request.target.warehouse, self.waits)
-        if warehouses.reads(request.target.warehouse, self.store.url):
-            return warehouse.deliver(shipment(request, run, outcome, uris=manifest.addresses(self.store.url)))
-        with tempfile.TemporaryDirectory(prefix="foretell-") as aside:
-            files = tuple(Path(aside, file.path) for file in manifest.delivery)
-            artifacts.load(self.store, manifest.delivery, Path(aside))
-            return warehouse.deliver(shipment(request, run, outcome, files))
-
 
 def _unknown(label: str, why: str) -> UnknownRunError:
     return UnknownRunError(f'there is no run "{label}"', why=why, hint="see `foretell runs`")
@@ -355,6 +371,10 @@ def _unknown(label: str, why: str) -> UnknownRunError:
 
 def _out_of_patience(run: Run, witness: Witness) -> PatienceError:
     state = witness.state
+    if witness.receipt_due and witness.records.withdrawn:
+        return PatienceError(
+            UNTOLD.format(run.label), why="the warehouse does not answer", hint=GOES_ON.format(run.label)
+        )
     if witness.receipt_due or state.phase is Phase.DELIVERING:
         return PatienceError(
             f'the run "{run.label}" has produced its rows, and they are not delivered yet',

@@ -17,7 +17,7 @@ from foretell.frames import unframe
 from foretell.ledger import SLOT, Talk, get
 from foretell.names import Run
 from foretell.parallel import each
-from foretell.protocol import Phase, State
+from foretell.protocol import State
 from foretell.records import Claim, Closed, Exit, Host, Launch, Manifest, Outcome, Receipt, Request, Withdrawn
 from foretell.store import Store
 from foretell.witness import CLAIM
@@ -132,14 +132,15 @@ def line(controller: Controller, run: Run) -> Line | None:
         return None
     witness = controller.witness(run, request)
     controller.drive(witness.look())
-    outcome, receipt = witness.records.outcome, witness.records.delivery
+    records = witness.records
+    outcome, receipt = records.outcome, records.withdrawal or records.delivery
     return Line(
         run=run,
         request=request,
         state=witness.state,
         outcome=outcome,
         receipt=receipt,
-        withdrawn=controller.drive(get(run.withdrawn, Withdrawn)) if outcome else None,
+        withdrawn=records.withdrawn or (controller.drive(get(run.withdrawn, Withdrawn)) if outcome else None),
         seconds=_between(
             request.asked_at, (receipt.at if receipt else "") or (outcome.at if outcome else "")
         ),
@@ -204,9 +205,7 @@ def estimate(controller: Controller, action: str) -> float | None:
         return None
     runs = controller.drive(catalog.newest(service.name, service.version, action, SAMPLE))
     recent = _lines(controller, runs)
-    seconds = [
-        one.seconds for one in recent if one.state.phase is Phase.SUCCEEDED and one.seconds is not None
-    ]
+    seconds = [one.seconds for one in recent if one.state.phase.success and one.seconds is not None]
     return sorted(seconds)[len(seconds) // 2] if seconds else None
 
 

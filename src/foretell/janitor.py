@@ -12,7 +12,7 @@ from msgspec import Struct, field
 from foretell import catalog
 from foretell.controller import Controller
 from foretell.errors import CorruptError, ForetellError, InfrastructureError
-from foretell.ledger import SLOT, get
+from foretell.ledger import SLOT, get, withdrawn
 from foretell.names import Run, run_of
 from foretell.platforms.base import Machine, Platform
 from foretell.protocol import Life
@@ -56,7 +56,7 @@ def tidy(
     if not controller.exists():
         return done
     needed: list[str] = []
-    for run in open_runs(controller, every=every) if runs is None else runs:
+    for run in _unfinished(controller, every=every) if runs is None else runs:
         say(f"looking at {run.label}")
         if not _finish(controller, run, done):
             needed += _machines(controller, run)
@@ -72,15 +72,38 @@ def tidy(
 
 def open_runs(controller: Controller, *, every: bool = False) -> Iterator[Run]:
     """Give the runs that are not decided, or decided and not delivered, newest first."""
+    return (run for run in _runs(controller, every=every) if _is_open(controller, run))
+
+
+def _unfinished(controller: Controller, *, every: bool) -> Iterator[Run]:
+    """Return the runs about which something is left to do, newest first."""
+    for run in _runs(controller, every=every):
+        if _is_open(controller, run) or _is_half_withdrawn(controller, run):
+            yield run
+
+
+def _runs(controller: Controller, *, every: bool) -> Iterator[Run]:
     service = controller.service
     for action in service.actions:
         months = controller.drive(
             catalog.months(service.name, service.version, action, datetime.max.replace(tzinfo=UTC))
         )
         for month in months if every else months[:MONTHS]:
-            for run in controller.drive(catalog.runs_of(service.name, service.version, action, month)):
-                if _is_open(controller, run):
-                    yield run
+            yield from controller.drive(catalog.runs_of(service.name, service.version, action, month))
+
+
+def _is_half_withdrawn(controller: Controller, run: Run) -> bool:
+    """Whether a run was taken back, and the warehouse may not know it: who did it died, or it did not answer."""
+    try:
+        if not controller.drive(withdrawn(run)) or controller.drive(get(run.withdrawal, Receipt)):
+            return False
+        request, outcome = (
+            controller.drive(get(run.request, Request)),
+            controller.drive(get(run.outcome, Outcome)),
+        )
+    except CorruptError:
+        return True  # whoever looks closer tells why
+    return bool(request and request.delivers and outcome and outcome.kind == "produced")
 
 
 def _is_open(controller: Controller, run: Run) -> bool:

@@ -99,7 +99,15 @@ class Ship(NamedTuple):
     outcome: Outcome
 
 
-Op: TypeAlias = Get | Folders | Create | Put | Sleep | Probe | Begin | End | Ship
+class Revoke(NamedTuple):
+    """Have the warehouse take a withdrawn run out of what counts; answered by the ledger row."""
+
+    run: Run
+    request: Request
+    outcome: Outcome
+
+
+Op: TypeAlias = Get | Folders | Create | Put | Sleep | Probe | Begin | End | Ship | Revoke
 SLOT = cast("type[Slot]", Slot)
 T = TypeVar("T")
 R = TypeVar("R")
@@ -236,11 +244,13 @@ def request(
 
 
 def failed(run: Run, request: Request) -> Talk[bool]:
-    """Whether a run has ended without success."""
+    """Whether a run has ended without success, or with one that was taken back."""
     outcome = yield from get(run.outcome, Outcome)
     if outcome is None:
         return False
     if outcome.kind != "produced":
+        return True
+    if (yield from withdrawn(run)):
         return True
     receipt = (yield from get(run.delivery, Receipt)) if request.delivers else None
     return receipt is not None and receipt.state == "rejected"
@@ -273,7 +283,7 @@ def decided(run: Run, number: int, nonce: str, *, read: Callable[..., Talk[Any]]
 
 
 def withdrawn(run: Run) -> Talk[Withdrawn | None]:
-    """Give a person's word against a model, if there is one."""
+    """Give a person's word against a run, if there is one."""
     return (yield from get(run.withdrawn, Withdrawn))
 
 
@@ -346,7 +356,8 @@ def deliver(
     """
     Bring a produced run's rows to the warehouse, by anyone and as often as it takes; None when patience ended.
 
-    The ledger row is the arbiter (P3); `delivery.json` is a copy of it, so that two deliverers write the same.
+    The ledger row is the arbiter (P3); `delivery.json` is a copy of it, so that two deliverers write the same. A run
+    that is withdrawn is not delivered any more: then the ledger is told so instead.
     """
     began = clock()
     pause = 1.0
@@ -354,14 +365,17 @@ def deliver(
         receipt = yield from get(run.delivery, Receipt)
         if receipt is not None:
             return receipt
+        settle = Revoke if (yield from withdrawn(run)) else Ship
         try:
-            receipt = cast("Receipt", (yield Ship(run, request, outcome)))
+            receipt = cast("Receipt", (yield settle(run, request, outcome)))
         except (WarehouseError, StoreError) as error:
             yield Sleep(pause, error)
             pause = min(pause * 2, 10)
             continue
-        yield from create(run.delivery, receipt)
-        return receipt
+        # where the run was withdrawn meanwhile, the first word about the row stands for everybody
+        return (
+            receipt if (yield from create(run.delivery, receipt)) else (yield from get(run.delivery, Receipt))
+        )
     return None
 
 
@@ -371,11 +385,3 @@ def acknowledge(run: Run, mine: Told) -> Talk[None]:
         yield Create(run.told, encode(mine))
     except StoreError:
         return
-
-
-def withdraw(run: Run, mine: Withdrawn) -> Talk[Withdrawn | None]:
-    """Take a model back; gives the word that stands, None when the run has no outcome to take back."""
-    if (yield from get(run.outcome, Outcome)) is None:
-        return None
-    yield from create(run.withdrawn, mine)
-    return (yield from get(run.withdrawn, Withdrawn))

@@ -100,6 +100,10 @@ class Run(NamedTuple):
         """Says that somebody was told how the run ended."""
         return f"{self.folder}/told/tick.json"
 
+    @property
+    def withdrawal(self) -> str:
+        return f"{self.folder}/withdrawal.json"
+
     def attempt(self, number: int) -> Attempt:
         return Attempt(f"{self.folder}/attempts/{number}", number)
 

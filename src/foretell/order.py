@@ -6,7 +6,7 @@ import getpass
 import os
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,9 @@ from foretell.names import Run, run_of
 from foretell.records import Interval, Pin, Request
 from foretell.service import Action, Service, Target
 from foretell.sources.revision import ask_revision, read_revision
+
+AHEAD = timedelta(minutes=5)
+"""By how much a date may be later than this machine's clock, which may be wrong."""
 
 
 class Asked(Struct, frozen=True, kw_only=True):
@@ -41,6 +44,8 @@ class Asked(Struct, frozen=True, kw_only=True):
     """The code, where it was frozen before."""
     again: bool = True
     """Whether a run of the key that ended without success is followed by a new one."""
+    future: bool = False
+    """Whether the date may lie ahead: a scheduler's may, and a person's who says so."""
     interval: Interval | None = None
     """The data the run is about, where whoever asks knows it better than the action's schedule."""
     tell: Callable[[str], None] = lambda _: None
@@ -173,6 +178,20 @@ def asker() -> str:
     except (KeyError, OSError):
         user = "unknown"
     return f"{user}@{os.uname().nodename}"
+
+
+def must_not_lie_ahead(asked: Asked) -> None:
+    """Refuse a date that lies ahead: until that day, no other run would be newer in a table or as a model."""
+    if asked.future or asked.date is None:
+        return
+    ahead = asked.date - datetime.now(UTC)
+    if ahead > AHEAD:
+        far = f"{ahead.days} days" if ahead.days > 1 else f"{ahead.total_seconds() / 3600:.1f} hours"
+        raise UsageError(
+            f"the date {names.rfc3339(asked.date)} lies {far} ahead",
+            why="a run of it would count as newer than every other one until then: in its table, and as a model",
+            hint="see whether the date is meant; `--future` allows it (in Python: future=True)",
+        )
 
 
 def must_agree(run: Run, request: Request, inputs: Mapping[str, catalog.Model]) -> None:

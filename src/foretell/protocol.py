@@ -27,6 +27,7 @@ from foretell.records import (
     Request,
     Slot,
     Void,
+    Withdrawn,
 )
 from foretell.service import ComputeEngineSettings
 
@@ -56,6 +57,9 @@ class Records(Struct, kw_only=True):
     exit: Exit | None = None
     outcome: Outcome | None = None
     delivery: Receipt | None = None
+    withdrawn: Withdrawn | None = None
+    """Read of a produced run that delivers; of others it changes nothing here."""
+    withdrawal: Receipt | None = None
 
     @property
     def attempts(self) -> list[Launch]:
@@ -110,24 +114,34 @@ class Phase(StrEnum):
     """Decided; the outcome is about to be copied."""
     DELIVERING = "delivering"
     SUCCEEDED = "succeeded"
+    SUPERSEDED = "superseded"
+    """A success whose rows were not put into the table, because those of a newer run stand there."""
     FAILED = "failed"
     TIMEOUT = "timeout"
     REJECTED = "rejected"
     CANCELLED = "cancelled"
     LOST = "lost"
+    WITHDRAWN = "withdrawn"
+    """Taken back by a person before it was delivered."""
 
     @property
     def ended(self) -> bool:
         return self in EXIT_CODES
 
+    @property
+    def success(self) -> bool:
+        return EXIT_CODES.get(self) == 0
+
 
 EXIT_CODES = {
     Phase.SUCCEEDED: 0,
+    Phase.SUPERSEDED: 0,
     Phase.FAILED: 1,
     Phase.LOST: 3,
     Phase.TIMEOUT: 4,
     Phase.REJECTED: 5,
     Phase.CANCELLED: 6,
+    Phase.WITHDRAWN: 6,
 }
 OPEN = 3
 """The exit code of asking for the verdict on a run that has none yet."""
@@ -189,6 +203,10 @@ class Deliver(Struct, frozen=True, kw_only=True, tag=True):
     """Finish the delivery of a produced run whose agent is quiet."""
 
 
+class Revoke(Struct, frozen=True, kw_only=True, tag=True):
+    """Have the warehouse's ledger say that the run is withdrawn."""
+
+
 class Finish(Struct, frozen=True, kw_only=True, tag=True):
     """The run has ended: stop every machine on record."""
 
@@ -198,7 +216,7 @@ class Wait(Struct, frozen=True, kw_only=True, tag=True):
 
 
 # Each carries its name as a tag: a step can be found by one observer and taken by another.
-Step: TypeAlias = Start | Relaunch | GiveUp | Close | Decide | Deliver | Finish | Wait
+Step: TypeAlias = Start | Relaunch | GiveUp | Close | Decide | Deliver | Revoke | Finish | Wait
 
 
 def observe(records: Records, seen: Seen) -> State:
@@ -230,17 +248,20 @@ def _verdict(records: Records, outcome: Outcome) -> State:
     match records.delivery:
         case None:
             return State(phase=Phase.DELIVERING, attempt=attempt)
-        case Receipt(state="rejected", cause=cause):
-            return State(phase=Phase.REJECTED, attempt=attempt, cause=cause)
+        case Receipt(state="delivered", cause=cause):
+            return State(phase=Phase.SUCCEEDED, attempt=attempt, cause=cause)
         case Receipt(state=verdict, cause=cause):
-            return State(phase=Phase.SUCCEEDED, attempt=attempt, stage=verdict, cause=cause)
+            return State(phase=Phase(verdict), attempt=attempt, cause=cause)
 
 
 def next_step(records: Records, seen: Seen) -> Step:
     """Say what whoever looks must do now: the same for a waiter, a start, a janitor, a scheduler's trigger."""
     if outcome := records.outcome:
-        undelivered = outcome.kind == "produced" and records.request.delivers and not records.delivery
-        if not undelivered:
+        if outcome.kind != "produced" or not records.request.delivers:
+            return Finish()
+        if records.withdrawn and not records.withdrawal:
+            return Revoke()  # at once: an agent that is delivering meets it in the ledger
+        if records.delivery:
             return Finish()
         return Deliver() if quiet(records, seen) else Wait()
     if not records.launches:

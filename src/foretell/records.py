@@ -250,14 +250,16 @@ class Manifest(Record, frozen=True, kw_only=True):
         return tuple(f"{store}/{file.key}" for file in self.delivery)
 
 
-Verdict: TypeAlias = Literal["delivered", "superseded", "rejected"]
+Verdict: TypeAlias = Literal["delivered", "superseded", "rejected", "withdrawn"]
 
 
 class Receipt(Record, frozen=True, kw_only=True):
     """
-    `delivery.json`: a copy of the run's row in the warehouse's ledger.
+    `delivery.json`: a copy of the run's row in the warehouse's ledger. `withdrawal.json`: the same, once the ledger
+    knows that the run is withdrawn.
 
-    `cause` explains "superseded" (by which run) and "rejected" (why, and what to do). `at` is the warehouse's time.
+    `cause` explains "superseded" (by which run), "rejected" (why, and what to do) and "withdrawn" (what became of the
+    rows). `at` is the warehouse's time.
     """
 
     uid: str
@@ -273,7 +275,7 @@ class Receipt(Record, frozen=True, kw_only=True):
 
 
 class Withdrawn(Record, frozen=True, kw_only=True):
-    """`withdrawn.json`: a person's word that this model must not be used again."""
+    """`withdrawn.json`: a person's word that this run must not be used again, as a model or in a table."""
 
     nonce: str
     by: str = ""

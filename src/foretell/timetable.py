@@ -257,7 +257,7 @@ def _started(
     holds = None if action.overlap else _under_way(item.action, found, done)
     if holds:
         return Ticked(due=item, waits_for=holds)
-    asked = Asked(date=item.date, key=item.key, again=False)
+    asked = Asked(date=item.date, key=item.key, again=False, future=True)
     try:
         asked = controller.prepare(item.action, asked)
         # That may have taken minutes, in which another tick, or a person, may have started one.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import cast
 
-from foretell import ledger
+from foretell import ledger, withdrawal
 from foretell.errors import PlatformError, RefusedError, StoreError
 from foretell.ledger import SLOT, Begin, End, Probe, Sleep, Talk, ask, get
 from foretell.names import Run, machine
@@ -22,6 +22,7 @@ from foretell.protocol import (
     Life,
     Records,
     Relaunch,
+    Revoke,
     Seen,
     Start,
     State,
@@ -30,7 +31,20 @@ from foretell.protocol import (
     next_step,
     observe,
 )
-from foretell.records import Beat, Claim, Claimed, Closed, Exit, Host, Launch, Outcome, Receipt, Request, Void
+from foretell.records import (
+    Beat,
+    Claim,
+    Claimed,
+    Closed,
+    Exit,
+    Host,
+    Launch,
+    Outcome,
+    Receipt,
+    Request,
+    Void,
+    Withdrawn,
+)
 
 CLAIM = cast("type[Claim]", Claim)
 
@@ -128,8 +142,15 @@ class Witness:
             self.records.outcome = yield from ask(self.run.outcome, Outcome)
             if self.records.attempt != before:
                 self._forget()
-        if self.records.outcome and self.request.delivers and self.records.delivery is None:
-            self.records.delivery = yield from ask(self.run.delivery, Receipt)
+        records = self.records
+        if records.outcome is None or records.outcome.kind != "produced" or not self.request.delivers:
+            return
+        if records.delivery is None:
+            records.delivery = yield from ask(self.run.delivery, Receipt)
+        if records.withdrawn is None:
+            records.withdrawn = yield from ask(self.run.withdrawn, Withdrawn)
+        if records.withdrawn and records.withdrawal is None:
+            records.withdrawal = yield from ask(self.run.withdrawal, Receipt)
 
     def _read_attempt(self) -> Talk[None]:
         records, seen = self.records, self.seen
@@ -196,8 +217,8 @@ class Witness:
                 yield from ledger.close(self.run, number, outcome)
             case Decide(outcome=outcome):
                 yield from ledger.create(self.run.outcome, outcome)
-            case Deliver():
-                return (yield from self._deliver())
+            case Deliver() | Revoke():
+                return (yield from self._settle(step))
             case Finish():
                 for launch in self.records.attempts:
                     yield from ledger.call(End(launch, self.run))
@@ -235,15 +256,19 @@ class Witness:
         except RefusedError as error:
             self.seen.refused = _told(error)
 
-    def _deliver(self) -> Talk[bool]:
+    def _settle(self, step: Deliver | Revoke) -> Talk[bool]:
+        """Have the warehouse's ledger say what becomes of a produced run's rows; True when patience with it ended."""
         outcome = self.records.outcome
         if outcome is None:
             return False
+        talk = ledger.deliver if isinstance(step, Deliver) else withdrawal.revoke
         patience = self.request.target.times.deliver
-        self.records.delivery = yield from ledger.deliver(
-            self.run, self.request, outcome, clock=self._clock, patience=patience
-        )
-        self.receipt_due = self.records.delivery is None
+        receipt = yield from talk(self.run, self.request, outcome, clock=self._clock, patience=patience)
+        if isinstance(step, Deliver):
+            self.records.delivery = receipt
+        else:
+            self.records.withdrawal = receipt
+        self.receipt_due = receipt is None
         return self.receipt_due
 
     def advance(self, told: Step) -> Talk[bool]:

@@ -114,7 +114,7 @@ def arm(who: str) -> None:
     around(Store, "create_file", who, lambda _, key, *rest: f"create {key}")
     around(Store, "put", who, lambda _, key, *rest: f"put {key}")
     artifacts.PART = 1024  # so that files take the way of large ones as well
-    warehouses.connect = lambda settings: _watched_warehouse(settings, who)
+    warehouses.connect = lambda settings, *_: _watched_warehouse(settings, who)
 
 
 def _watched_warehouse(settings: Any, who: str) -> Any:
@@ -182,6 +182,8 @@ def verb(who: str, root: str, *args: str) -> object:
             return controller.wait(controller.find(args[0])).phase
         case "stop":
             return controller.stop(controller.find(args[0])).kind
+        case "withdraw":
+            return controller.withdraw(controller.find(args[0]), "").receipt.state
         case "tidy":
             done = janitor.tidy(controller)
             return "; ".join(f"{name} {getattr(done, name)}" for name in done.__struct_fields__)

@@ -305,6 +305,167 @@ def test_a_claim_makes_an_owner_and_tells_who_was(warehouse: Warehouse, ship: Sh
     assert warehouse.deliver(ship("u4", "back", day=DAYS[7])).state == "delivered"
 
 
+# What is taken back
+
+RUN = column("run", source="@run")
+MARKED = Delivery(file="p.csv", table="predictions", columns=(ID, LABEL, RUN), mode="append")
+
+
+def marked(ship: Shipper, uid: str, *ids: str, run_id: str = "", **more: object) -> Shipment:
+    """Give an append whose rows say which run they are of."""
+    run_id = run_id or f"2026-{uid}"
+    values = ", ".join(f"('{each}')" for each in ids)
+    select = f"SELECT id, true AS label, '{run_id}' AS run FROM (VALUES {values}) AS v(id)"
+    return ship(uid, select=select, delivery=MARKED, run=f"application/{run_id}", **more)
+
+
+def test_a_withdrawn_run_is_in_nobodys_way(warehouse: Warehouse, ship: Shipper) -> None:
+    future = ship("u1", "future", day=DAYS[20])
+    warehouse.deliver(future)
+    assert warehouse.deliver(ship("u2", "kept off", day=DAYS[1])).state == "superseded"
+    receipt = warehouse.withdraw(future)
+    assert (receipt.state, receipt.rows, receipt.cause) == (
+        "withdrawn",
+        1,
+        "withdrawn; its rows stand until the next delivery",
+    )
+    assert [warehouse.withdraw(future) for _ in range(2)] == [warehouse.receipt("u1")] * 2 == [receipt] * 2
+    found = warehouse.query("predictions")
+    assert (ids(warehouse), found.receipts) == (["future"], (receipt,))
+    assert warehouse.tables() == ["predictions"]
+    assert warehouse.deliver(ship("u3", "today", day=DAYS[2])).state == "delivered"
+    found = warehouse.query("predictions")
+    assert (ids(warehouse), [each.uid for each in found.receipts]) == (["today"], ["u3"])
+    assert warehouse.deliver(future) == receipt, "a withdrawn run is not delivered again"
+    assert ids(warehouse) == ["today"]
+
+
+def test_a_run_that_is_withdrawn_before_its_delivery_is_never_delivered(
+    warehouse: Warehouse, ship: Shipper
+) -> None:
+    warehouse.deliver(ship("u0", "first"))
+    late = ship("u1", "late", day=DAYS[1])
+    receipt = warehouse.withdraw(late)
+    assert (receipt.state, receipt.rows, receipt.cause) == (
+        "withdrawn",
+        0,
+        "withdrawn before it was delivered",
+    )
+    assert warehouse.deliver(late) == warehouse.reject(late, "no") == warehouse.receipt("u1") == receipt
+    assert ids(warehouse) == ["first"]
+    assert [each.uid for each in warehouse.query("predictions").receipts] == ["u0"]
+
+
+def test_before_anything_was_delivered_a_run_can_be_withdrawn(warehouse: Warehouse, ship: Shipper) -> None:
+    assert warehouse.withdraw(ship("u1", "a")).state == "withdrawn"
+    assert list(warehouse.tables()) == []
+    other = ship("u2", "b", owner=OTHER)
+    assert warehouse.deliver(other).state == "delivered", "nothing of it stands, so it owns nothing"
+
+
+def test_superseded_and_rejected_runs_can_be_withdrawn(warehouse: Warehouse, ship: Shipper) -> None:
+    warehouse.deliver(ship("u1", "newer", day=DAYS[2]))
+    old, wrong = ship("u2", "older", day=DAYS[1]), ship("u3", "wrong", day=DAYS[3], owner=OTHER)
+    assert (warehouse.deliver(old).state, warehouse.deliver(wrong).state) == ("superseded", "rejected")
+    assert warehouse.withdraw(old).cause == "withdrawn; none of its rows were in the table"
+    assert warehouse.withdraw(wrong) == warehouse.receipt("u3")
+    assert warehouse.receipt("u3").state == "rejected"
+    assert (ids(warehouse), [each.uid for each in warehouse.query("predictions").receipts]) == (
+        ["newer"],
+        ["u1"],
+    )
+
+
+def test_the_partition_of_a_withdrawn_run_is_free(warehouse: Warehouse, ship: Shipper) -> None:
+    warehouse.deliver(ship("u1", "kept", day=DAYS[0], delivery=PARTITION))
+    wrong = ship("u2", "wrong", day=DAYS[1], n=2, delivery=PARTITION)
+    warehouse.deliver(wrong)
+    assert warehouse.withdraw(wrong).scope == f"{warehouse.receipt('u2').scope.partition('$')[0]}${DAYS[1]}"
+    assert ids(warehouse) == ["kept", "wrong"]
+    assert {each.uid: each.state for each in warehouse.query("predictions").receipts} == {
+        "u1": "delivered",
+        "u2": "withdrawn",
+    }
+    assert warehouse.deliver(ship("u3", "right", day=DAYS[1], n=1, delivery=PARTITION)).state == "delivered"
+    assert ids(warehouse) == ["kept", "right"]
+
+
+def test_what_stands_of_a_withdrawn_run_is_still_its_owners(warehouse: Warehouse, ship: Shipper) -> None:
+    mine = ship("u1", "mine")
+    warehouse.deliver(mine)
+    warehouse.withdraw(mine)
+    theirs = warehouse.deliver(ship("u2", "theirs", day=DAYS[1], owner=OTHER))
+    assert (theirs.state, ids(warehouse)) == ("rejected", ["mine"])
+    assert MINE in theirs.cause
+    assert warehouse.claim(REPLACE, OTHER) == (MINE,)
+
+
+def test_the_rows_of_a_withdrawn_append_are_removed(warehouse: Warehouse, ship: Shipper) -> None:
+    for uid, day in (("u1", DAYS[0]), ("u2", DAYS[1])):
+        warehouse.deliver(marked(ship, uid, f"{uid}a", f"{uid}b", day=day))
+    wrong = marked(ship, "u2", "u2a", "u2b", day=DAYS[1])
+    assert warehouse.held(wrong) == ""
+    receipt = warehouse.withdraw(wrong)
+    assert (receipt.state, receipt.rows, receipt.cause) == (
+        "withdrawn",
+        0,
+        "withdrawn; its rows were removed",
+    )
+    assert warehouse.withdraw(wrong) == warehouse.deliver(wrong) == receipt
+    assert (ids(warehouse), [each.uid for each in warehouse.query("predictions").receipts]) == (
+        ["u1a", "u1b"],
+        ["u1"],
+    )
+    again = marked(ship, "u3", "u3a", day=DAYS[1], n=2)
+    assert warehouse.deliver(again).state == "delivered", "the date is free again"
+    assert ids(warehouse) == ["u1a", "u1b", "u3a"]
+
+
+def test_an_append_whose_rows_bear_no_run_is_held(warehouse: Warehouse, ship: Shipper) -> None:
+    shipment = ship("u1", "a", delivery=APPEND)
+    assert 'none is `from = "@run"`' in warehouse.held(shipment)
+    delivered = warehouse.deliver(shipment)
+    assert 'none is `from = "@run"`' in warehouse.held(shipment)
+    assert warehouse.withdraw(shipment) == delivered == warehouse.receipt("u1")
+    assert ids(warehouse) == ["a"]
+    assert warehouse.held(ship("u2", "b")) == ""
+
+
+def test_rows_of_others_with_the_same_run_id_are_never_removed(warehouse: Warehouse, ship: Shipper) -> None:
+    mine = marked(ship, "u1", "mine", run_id="20261127T060000Z-1")
+    delivered = warehouse.deliver(mine)
+    assert warehouse.held(mine) == ""
+    warehouse.deliver(marked(ship, "u2", "theirs", run_id="20261127T060000Z-1", owner=OTHER))
+    assert "bear the run id 20261127T060000Z-1 too" in warehouse.held(mine)
+    assert warehouse.withdraw(mine) == delivered
+    assert ids(warehouse) == ["mine", "theirs"]
+
+
+@pytest.mark.parametrize("mode", ["replace", "append", "partition"])
+def test_a_run_that_is_withdrawn_while_it_is_delivered_is_withdrawn_in_the_end(
+    warehouse: Warehouse, ship: Shipper, mode: str
+) -> None:
+    shipment = {
+        "replace": lambda: ship("u1", "a"),
+        "append": lambda: marked(ship, "u1", "a"),
+        "partition": lambda: ship("u1", "a", delivery=PARTITION),
+    }[mode]()
+    states: list[str] = []
+    works = (warehouse.deliver, warehouse.withdraw)
+    threads = [
+        threading.Thread(target=lambda work=work: states.append(work(shipment).state)) for work in works
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(states) <= {"delivered", "withdrawn"}
+    receipt = warehouse.receipt("u1")
+    assert receipt.state == "withdrawn"
+    there = ids(warehouse) if "predictions" in warehouse.tables() else []
+    assert there == (["a"] if receipt.rows else [])
+
+
 # What a table refuses
 
 
@@ -528,6 +689,21 @@ def interleaved(path: Path, works: list[Shipment], seed: int, *, lock: bool) -> 
     return ids(DuckDBWarehouse(settings))
 
 
+def delivered_and_withdrawn(path: Path, shipment: Shipment, seed: int) -> tuple[str, list[object]]:
+    """Deliver and withdraw a run in threads whose statements interleave; give its state, and the ids that stand."""
+    scheduler = Scheduler(seed)
+
+    def open_scheduled(*args: object, **options: object) -> Scheduled:
+        scheduler.statement()
+        return Scheduled(duckdb.connect(*args, **options), scheduler, lock=True)
+
+    settings = DuckDBSettings(path=str(path))
+    warehouse = DuckDBWarehouse(settings, connect=open_scheduled, sleep=lambda _: None)
+    scheduler.run([lambda: warehouse.deliver(shipment), lambda: warehouse.withdraw(shipment)])
+    quiet = DuckDBWarehouse(settings)
+    return quiet.receipt(shipment.uid).state, ids(quiet)
+
+
 @pytest.fixture
 def races(ship: Shipper) -> Iterator[list[tuple[list[Shipment], list[str]]]]:
     """Deliveries at once into an empty table, and the ids that must stand afterwards."""
@@ -559,6 +735,14 @@ def test_without_the_lock_row_they_do(tmp_path: Path, ship: Shipper, races: list
     assert next(race(tmp_path, ship, races, lock=False), None) is not None
 
 
+def test_a_withdrawal_and_a_delivery_meet_in_the_ledger(tmp_path: Path, ship: Shipper) -> None:
+    shipment = marked(ship, "u1", "a", "b")
+    for seed in range(8):
+        path = tmp_path / f"{seed}.duckdb"
+        DuckDBWarehouse(DuckDBSettings(path=str(path))).deliver(marked(ship, "u0", "c", day="2026-10-01"))
+        assert delivered_and_withdrawn(path, shipment, seed) == ("withdrawn", ["c"]), seed
+
+
 def test_inserts_alone_do_not_conflict_in_duckdb() -> None:
     with duckdb.connect() as base:
         base.execute("CREATE TABLE ledger (uid VARCHAR); CREATE TABLE t (x INTEGER)")
@@ -587,11 +771,12 @@ class Mortal:
         if self.life.pop() == 0: os.kill(os.getpid(), signal.SIGKILL)
         self.connection.close()
 
-settings, shipment, points = pickle.load(open(sys.argv[1], "rb"))
+settings, shipment, points, verb = pickle.load(open(sys.argv[1], "rb"))
 
 def deliver_and_die(point):
     life = list(range(point, -1000, -1))[::-1]
-    DuckDBWarehouse(settings, connect=lambda *a, **o: Mortal(duckdb.connect(*a, **o), life)).deliver(shipment)
+    mortal = DuckDBWarehouse(settings, connect=lambda *a, **o: Mortal(duckdb.connect(*a, **o), life))
+    getattr(mortal, verb)(shipment)
 
 def in_child(work):
     child = os.fork()
@@ -602,7 +787,10 @@ def in_child(work):
 
 killed = 0
 for point in points:
-    whole = lambda: DuckDBWarehouse(settings).deliver(shipment)
+    whole = lambda: getattr(DuckDBWarehouse(settings), verb)(shipment)
+    if verb == "withdraw":
+        before = in_child(lambda: DuckDBWarehouse(settings).deliver(shipment))
+        assert os.waitpid(before, 0)[1] == 0
     child = in_child((lambda: deliver_and_die(point)) if isinstance(point, int) else whole)
     if isinstance(point, float):
         time.sleep(point)
@@ -616,7 +804,7 @@ for point in points:
     finally:
         for end in ("", ".wal"):
             if os.path.exists(settings.path + end): os.remove(settings.path + end)
-    assert status == shipment.rows, (point, status)
+    assert status == (shipment.rows if verb == "deliver" else 0), (point, status)
 print(killed)
 """
 
@@ -629,11 +817,26 @@ def test_killed_between_any_two_statements_and_repeated_the_rows_stand_once(
     settings = DuckDBSettings(path=str(tmp_path / "w.duckdb"))
     shipment = ship("u1", "a", "b", delivery=delivery)
     points = [*range(20), *[random.Random(place).uniform(0, 0.1) for place in range(8)]]
-    (tmp_path / "job").write_bytes(pickle.dumps((settings, shipment, points)))
+    assert killed(settings, shipment, points, "deliver", tmp_path) >= 18
+
+
+@pytest.mark.slow
+def test_killed_between_any_two_statements_of_a_withdrawal_and_repeated_the_rows_are_gone(
+    ship: Shipper, tmp_path: Path
+) -> None:
+    settings = DuckDBSettings(path=str(tmp_path / "w.duckdb"))
+    assert killed(settings, marked(ship, "u1", "a", "b"), [*range(16)], "withdraw", tmp_path) >= 12
+
+
+def killed(
+    settings: DuckDBSettings, shipment: Shipment, points: list[int | float], verb: str, tmp_path: Path
+) -> int:
+    """Die at each of these statements or seconds of a verb, and repeat it; give how often it was so."""
+    (tmp_path / "job").write_bytes(pickle.dumps((settings, shipment, points, verb)))
     command = [sys.executable, "-W", "error", "-c", KILLED, str(tmp_path / "job")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout) >= 18
+    return int(done.stdout)
 
 
 # DuckDB: files that cannot be used

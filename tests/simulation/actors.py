@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
-from foretell import catalog, ledger, names
+from foretell import catalog, ledger, names, withdrawal
 from foretell.agent import lifecycle
 from foretell.agent.lifecycle import Left
 from foretell.errors import StoreError
@@ -318,7 +318,12 @@ class Cast:
             yield from ledger.cancel(run, process.mint(), self.world.stamp(), "stopped")
 
     def withdraw(self, process: Process, run: Run) -> Talk:
-        yield from ledger.withdraw(run, Withdrawn(nonce=process.mint(), by="a person"))
+        request = yield from ledger.get(run.request, Request)
+        word = yield from withdrawal.withdraw(run, Withdrawn(nonce=process.mint(), by="a person"))
+        outcome = yield from ledger.get(run.outcome, Outcome)
+        if word and request and request.delivers and outcome and outcome.kind == "produced":
+            patience = self.world.times.deliver
+            yield from withdrawal.revoke(run, request, outcome, clock=process.local, patience=patience)
 
     def lookup(self, service: str, action: str, date: datetime) -> Talk:
         """Ask which model is current, and have the answer judged."""

@@ -17,7 +17,7 @@ from foretell.records import Closed, Exit, Host, Launch, Outcome, Receipt, Reque
 from foretell.witness import Witness
 from tests.simulation.machines import DEADLINE, Agent, Command, Machines
 from tests.simulation.replacing import decode, read
-from tests.simulation.warehouse import Rows, Warehouse
+from tests.simulation.warehouse import Commit, Rows, Warehouse
 from tests.simulation.world import Process, World
 
 NEVER = 1e99
@@ -52,6 +52,8 @@ class Judge:
         self.superseded_at: dict[tuple[str, int], float] = {}
         self.succeeded_at: dict[str, float] = {}
         self.withdrawn_at: dict[str, float] = {}
+        self.asked_withdrawn: dict[tuple[str, Process], float] = {}
+        """When somebody last read whether a run is withdrawn."""
         self.heard: defaultdict[str, set[Process]] = defaultdict(set)
         """Who has read which host's word."""
         self.closed_knowing: set[str] = set()
@@ -81,10 +83,12 @@ class Judge:
         if handler:
             handler(process, key, data)
 
-    def served(self, process: Process, key: str) -> None:
-        """See a read of something that is there."""
-        if key.endswith("/host.json"):
+    def served(self, process: Process, key: str, *, found: bool) -> None:
+        """See a read."""
+        if found and key.endswith("/host.json"):
             self.heard[key].add(process)
+        elif key.endswith("/withdrawn.json"):
+            self.asked_withdrawn[key.rsplit("/", 1)[0], process] = self.world.now
 
     def escaped(self, process: Process, error: ForetellError) -> None:
         self.breaks("no error ends a talk", process.name, error.what)
@@ -168,14 +172,16 @@ class Judge:
             return  # it is never a model
         if request.delivers:
             receipt = receipt or self.read(run.delivery, Receipt)
-            if not receipt or receipt.state == "rejected":
+            if not receipt or receipt.state in ("rejected", "withdrawn"):
                 return
         self.succeeded_at[run.folder] = self.world.now
 
     # --- the warehouse -------------------------------------------------------------------------------------
 
-    def committed(self, place: str, rows: Rows | None) -> None:
+    def committed(self, process: Process, commit: Commit) -> None:
+        place, rows = commit.scope, commit.rows
         table = self.warehouse.tables[place]
+        self._withdrawals(process, commit)
         for uid, times in Counter(old.uid for old in table).items():
             if times > 1:
                 self.breaks("P3 delivered twice", place, uid)
@@ -195,9 +201,31 @@ class Judge:
         for earlier in self._replaced[place]:
             if earlier.owner != rows.owner:
                 self.breaks("P3 two owners replace each other", place)
-            elif earlier.uid != rows.uid and earlier.order > rows.order:
+            elif (
+                earlier.uid != rows.uid
+                and earlier.order > rows.order
+                and self.warehouse.state(earlier.uid) != "withdrawn"
+            ):
                 self.breaks("P3 older replaced newer", place, rows.order, earlier.order)
         self._replaced[place].append(rows)
+
+    def _withdrawals(self, process: Process, commit: Commit) -> None:
+        """A withdrawn run holds nobody up, and is not delivered by who could know."""
+        entry, rows = commit.entry, commit.rows
+        if entry and entry.state == "superseded":
+            newer = [
+                other
+                for other in self.warehouse.ledger
+                if other.scope == entry.scope
+                and other.state == "delivered"
+                and other.rows.order > entry.rows.order
+            ]
+            if not newer:
+                self.breaks("P3 superseded by a withdrawn run", commit.scope, entry.uid)
+        if rows:
+            asked = self.asked_withdrawn.get((rows.run, process))
+            if asked is None or asked > self.withdrawn_at.get(rows.run, NEVER):
+                self.breaks("P3 a withdrawn run was delivered", commit.scope, rows.uid)
 
     # --- agents and waiters --------------------------------------------------------------------------------
 
@@ -228,12 +256,16 @@ class Judge:
         if outcome is None or not state.phase.ended:
             self.breaks("P7 an end without proof", process.name, run.id, state.phase)
             return
-        rejected = outcome.kind == "produced" and "rejected" in self.warehouse.states(looker.request.uid)
-        truth = "rejected" if rejected else {"produced": "succeeded"}.get(outcome.kind, outcome.kind)
+        receipt = self.read(run.delivery, Receipt) if looker.request.delivers else None
+        told = receipt.state if receipt and outcome.kind == "produced" else outcome.kind
+        truth = {"produced": "succeeded", "delivered": "succeeded"}.get(told, told)
         if state.phase != truth:
             self.breaks("P1 a waiter tells another outcome", process.name, truth, state.phase)
-        proof = {"delivered", "superseded"} & set(self.warehouse.states(looker.request.uid))
-        if state.phase is Phase.SUCCEEDED and looker.request.delivers and not proof:
+        states = self.warehouse.states(looker.request.uid)
+        if outcome.kind == "produced" and "rejected" in states and state.phase is not Phase.REJECTED:
+            self.breaks("P1 a waiter tells another outcome", process.name, "rejected", state.phase)
+        proof = {Phase.SUCCEEDED: "delivered", Phase.SUPERSEDED: "superseded"}.get(state.phase)
+        if proof and looker.request.delivers and proof not in states:
             self.breaks("P7 success without ledger", process.name, run.id)
 
     # --- which model is current ----------------------------------------------------------------------------
@@ -316,8 +348,15 @@ class Judge:
         elif outcome.kind == "produced" and request.delivers and not receipt:
             self.breaks("P5 never delivered nor refused", run.id)
         rows = [old for table in self.warehouse.tables.values() for old in table if old.uid == request.uid]
-        if rows and receipt and receipt.state != "delivered":
+        state = self.warehouse.state(request.uid)
+        if rows and receipt and receipt.state != "delivered" and state != "withdrawn":
             self.breaks("P3 refused on paper, delivered in fact", run.id)
+        if run.folder not in self.withdrawn_at or not receipt:
+            return
+        if state not in ("withdrawn", "rejected"):
+            self.breaks("P3 withdrawn on paper, not in the ledger", run.id, state)
+        if any(old.mode == "append" for old in rows):
+            self.breaks("P3 rows of a withdrawn append", run.id)
 
     def _budget(self, run: Run, request: Request) -> None:
         outcome = self.read(run.outcome, Outcome)

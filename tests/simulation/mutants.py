@@ -8,18 +8,18 @@ around it (`Rules`) where the rule does not live in the protocol's own modules.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
-from foretell import catalog, ledger, protocol, witness
-from foretell.errors import StoreError
+from foretell import catalog, ledger, protocol, withdrawal, witness
+from foretell.errors import StoreError, WarehouseError
 from foretell.ledger import Create, Put, Sleep
 from foretell.names import Run
-from foretell.protocol import Close, Decide, Finish, GiveUp, Life, Records, Seen, Start, Step
-from foretell.records import Claimed, Fault, Launch, Outcome, Record, encode
+from foretell.protocol import Close, Decide, Finish, GiveUp, Life, Records, Revoke, Seen, Start, Step, Wait
+from foretell.records import Claimed, Fault, Launch, Outcome, Receipt, Record, encode
 from foretell.witness import Witness
 from tests.simulation.actors import DATES
 from tests.simulation.replacing import replaced
@@ -80,6 +80,30 @@ def produce_then_mark(run: Run, outcome: Outcome) -> Talk:
     return won
 
 
+def told_before_it_is_so(run: Run, request: Any, outcome: Outcome, **_: Any) -> Talk:
+    """Put on record that a withdrawal is done, then have it done."""
+    receipt = Receipt(
+        uid=request.uid,
+        state="withdrawn",
+        table="",
+        scope="",
+        owner="",
+        run=run.folder,
+        attempt=outcome.attempt or 0,
+        rows=0,
+    )
+    yield from _create(run.withdrawal, receipt)
+    with suppress(StoreError, WarehouseError):
+        yield ledger.Revoke(run, request, outcome)
+    yield from _create(run.delivery, receipt)
+    return receipt
+
+
+def never_withdrawn(_: Run) -> Talk:
+    """Deliver without asking whether the run was taken back."""
+    yield from ()
+
+
 # --- which model is current -------------------------------------------------------------------------------
 
 _examine = catalog.examine
@@ -115,6 +139,14 @@ def finish_when_gone(records: Records, seen: Seen) -> Step:
     if seen.fate in (Life.GONE, Life.GONE_FOR_CERTAIN) and records.claim:
         return Finish()
     return _next_step(records, seen)
+
+
+def leave_to_who_withdrew(records: Records, seen: Seen) -> Step:
+    """Wait, and do nothing, for a withdrawal that somebody else began."""
+    step = _next_step(records, seen)
+    if not isinstance(step, Revoke):
+        return step
+    return Finish() if records.delivery else Wait()
 
 
 def lost_without_void(records: Records, seen: Seen, number: int) -> Step:
@@ -183,6 +215,7 @@ def fail_at_once(run: Run, launch: Any, number: int, end: Any) -> Talk:
 RESTLESS = {"fault": 0.1, "store_down": (), "many": False}
 UNSURE = {"fault": 0.02, "commit_fault": 0.6, "many": False, "mode": "append"}
 CROWDED = {"fault": 0.1, "many": True}
+REGRETTED = {"regret": 1.0, "fault": 0.05, "rejected_until": -1.0}
 LATE = {"platform": "vm", "boots": (120.0, 130.0, 140.0, 150.0), "hang": 0, "many": False, "fault": 0.0}
 CUT_OFF = {
     "platform": "vm",
@@ -254,6 +287,30 @@ MUTANTS = {
         range(20),
         ((Witness, "advance", believe_the_trigger),),
         change={"relayed": True, "fault": 0.0, "store_down": ()},
+    ),
+    "withdrawal told before": Mutant(
+        "P3 withdrawn on paper, not in the ledger",
+        range(60),
+        ((withdrawal, "revoke", told_before_it_is_so),),
+        change=REGRETTED,
+    ),
+    "withdrawal left alone": Mutant(
+        "P3 withdrawn on paper, not in the ledger",
+        range(60),
+        ((witness, "next_step", leave_to_who_withdrew),),
+        change=REGRETTED,
+    ),
+    "withdrawn, and delivered": Mutant(
+        "P3 a withdrawn run was delivered",
+        range(60),
+        ((ledger, "withdrawn", never_withdrawn),),
+        change=REGRETTED,
+    ),
+    "withdrawn, and in the way": Mutant(
+        "P3 superseded by a withdrawn run",
+        range(100),
+        rules=RULES._replace(withdrawn_free=False),
+        change={**REGRETTED, "many": True, "mode": "replace"},
     ),
     "marker": Mutant(
         "P8",

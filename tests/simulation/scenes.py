@@ -17,6 +17,8 @@ from tests.simulation.world import RULES, Fault, Hazards, Rules, World
 
 TIMES = Times(beat=10, fence=60, kill=5, lease=100, stale=60, boot=150, poll=15, deliver=400, grace=60)
 MODES: tuple[Mode, ...] = ("replace", "replace", "append", "partition")
+AFTERWARDS = 600.0
+"""Seconds after a run's start when it has ended, faults or not."""
 SPARSE = Times(beat=12, fence=60, kill=5, lease=100, stale=72, boot=150, poll=25, deliver=400, grace=60)
 """Fewer beats and rounds, for worlds in which every request is a place for a fault."""
 
@@ -63,6 +65,7 @@ def hazards_of(rng: random.Random) -> Hazards:
         poll=rng.choice((3.0, 15.0)) if platform == "process" else 15.0,
         told=rng.choice((0, 0, 0.7)) if platform == "vm" else 0.0,
         hungry=rng.choice((0, 0, 0, 1, 2, 3)) if platform == "vm" else 0,
+        regret=0.3,
     )
 
 
@@ -87,6 +90,7 @@ def random_world(
     with remembering():
         cast = Cast(world)
         Crowd(cast, rng, many=many, mode=mode)
+        Regret(cast, random.Random(seed * 7919 + 2))
         return play(cast, until=5000, end=11000)
 
 
@@ -172,6 +176,28 @@ class Crowd:
             self.cast.other("withdraw", self.cast.withdraw, names.run_of(self.rng.choice(models)))
 
 
+class Regret:
+    """Who takes runs back in a random world, and may die of it; a waiter comes by afterwards."""
+
+    def __init__(self, cast: Cast, rng: random.Random) -> None:
+        self.cast = cast
+        self.rng = rng
+        if rng.random() < cast.world.hazards.regret:
+            for _ in range(rng.choice((1, 1, 2, 3))):
+                cast.world.after(rng.uniform(40, 1500), self._withdraw_one)
+
+    def _withdraw_one(self) -> None:
+        """Take back a run of any state, most likely the newest that is decided."""
+        cast, rng = self.cast, self.rng
+        found = sorted(cast.judge.decided_at) if rng.random() < 0.9 else sorted(cast.judge.runs)
+        if not found:
+            cast.world.after(rng.uniform(40, 400), self._withdraw_one)
+            return
+        run = names.run_of(found[-1] if rng.random() < 0.5 else rng.choice(found))
+        cast.other("withdraw", cast.withdraw, run, kind="withdraw")
+        cast.world.after(rng.uniform(0, 900), cast.new_waiter, run, "late")
+
+
 # --- small worlds, in which every fault is placed everywhere ----------------------------------------------
 
 
@@ -182,6 +208,8 @@ class Scene(NamedTuple):
     platform: str = "vm"
     waiters: int = 1
     stop: float | None = None
+    withdraw: float | None = None
+    """When somebody takes the run back; a waiter comes by long after it."""
     sweep: float | None = None
     starts: int = 1
     keys: int = 1
@@ -200,6 +228,8 @@ SCENES = {
     "two starts, rejecting table": Scene(Plan(mode="append"), waiters=2, starts=2, rejected_until=60),
     "rejecting table": Scene(Plan(mode="append"), rejected_until=60),
     "two runs of one date, replace": Scene(Plan(mode="replace"), keys=2),
+    "ok, withdrawn while delivering": Scene(Plan(mode="replace"), withdraw=43),
+    "ok, append, withdrawn at the end": Scene(Plan(mode="append"), withdraw=46),
 }
 
 
@@ -224,6 +254,11 @@ def small_world(
                 world.after(3 + 7 * index, cast.new_waiter, run, f"W{index}")
             if scene.stop is not None:
                 world.after(scene.stop, lambda: cast.other("stop", cast.stop, run, kind="stop"))
+            if scene.withdraw is not None:
+                world.after(
+                    scene.withdraw, lambda: cast.other("withdraw", cast.withdraw, run, kind="withdraw")
+                )
+                world.after(AFTERWARDS, cast.new_waiter, run, "late")
             if scene.sweep is not None:
                 world.after(scene.sweep, lambda: cast.other("sweep", cast.sweep, [run], kind="sweep"))
 

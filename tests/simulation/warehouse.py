@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from foretell.errors import WarehouseError
-from foretell.ledger import Ship, Sleep
+from foretell.ledger import Revoke, Ship, Sleep
 from foretell.names import owner, scope
 from foretell.records import Receipt, Verdict
 from tests.simulation.world import Process, Talk, World
@@ -44,6 +44,8 @@ class Entry(NamedTuple):
     scope: str
     state: Verdict
     rows: Rows
+    laid: bool
+    """Whether its rows were put into the table, and not removed by its withdrawal."""
 
 
 class Snapshot(NamedTuple):
@@ -69,6 +71,10 @@ class Commit(NamedTuple):
     rows: Rows | None
     delete: tuple[Rows, ...]
 
+    @property
+    def revokes(self) -> bool:
+        return self.entry is not None and self.entry.state == "withdrawn"
+
 
 class Warehouse:
     """Tables by scope, and the ledger. `committed` is called after every commit."""
@@ -76,8 +82,10 @@ class Warehouse:
     def __init__(self, world: World) -> None:
         self.world = world
         self.ledger: list[Entry] = []
+        self.history: defaultdict[str, list[Verdict]] = defaultdict(list)
+        """Every state that a run's row of the ledger has had, by uid."""
         self.tables: defaultdict[str, list[Rows]] = defaultdict(list)
-        self.committed: Callable[[str, Rows | None], None] = lambda _, __: None
+        self.committed: Callable[[Process, Commit], None] = lambda _, __: None
         self._version = 0
         self._touched: list[tuple[int, str]] = []
         world.requests[Open] = (self._open, WarehouseError)
@@ -85,9 +93,13 @@ class Warehouse:
         world.reads.add(Open)
         world.risks[Commit] = world.hazards.commit_fault
         world.nested[Ship] = self.ship
+        world.nested[Revoke] = self.revoke
 
     def states(self, uid: str) -> list[Verdict]:
-        return [entry.state for entry in self.ledger if entry.uid == uid]
+        return self.history[uid]
+
+    def state(self, uid: str) -> Verdict | None:
+        return next((entry.state for entry in self.ledger if entry.uid == uid), None)
 
     def ship(self, process: Process, wish: Ship) -> Talk:
         """Deliver as PROTOCOL says: lock, read the ledger inside, then rows and ledger together."""
@@ -98,12 +110,12 @@ class Warehouse:
             for entry in snapshot.ledger:
                 if entry.uid == rows.uid:
                     return _receipt(entry)
-            state = _verdict(snapshot.ledger, rows, place)
-            entry = Entry(rows.uid, place, state, rows)
+            state = _verdict(snapshot.ledger, rows, place, counts=self._counts)
+            entry = Entry(rows.uid, place, state, rows, laid=state == "delivered")
             try:
                 yield from self._transact(snapshot, entry)
             except RefusalError:
-                entry = entry._replace(state="rejected")
+                entry = entry._replace(state="rejected", laid=False)
                 if not self.world.rules.rejection_in_ledger:
                     return _receipt(entry)
                 try:
@@ -111,6 +123,30 @@ class Warehouse:
                 except ConflictError:
                     yield Sleep(2)
                     continue
+            except ConflictError:
+                yield Sleep(2)
+                continue
+            return _receipt(entry)
+
+    def _counts(self, entry: Entry) -> bool:
+        """Whether an earlier run's order matters to a later one."""
+        return entry.state == "delivered" or (entry.laid and not self.world.rules.withdrawn_free)
+
+    def revoke(self, process: Process, wish: Revoke) -> Talk:
+        """Take a run out of what counts: its row of the ledger, and of an append its rows too."""
+        rows, place = _rows_of(wish)
+        process.shipped = True
+        while True:
+            snapshot: Snapshot = yield Open(place)
+            known = next((entry for entry in snapshot.ledger if entry.uid == rows.uid), None)
+            if known and known.state in ("rejected", "withdrawn"):
+                return _receipt(known)
+            removed = tuple(old for old in snapshot.tables.get(place, ()) if old.uid == rows.uid)
+            removed = removed if rows.mode == "append" else ()
+            laid = known is not None and known.laid and rows.mode != "append"
+            entry = Entry(rows.uid, place, "withdrawn", known.rows if known else rows, laid)
+            try:
+                yield Commit(place, snapshot, entry, None, removed)
             except ConflictError:
                 yield Sleep(2)
                 continue
@@ -153,12 +189,14 @@ class Warehouse:
         if wish.rows:
             table.append(wish.rows)
         if wish.entry:
+            self.ledger = [old for old in self.ledger if old.uid != wish.entry.uid or not wish.revokes]
             self.ledger.append(wish.entry)
+            self.history[wish.entry.uid].append(wish.entry.state)
         self.world.say(process.name, "COMMITS", wish.entry and wish.entry.state, wish.rows)
-        self.committed(wish.scope, wish.rows)
+        self.committed(process, wish)
 
 
-def _rows_of(wish: Ship) -> tuple[Rows, str]:
+def _rows_of(wish: Ship | Revoke) -> tuple[Rows, str]:
     request = wish.request
     delivery = request.spec.delivery
     if delivery is None:
@@ -169,12 +207,15 @@ def _rows_of(wish: Ship) -> tuple[Rows, str]:
     return rows, scope(delivery.table, request.partition)
 
 
-def _verdict(ledger: tuple[Entry, ...], rows: Rows, place: str) -> Verdict:
-    others = [entry.rows for entry in ledger if entry.scope == place and entry.state == "delivered"]
+def _verdict(
+    ledger: tuple[Entry, ...], rows: Rows, place: str, *, counts: Callable[[Entry], bool]
+) -> Verdict:
+    here = [entry for entry in ledger if entry.scope == place]
+    others = [entry.rows for entry in here if counts(entry)]
     if rows.mode == "append":
         again = any(other.owner == rows.owner and other.order[0] == rows.order[0] for other in others)
         return "rejected" if again else "delivered"
-    if any(other.owner != rows.owner for other in others):
+    if any(entry.laid and entry.rows.owner != rows.owner for entry in here):
         return "rejected"
     return "superseded" if any(other.order > rows.order for other in others) else "delivered"
 

@@ -59,6 +59,8 @@ class Hazards(NamedTuple):
     preempt: float = 0.0
     told: float = 0.0
     """A host has the time to say that its machine is taken away."""
+    regret: float = 0.0
+    """Somebody takes runs back."""
     hungry: int = 0
     """So many of a run's machines are too small for its command."""
     probe_error: float = 0.0
@@ -85,6 +87,7 @@ class Rules(NamedTuple):
     lock_row: bool = True
     ledger_inside: bool = True
     rejection_in_ledger: bool = True
+    withdrawn_free: bool = True
 
 
 RULES = Rules()
@@ -102,7 +105,7 @@ class Process:
         self.ever_paused = False
         self.ever_cut = False
         self.shipped = False
-        """It has asked a warehouse to deliver."""
+        """It has asked a warehouse to deliver, or to take back."""
         self.returned = False
         """Its talk came to its end."""
         self.again: Callable[[], None] | None = None
@@ -143,7 +146,7 @@ class Watcher(Protocol):
 
     def wrote(self, process: Process, key: str, data: bytes) -> None: ...
 
-    def served(self, process: Process, key: str) -> None: ...
+    def served(self, process: Process, key: str, *, found: bool) -> None: ...
 
     def escaped(self, process: Process, error: ForetellError) -> None: ...
 
@@ -350,8 +353,7 @@ class World:
     def _get(self, process: Process, wish: Get) -> bytes | None:
         self._reach(process)
         found = self.store.get(wish.key)
-        if found is not None:
-            self.watcher.served(process, wish.key)
+        self.watcher.served(process, wish.key, found=found is not None)
         return found
 
     def _folders(self, process: Process, wish: Folders) -> list[str]:

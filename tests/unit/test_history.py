@@ -60,7 +60,7 @@ def test_a_line_says_how_it_stands(past: Past, end: str, phase: str, seconds: fl
     [
         ("undelivered", "delivering", 10),
         ("delivered", "succeeded", 11),
-        ("superseded", "succeeded", 11),
+        ("superseded", "superseded", 11),
         ("rejected", "rejected", 11),
     ],
 )

@@ -160,6 +160,11 @@ class Output:
         )
         return receipt
 
+    def revoke(self, outcome: Outcome) -> Receipt:
+        """Have the warehouse know that this run was withdrawn before it was delivered."""
+        receipt: Receipt = _predictions().revoke(self._request, self._run, outcome)
+        return receipt
+
     def discard(self) -> None:
         """Remove what a failed command left."""
         shutil.rmtree(self._work, ignore_errors=True)

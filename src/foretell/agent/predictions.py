@@ -67,3 +67,8 @@ def ship(
     warehouse = request.target.warehouse
     there = uris if warehouses.reads(warehouse, request.target.store) else ()
     return warehouses.connect(warehouse, waits).deliver(shipment(request, run, outcome, files, there))
+
+
+def revoke(request: Request, run: Run, outcome: Outcome) -> Receipt:
+    """Have the warehouse know that a run was withdrawn before it was delivered."""
+    return warehouses.connect(request.target.warehouse).withdraw(shipment(request, run, outcome))

@@ -34,7 +34,7 @@ from foretell.errors import (
     StoreFullError,
     WarehouseError,
 )
-from foretell.ledger import Create, Folders, Get, Op, Put, Ship, Sleep, T, Talk
+from foretell.ledger import Create, Folders, Get, Op, Put, Revoke, Ship, Sleep, T, Talk
 from foretell.names import Attempt, rfc3339, run_of
 from foretell.records import CommandFault, Exit, Host, Outcome, Request, Step, encode
 from foretell.store import Store
@@ -193,6 +193,8 @@ class Session(_StoreWorld):
             case Ship():
                 self.stage = "delivery"
                 return self.output.ship(op.outcome)
+            case Revoke():
+                return self.output.revoke(op.outcome)
             case Sleep(_, error) if error:
                 self._tell(error)
                 return super().perform(op)

@@ -21,7 +21,7 @@ from foretell.history import Story
 from foretell.ledger import SLOT, get
 from foretell.names import Run
 from foretell.order import Asked
-from foretell.protocol import Phase, State, Step, Wait
+from foretell.protocol import State, Step, Wait
 from foretell.records import Interval, Launch, Request
 from foretell.service import ProcessSettings
 
@@ -98,6 +98,7 @@ class Duty:
             date=self.who.date,
             key=key,
             again=False,
+            future=True,
             interval=Interval(start=interval[0], end=interval[1]) if interval else None,
         )
         asked = self.controller.prepare(self.action, asked, say=log.info)
@@ -172,7 +173,7 @@ class Duty:
 
     @property
     def succeeded(self) -> bool:
-        return self.state.phase is Phase.SUCCEEDED
+        return self.state.phase.success
 
     def report(self) -> dict[str, Any]:
         """Give what became of the run, as values of JSON."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import re
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -23,8 +25,8 @@ from foretell.frozen import fingerprint
 from foretell.history import tail
 from foretell.ledger import Asked as Found
 from foretell.ledger import get
-from foretell.names import Run
-from foretell.order import Asked
+from foretell.names import Run, run_named
+from foretell.order import AHEAD, Asked
 from foretell.protocol import Phase, State
 from foretell.records import Exit, Outcome, Receipt, Request
 from foretell.service import Service
@@ -56,6 +58,7 @@ def add_order(made: ArgumentParser) -> None:
     made.add_argument(
         "--trial", action="store_true", help="check the delivery without delivering; never a model"
     )
+    made.add_argument("--future", action="store_true", help="allow a date that lies ahead")
     made.add_argument("--image", metavar="REF@sha256:…", help="run this image, not the one of foretell.lock")
 
 
@@ -75,7 +78,9 @@ def order(args: Namespace, service: Service) -> Asked:
                 hint=f'leave --input {action}=… out, or add "{action}" to inputs of [actions.{args.action}]',
             )
     date = opening.aware(args.date, service) if args.date else None
-    return Asked(date=date, key=args.key, inputs=inputs, trial=args.trial, image=args.image)
+    return Asked(
+        date=date, key=args.key, inputs=inputs, trial=args.trial, image=args.image, future=args.future
+    )
 
 
 def run(args: Namespace, out: Output) -> int:
@@ -192,7 +197,7 @@ def check(args: Namespace, out: Output) -> int:
     _give(found, state, out)
     if state.cause:
         out.tell(f"  cause     {state.cause}")
-    if state.phase.ended and state.phase is not Phase.SUCCEEDED and state.attempt:
+    if state.phase.ended and not state.phase.success and state.attempt:
         out.log(tail(controller.store, found, state.attempt))
         out.clear()
     return state.exit_code
@@ -295,7 +300,7 @@ def _rows(request: Request, outcome: Outcome | None, receipt: Receipt | None) ->
     rows = counted(outcome.rows, "row")
     if request.trial:
         return f"{rows} checked, none delivered: this is a trial"
-    if receipt is None or receipt.state == "rejected":
+    if receipt is None or receipt.state in ("rejected", "withdrawn"):
         return f"{rows}, not delivered"
     scope = f" ({request.partition})" if request.partition else ""
     return f'{rows} {"→" if receipt.state == "delivered" else "not into"} "{receipt.table}"{scope}'
@@ -303,7 +308,9 @@ def _rows(request: Request, outcome: Outcome | None, receipt: Receipt | None) ->
 
 def _next(service: Service, run: Run, state: State, request: Request, outcome: Outcome | None) -> str:
     """Give the command that most likely comes next."""
-    if state.phase is not Phase.SUCCEEDED or outcome is None or not outcome.files:
+    if slip := _slip(state):
+        return f"withdraw {slip}"
+    if not state.phase.success or outcome is None or not outcome.files:
         return f"show {run.label}"
     if request.trial:
         return f"run {run.action}"
@@ -314,6 +321,14 @@ def _next(service: Service, run: Run, state: State, request: Request, outcome: O
         item.action: name for name, action in service.actions.items() for item in action.inputs
     }
     return f"run {takers[run.action]}" if run.action in takers else f"get {run.label}"
+
+
+def _slip(state: State) -> str:
+    """Give the run that superseded one of today and lies ahead of it; "" where that is not so."""
+    found = re.search(r'"(\S+)/(\d\S+)"', state.cause) if state.phase is Phase.SUPERSEDED else None
+    if found is None or run_named("", "", found[1], found[2]).date - datetime.now(UTC) < AHEAD:
+        return ""
+    return f"{found[1]}/{found[2]}"
 
 
 VERBS = {

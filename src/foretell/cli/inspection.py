@@ -71,8 +71,6 @@ def _remark(line: Line) -> str:
     remarks = ["trial"] if line.request.trial else []
     if line.withdrawn:
         remarks.append(f"withdrawn: {line.withdrawn.reason}" if line.withdrawn.reason else "withdrawn")
-    if line.state.stage == "superseded":
-        remarks.append("superseded")
     if line.state.cause:
         remarks.append(first_line(line.state.cause))
     return ", ".join(remarks)

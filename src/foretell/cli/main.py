@@ -38,7 +38,7 @@ GROUPS = {
         "predictions": ("models", "show the delivered rows"),
     },
     "to decide": {
-        "withdraw": ("models", "take a model back, so that it is not used again"),
+        "withdraw": ("withdrawal", "take a run back, so that it is not used again"),
         "claim": ("models", "make this service the owner of a table"),
     },
     "to keep going": {
@@ -65,7 +65,7 @@ examples:
 
 RUN is what `start` prints: ACTION/RUN-ID, or a bare run id. `foretell VERB --help` tells more.
 exit codes: 0 succeeded, 1 failed, 2 wrong usage or file, 3 infrastructure or still open, 4 timeout,
-5 delivery rejected, 6 cancelled, 70 a bug in Foretell, 130 interrupted
+5 delivery rejected, 6 cancelled or withdrawn, 70 a bug in Foretell, 130 interrupted
 """
 LAUNCHING = ("run", "start")
 """Verbs that need an agent: one is made ready while they load."""

@@ -1,14 +1,14 @@
-"""models, withdraw, predictions, claim."""
+"""models, predictions, claim."""
 
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from datetime import UTC, datetime
 
-from foretell import catalog, history, names, warehouses
+from foretell import catalog, names, warehouses
 from foretell.cli import opening, parsing
 from foretell.cli.output import Output
-from foretell.cli.parsing import Verb, add_run
+from foretell.cli.parsing import Verb
 from foretell.cli.wording import counted, first_line, metrics, moment, value
 from foretell.controller import Controller
 from foretell.errors import UsageError
@@ -82,31 +82,6 @@ def _tell_answer(action: str, answer: catalog.Answer, args: Namespace, out: Outp
         out.result(("  passed over ", "faint"), f"{passed.run.label}: {first_line(passed.reason)}")
 
 
-# --- withdraw ---------------------------------------------------------------------------------------------------------
-
-
-def _add_withdraw(made: ArgumentParser) -> None:
-    add_run(made)
-    made.add_argument("--reason", default="", metavar="TEXT", help="why, for the record")
-
-
-def withdraw(args: Namespace, out: Output) -> int:
-    """Take a model back, and tell who used it."""
-    controller = opening.controller(args)
-    run = controller.find(args.run)
-    word = controller.withdraw(run, args.reason)
-    users = [line.run.label for line in history.users(controller, run)]
-    out.result(run.label, " withdrawn")
-    out.document({"run": run.label, "by": word.by, "reason": word.reason, "at": word.at, "used_by": users})
-    if word.reason != args.reason:
-        out.tell(f"it was withdrawn before, by {word.by}{f': {word.reason}' if word.reason else ''}")
-    for label in users:
-        out.tell(f"  used by   {label}")
-    if users:
-        out.tell("what these runs delivered stands; run them again to replace it")
-    return 0
-
-
 # --- predictions ------------------------------------------------------------------------------------------------------
 
 
@@ -175,7 +150,11 @@ def _tell_origin(controller: Controller, found: Rows, out: Output) -> None:
     for receipt in found.receipts[:5]:
         model = _model_of(controller, receipt)
         out.tell(
-            (f"  {counted(receipt.rows, 'row')} from {receipt.run}{model}, {moment(receipt.at)} UTC", "faint")
+            (
+                f"  {counted(receipt.rows, 'row')} from {receipt.run}{model}, {moment(receipt.at)} UTC",
+                "faint",
+            ),
+            *([(", withdrawn", "warn")] if receipt.state == "withdrawn" else []),
         )
     if len(found.receipts) > 5:
         out.tell((f"  and from {len(found.receipts) - 5:,} more runs", "faint"))
@@ -229,11 +208,6 @@ def _deliverer(service: Service, table: str) -> tuple[Action, Delivery]:
 
 VERBS = {
     "models": Verb(_add_models, models, ("foretell models", "foretell models --date 2026-11-01")),
-    "withdraw": Verb(
-        _add_withdraw,
-        withdraw,
-        ('foretell withdraw training/20261121T060000Z-1 --reason "trained on test data"',),
-    ),
     "predictions": Verb(
         _add_predictions,
         predictions,

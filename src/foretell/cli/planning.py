@@ -19,7 +19,7 @@ from foretell.frozen import Frozen, fingerprint, must_have_no_links
 from foretell.images import build, chosen, lock
 from foretell.ledger import Talk
 from foretell.names import Run
-from foretell.order import Order
+from foretell.order import Order, must_not_lie_ahead
 from foretell.records import FORMAT, Pin
 from foretell.service import ProcessSettings
 
@@ -59,6 +59,7 @@ def plan(args: Namespace, out: Output) -> int:
             f'"{args.action}" is no action of "{service.name}"',
             hint=f"use one of: {', '.join(service.actions)}",
         )
+    must_not_lie_ahead(asked)
     platforms.connect(target.platform_of(spec.name))
     date = (asked.date or datetime.now(UTC)).astimezone(UTC)
     run = Run(

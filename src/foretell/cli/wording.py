@@ -15,7 +15,7 @@ LARGE = 1000
 """Of a metric, from where on its fraction says nothing."""
 STYLES = {
     Phase.SUCCEEDED: "good",
-    Phase.CANCELLED: "warn",
+    **dict.fromkeys((Phase.SUPERSEDED, Phase.CANCELLED, Phase.WITHDRAWN), "warn"),
     **dict.fromkeys((Phase.FAILED, Phase.TIMEOUT, Phase.REJECTED, Phase.LOST), "bad"),
 }
 

@@ -6,8 +6,8 @@ BEGIN TRANSACTION;
 UPDATE {lock} SET turn = turn + 1 WHERE TRUE;
 SET former = ARRAY(
   SELECT DISTINCT owner FROM (
-    SELECT delivered.owner AS owner FROM {ledger} AS delivered CROSS JOIN {lock} AS mine
-    WHERE delivered.`table` = @table AND delivered.state = 'delivered' AND delivered.turn > mine.since
+    SELECT laid.owner AS owner FROM (SELECT * FROM {ledger} WHERE `table` = @table AND {laid}) AS laid CROSS JOIN {lock} AS mine
+    WHERE laid.turn > mine.since
     UNION ALL
     SELECT owner FROM {lock}
   )

@@ -2,17 +2,18 @@
 -- trouble, and again inside of the transaction, where it counts.
 WITH
   mine AS (SELECT turn, owner, since FROM {lock}),
-  delivered AS (SELECT * FROM {ledger} WHERE `table` = @table AND state = 'delivered'),
+  -- Whose rows were put into the table; of those that were withdrawn only the owner counts.
+  laid AS (SELECT * FROM {ledger} WHERE `table` = @table AND {laid}),
   -- The last claim makes an owner; without one a delivery does, but appends go together.
   rivals AS (
-    SELECT delivered.owner AS owner, delivered.turn AS turn FROM delivered CROSS JOIN mine
-    WHERE delivered.turn > mine.since AND delivered.owner <> @owner
-      AND NOT (@mode = 'append' AND delivered.mode = 'append')
+    SELECT laid.owner AS owner, laid.turn AS turn FROM laid CROSS JOIN mine
+    WHERE laid.turn > mine.since AND laid.owner <> @owner
+      AND NOT (@mode = 'append' AND laid.mode = 'append')
   ),
   -- What a run may not lie over: all the table for replace, the partition, the date for append.
   earlier AS (
-    SELECT run, date, n FROM delivered
-    WHERE owner = @owner AND CASE @mode
+    SELECT run, date, n FROM laid
+    WHERE state = 'delivered' AND owner = @owner AND CASE @mode
       WHEN 'replace' THEN TRUE
       WHEN 'partition' THEN scope = @scope OR mode = 'replace'
       ELSE date = @date END

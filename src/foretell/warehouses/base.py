@@ -80,6 +80,20 @@ class Warehouse(Protocol):
         """Give the run's ledger row, or None when there is none (also when nothing was ever delivered here)."""
         ...
 
+    def withdraw(self, shipment: Shipment) -> Receipt:
+        """
+        Take a run out of what counts, by the same transaction, and give the ledger row, whose state is "withdrawn".
+
+        Rows that were appended are removed. Rows that replaced others stay until the next delivery, and later ones
+        are not "superseded" by them any more. A run without a ledger row gets one, and is not delivered afterwards. A
+        row that is "rejected" stays so, and that of an append whose rows cannot be told from others (see `held`).
+        """
+        ...
+
+    def held(self, shipment: Shipment) -> str:
+        """Say why the rows of an append could not be removed, "" where they can be: to be asked before `withdraw`."""
+        ...
+
     def reject(self, shipment: Shipment, cause: str) -> Receipt:
         """Record "rejected" for a run without rows, by the same transaction; an existing ledger row wins."""
         ...
@@ -133,6 +147,28 @@ def appended(run: str) -> str:
 def newer(run: str) -> str:
     """Tell of a run that is not to be replaced by an older one."""
     return f'the newer run "{run}" was delivered before'
+
+
+STANDS = "withdrawn; its rows stand until the next delivery"
+REMOVED = "withdrawn; its rows were removed"
+NEVER = "withdrawn before it was delivered"
+NOTHING = "withdrawn; none of its rows were in the table"
+"""What the ledger says of a withdrawn run."""
+
+
+def run_column(delivery: Delivery) -> str | None:
+    """Give the column that says which run a row is of."""
+    return next((column.name for column in delivery.columns if column.source == "@run"), None)
+
+
+def unmarked(table: str) -> str:
+    """Tell that no column says which run a row is of."""
+    return f'no column of "{table}" says which run a row is of: none is `from = "@run"`'
+
+
+def shared(table: str, run_id: str) -> str:
+    """Tell that rows of other runs bear the same run id."""
+    return f'rows of other runs in "{table}" bear the run id {run_id} too'
 
 
 def other_columns(table: str, there: Mapping[str, str], declared: Mapping[str, str]) -> str:

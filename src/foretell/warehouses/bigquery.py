@@ -7,7 +7,6 @@ together with the ledger's row. Ledger and lock stand in the dataset of the tabl
 
 from __future__ import annotations
 
-import os
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,10 +14,8 @@ from contextlib import contextmanager, suppress
 from datetime import UTC
 from typing import Any, TypeVar
 
-import google.auth
 import msgspec
 from google.api_core.exceptions import Forbidden, NotFound
-from google.auth.credentials import Credentials
 from google.cloud import bigquery
 from google.cloud.bigquery import Client
 
@@ -29,23 +26,23 @@ from foretell.service import BigQuerySettings, Delivery
 from foretell.warehouses import bigquery_place as place
 from foretell.warehouses import bigquery_script as script
 from foretell.warehouses import bigquery_table as tables
+from foretell.warehouses import bigquery_withdrawal as withdrawal
 from foretell.warehouses.base import Rows, Shipment, UnfitError
 from foretell.warehouses.bigquery_failures import CHANGED, FAILURES, AgainError, WrongError, told
 from foretell.warehouses.bigquery_jobs import ONCE, REQUEST, RETRY, Jobs
 from foretell.warehouses.bigquery_plan import drawing, shipped
+from foretell.warehouses.bigquery_reading import ask, read
 from foretell.warehouses.bigquery_staging import stage
 from foretell.warehouses.bigquery_table import MADE_BY, Table
 
 T = TypeVar("T")
 
-SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 PATIENCE = 60.0
 """Seconds to begin again while others are in the way, or the service is away."""
 SHORTEST, LONGEST = 0.1, 5.0
 """Seconds between two tries."""
 TURNS = 5
 """Tries of one transaction again, before everything else is looked at again."""
-LONGEST_QUERY = 600.0
 FIELDS = ("uid", "state", "table", "scope", "owner", "run", "attempt", "rows", "cause", "at")
 RECEIPT = ", ".join(f"`{field}`" for field in FIELDS)
 """The ledger's row as Receipt has it."""
@@ -77,6 +74,22 @@ class BigQueryWarehouse:
             return self._decide(jobs, table, shipment, rejected=cause)
 
         return self._patiently(record)
+
+    def withdraw(self, shipment: Shipment) -> Receipt:
+        def settle(jobs: Jobs) -> Receipt:
+            table = self._table(jobs, shipment.delivery.table)
+            self._make(jobs, table)
+            asked = withdrawal.transaction(jobs, table, shipment)
+            return self._transact(jobs, table, shipment, asked, stands=withdrawal.settled)
+
+        return self._patiently(settle)
+
+    def held(self, shipment: Shipment) -> str:
+        def see(jobs: Jobs) -> str:
+            table = self._table(jobs, shipment.delivery.table)
+            return withdrawal.held(jobs, table, shipment)
+
+        return self._patiently(see)
 
     def receipt(self, uid: str) -> Receipt | None:
         def find(jobs: Jobs) -> Receipt | None:
@@ -111,9 +124,9 @@ class BigQueryWarehouse:
 
     def tables(self) -> Sequence[str]:
         def find(jobs: Jobs) -> list[str]:
-            query = "SELECT DISTINCT `table` FROM {} WHERE state = 'delivered'"
+            query = f"SELECT DISTINCT `table` FROM {{}} WHERE {script.LAID}"
             ledgers = [ledger.sql for ledger in self._ledgers(jobs)]
-            found = [row["table"] for ledger in ledgers for row in self._ask(jobs, query.format(ledger), {})]
+            found = [row["table"] for ledger in ledgers for row in ask(jobs, query.format(ledger), {})]
             return [self._shown(key) for key in sorted(found)]
 
         return self._patiently(find)
@@ -143,7 +156,7 @@ class BigQueryWarehouse:
         """Look whether there is anything to do, stage the rows, and decide."""
         table = self._table(jobs, shipment.delivery.table)
         self._make(jobs, table)
-        (seen,) = self._ask(jobs, script.peek(table, RECEIPT), script.values(table, shipment))
+        (seen,) = ask(jobs, script.peek(table, RECEIPT), script.values(table, shipment))
         if seen["uid"] is not None:
             return self._told(seen)
         if seen["expected"] != "delivered":
@@ -174,14 +187,29 @@ class BigQueryWarehouse:
         self, jobs: Jobs, table: Table, shipment: Shipment, *, put: str = "", rejected: str = ""
     ) -> Receipt:
         """The one transaction of the protocol. Without anything to put, it is for a verdict that is known before."""
-        stem, text, values = self._transaction(table, shipment, put, rejected)
+        return self._transact(jobs, table, shipment, self._transaction(table, shipment, put, rejected))
 
-        def written(_: object = None) -> Receipt | None:
+    def _transact(
+        self,
+        jobs: Jobs,
+        table: Table,
+        shipment: Shipment,
+        transaction: tuple[str, str, dict[str, str | int]],
+        stands: Callable[[Receipt], bool] = lambda _: True,
+    ) -> Receipt:
+        """Have a transaction done in the table's turn, and give the ledger's row; `stands` says whether it is in it."""
+        stem, text, values = transaction
+
+        def written() -> Receipt | None:
             return self._receipt(jobs, script.ledger_of(table), shipment.uid)
+
+        def done(_: object) -> bool:
+            receipt = written()
+            return receipt is not None and stands(receipt)
 
         for last in (*[False] * self.turns, True):
             try:
-                self._run(jobs, stem, text, values, stands=lambda job: bool(written(job)))
+                self._run(jobs, stem, text, values, stands=done)
                 break
             except AgainError as error:  # most likely another has the turn; what is staged is still good
                 if last or CHANGED in str(error):
@@ -244,7 +272,7 @@ class BigQueryWarehouse:
 
     def _receipt(self, jobs: Jobs, ledger: Table, uid: str) -> Receipt | None:
         query = f"SELECT {RECEIPT} FROM {ledger.sql} WHERE uid = @uid"
-        rows = self._ask(jobs, query, {"uid": uid})
+        rows = ask(jobs, query, {"uid": uid})
         return self._told(rows[0]) if rows else None
 
     def _told(self, row: Mapping[str, Any]) -> Receipt:
@@ -260,8 +288,8 @@ class BigQueryWarehouse:
         standing: list[Receipt] = []
         if tables.find(jobs.client, ledger):
             query = script.sql("standing", table, receipt=RECEIPT)
-            standing = [self._told(row) for row in self._ask(jobs, query, {"table": table.key})]
-        found, total = self._read(jobs, table, there, standing, limit)
+            standing = [self._told(row) for row in ask(jobs, query, {"table": table.key})]
+        found, total = read(jobs, table, there, standing, limit)
         return Rows(
             table=self._shown(table.key),
             columns=tuple(field.name for field in there.schema),
@@ -269,25 +297,6 @@ class BigQueryWarehouse:
             total=total,
             receipts=tuple(standing),
         )
-
-    def _read(
-        self, jobs: Jobs, table: Table, there: bigquery.Table, standing: list[Receipt], limit: int | None
-    ) -> tuple[list[Any], int]:
-        """Read rows as cheaply as they can be had: a plain table for nothing, a partitioned one from its newest end."""
-        clip = "" if limit is None else f" LIMIT {limit}"
-        if there.table_type == "VIEW":
-            ((total,),) = (row.values() for row in self._ask(jobs, f"SELECT COUNT(*) FROM {table.sql}", {}))
-            return self._ask(jobs, f"SELECT * FROM {table.sql}{clip}", {}), total
-        total = there.num_rows or 0
-        column = there.time_partitioning.field if there.time_partitioning else None
-        if column is None:
-            rows = jobs.client.list_rows(there, max_results=limit, retry=RETRY, timeout=REQUEST)
-            return list(rows), total
-        (type_,) = [tables.kind(field) for field in there.schema if field.name == column]
-        first = tables.first_partition(standing, limit)
-        where = f" WHERE `{column}` >= CAST(@first AS {type_})" if first else ""
-        query = f"SELECT * FROM {table.sql}{where} ORDER BY `{column}` DESC{clip}"
-        return self._ask(jobs, query, {"first": first} if first else {}), total
 
     def _table(self, jobs: Jobs, name: str) -> Table:
         dataset, _, table = name.rpartition(".")
@@ -297,18 +306,6 @@ class BigQueryWarehouse:
         return key.removeprefix(f"{self.settings.dataset}.")
 
     # --- asking -----------------------------------------------------------------------------------------------
-
-    def _ask(self, jobs: Jobs, query: str, values: Mapping[str, str | int]) -> list[Any]:
-        """Give the rows of a query, which changes nothing and may be asked again."""
-        found = jobs.client.query_and_wait(
-            query,
-            job_config=script.parameters(values),
-            retry=RETRY,
-            job_retry=ONCE,
-            api_timeout=REQUEST,
-            wait_timeout=LONGEST_QUERY,
-        )
-        return list(found)
 
     def _run(
         self,
@@ -321,13 +318,13 @@ class BigQueryWarehouse:
     ) -> Any:
         """Run a script that changes something, once."""
 
-        def ask(name: str) -> object:
+        def asked(name: str) -> object:
             config = script.parameters(values)
             return jobs.client.query(
                 text, job_id=name, job_config=config, retry=ONCE, timeout=REQUEST, job_retry=None
             )
 
-        return jobs.finish(stem, ask, same=lambda job: job.query == text, stands=stands)
+        return jobs.finish(stem, asked, same=lambda job: job.query == text, stands=stands)
 
     def _patiently(self, work: Callable[[Jobs], T]) -> T:
         """Begin again for as long as another is in the way; WarehouseError when patience or hope ends."""
@@ -357,8 +354,8 @@ class BigQueryWarehouse:
         """Connect for one piece of work, and say what its failures mean."""
         project, member = self.settings.project or "", ""
         try:
-            credentials, usual = _identity()
-            project, member = self.settings.project or usual, _member(credentials)
+            credentials, usual = place.identity()
+            project, member = self.settings.project or usual, place.member(credentials)
             location = self.settings.location
             with Client(project=project, credentials=credentials, location=location) as client:
                 yield Jobs(client, member=member, sleep=self._sleep)
@@ -380,17 +377,3 @@ def _last_word(jobs: Jobs) -> Iterator[None]:
 
 def _refused(shipment: Shipment, no: UnfitError) -> str:
     return f'the table "{shipment.delivery.table}" does not take the rows: {no}'
-
-
-def _identity() -> tuple[Credentials, str]:
-    """Find Google's application default credentials and their project; nobody's for BIGQUERY_EMULATOR_HOST."""
-    if os.environ.get("BIGQUERY_EMULATOR_HOST"):
-        return place.nobody(), os.environ.get("GOOGLE_CLOUD_PROJECT", "emulated")
-    credentials, project = google.auth.default(scopes=[SCOPE])
-    return credentials, project or ""
-
-
-def _member(credentials: Credentials) -> str:
-    """Give who is asking, as IAM names it."""
-    email = getattr(credentials, "service_account_email", None)
-    return f"serviceAccount:{email}" if email and "@" in email else 'user:"$(gcloud config get account)"'

@@ -12,6 +12,7 @@ from google.auth.transport.requests import AuthorizedSession
 
 from foretell.errors import UsageError
 
+SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 READ_ONLY = "https://www.googleapis.com/auth/devstorage.read_only"
 OUTSIDE_EU = ("EUROPE-WEST2", "EUROPE-WEST6")
 """Regions of Europe that are not in the multi-region EU: London and Zurich."""
@@ -21,6 +22,20 @@ PATIENCE = 30.0
 def nobody() -> Credentials:
     """Give the credentials that an emulator needs: none."""
     return cast("Credentials", AnonymousCredentials())
+
+
+def identity() -> tuple[Credentials, str]:
+    """Find Google's application default credentials and their project; nobody's for BIGQUERY_EMULATOR_HOST."""
+    if os.environ.get("BIGQUERY_EMULATOR_HOST"):
+        return nobody(), os.environ.get("GOOGLE_CLOUD_PROJECT", "emulated")
+    credentials, project = google.auth.default(scopes=[SCOPE])
+    return credentials, project or ""
+
+
+def member(credentials: Credentials) -> str:
+    """Give who is asking, as IAM names it."""
+    email = getattr(credentials, "service_account_email", None)
+    return f"serviceAccount:{email}" if email and "@" in email else 'user:"$(gcloud config get account)"'
 
 
 def must_be_the_same(there: str, *, declared: str, dataset: str) -> None:

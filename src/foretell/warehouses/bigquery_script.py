@@ -18,6 +18,8 @@ from foretell.warehouses.bigquery_table import Table
 RESOURCES = Path(__file__).parents[1] / "resources"
 LEDGER = "foretell_ledger"
 LOCK = "foretell_lock_"
+LAID = "(state = 'delivered' OR (state = 'withdrawn' AND turn > 0))"
+"""Of the ledger: runs whose rows were put into the table. A withdrawn one keeps the turn in which they were, else 0."""
 TYPES = {str: "STRING", int: "INT64"}
 
 
@@ -33,7 +35,7 @@ def lock_of(table: Table) -> Table:
 
 def sql(name: str, table: Table, **parts: str) -> str:
     """Fill in a resource for a table."""
-    beside = {"ledger": ledger_of(table).sql, "lock": lock_of(table).sql, "name": table.name}
+    beside = {"ledger": ledger_of(table).sql, "lock": lock_of(table).sql, "name": table.name, "laid": LAID}
     return (RESOURCES / f"bigquery_{name}.sql").read_text().format(**beside, **parts)
 
 

@@ -23,8 +23,19 @@ from foretell.delivery.sql import duckdb
 from foretell.errors import UsageError, WarehouseError
 from foretell.records import Receipt, Verdict
 from foretell.service import Delivery, DuckDBSettings
-from foretell.warehouses.base import Rows, Shipment, UnfitError, appended, belongs, newer
+from foretell.warehouses.base import (
+    NEVER,
+    Rows,
+    Shipment,
+    UnfitError,
+    appended,
+    belongs,
+    newer,
+    run_column,
+    unmarked,
+)
 from foretell.warehouses.duckdb_table import Table, columns, put, said, select
+from foretell.warehouses.duckdb_withdrawal import LAID, held, withdraw
 
 Connection: TypeAlias = duckdb.DuckDBPyConnection
 T = TypeVar("T")
@@ -49,9 +60,9 @@ RECEIPT = (
     ", ".join(f'"{field}"' for field in FIELDS[:-1]) + ", strftime(\"at\", '%Y-%m-%dT%H:%M:%S.%g+00:00')"
 )
 """The ledger's row as Receipt has it."""
-OTHERS = """
+OTHERS = f"""
     SELECT owner FROM foretell.ledger
-    WHERE "table" = $1 AND state = 'delivered' AND turn > $2 AND owner <> $3
+    WHERE "table" = $1 AND {LAID} AND turn > $2 AND owner <> $3
         AND NOT ($4 = 'append' AND mode = 'append')
     ORDER BY turn DESC LIMIT 1"""
 DELIVERED = """
@@ -63,12 +74,12 @@ DELIVERED = """
     ORDER BY date DESC, n DESC LIMIT 1"""
 """What a run may not lie over, newest first: all the table for replace, the partition, the date for append."""
 STANDING = f"""
-    WITH delivered AS (SELECT * FROM foretell.ledger WHERE "table" = ? AND state = 'delivered')
-    SELECT {RECEIPT} FROM delivered
-    WHERE turn >= coalesce((SELECT max(turn) FROM delivered WHERE mode = 'replace'), 0)
+    WITH laid AS (SELECT * FROM foretell.ledger WHERE "table" = ? AND {LAID})
+    SELECT {RECEIPT} FROM laid
+    WHERE turn >= coalesce((SELECT max(turn) FROM laid WHERE mode = 'replace'), 0)
     QUALIFY mode <> 'partition' OR row_number() OVER (PARTITION BY scope, mode ORDER BY turn DESC) = 1
     ORDER BY turn DESC"""
-"""The deliveries that no later one replaced."""
+"""The deliveries that no later one replaced, those among them that were withdrawn."""
 
 
 class Turn(Struct, frozen=True):
@@ -111,6 +122,15 @@ class DuckDBWarehouse:
     def reject(self, shipment: Shipment, cause: str) -> Receipt:
         return self._patiently(lambda: self._decide(shipment, rejected=cause))
 
+    def withdraw(self, shipment: Shipment) -> Receipt:
+        return self._patiently(lambda: self._withdraw(shipment))
+
+    def held(self, shipment: Shipment) -> str:
+        table = self._table(shipment.delivery.table)
+        if shipment.delivery.mode == "append" and run_column(shipment.delivery) is None:
+            return unmarked(shipment.delivery.table)
+        return self._read(lambda connection: held(connection, shipment, table)) or ""
+
     def receipt(self, uid: str) -> Receipt | None:
         return self._read(lambda connection: self._receipt(connection, uid))
 
@@ -131,7 +151,7 @@ class DuckDBWarehouse:
         return self._patiently(lambda: self._claim(self._table(delivery.table), owner))
 
     def tables(self) -> Sequence[str]:
-        query = """SELECT DISTINCT "table" FROM foretell.ledger WHERE state = 'delivered' ORDER BY 1"""
+        query = f"""SELECT DISTINCT "table" FROM foretell.ledger WHERE {LAID} ORDER BY 1"""
         found = self._read(lambda connection: connection.execute(query).fetchall()) or []
         return [self._shown(key) for (key,) in found]
 
@@ -235,6 +255,19 @@ class DuckDBWarehouse:
             rows = put(connection, shipment, table) if state == "delivered" else 0
             return self._record(connection, shipment, turn, (state, cause, rows))
 
+    def _withdraw(self, shipment: Shipment) -> Receipt:
+        """The same transaction for a run that was taken back."""
+        table = self._table(shipment.delivery.table)
+        with self._turn(table) as (connection, _):
+            known = self._receipt(connection, shipment.uid)
+            if known is None:
+                return self._record(connection, shipment, Turn(0, None, 0), ("withdrawn", NEVER, 0))
+            settled = known.state in ("rejected", "withdrawn")
+            if settled or (known.state == "delivered" and held(connection, shipment, table)):
+                return known
+            withdraw(connection, shipment, table, known.state)
+            return self._receipt(connection, shipment.uid) or known
+
     def _record(
         self, connection: Connection, shipment: Shipment, turn: Turn, found: tuple[Verdict, str, int]
     ) -> Receipt:
@@ -271,9 +304,9 @@ class DuckDBWarehouse:
 
     def _claim(self, table: Table, owner: str) -> tuple[str, ...]:
         with self._turn(table) as (connection, turn):
-            query = """
+            query = f"""
                 SELECT DISTINCT owner FROM foretell.ledger
-                WHERE "table" = ? AND state = 'delivered' AND turn > ? ORDER BY 1"""
+                WHERE "table" = ? AND {LAID} AND turn > ? ORDER BY 1"""
             before = {owner for (owner,) in connection.execute(query, [table.key, turn.since]).fetchall()}
             claim = "UPDATE foretell.lock SET owner = ?, since = turn WHERE scope = ?"
             connection.execute(claim, [owner, table.key])
