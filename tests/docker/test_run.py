@@ -76,6 +76,30 @@ def test_sources_that_are_not_those_of_the_lock_are_refused_and_an_image_may_be_
     toy.foretell("run", "training")
 
 
+def test_an_image_of_an_older_foretell_is_given_nothing_that_it_would_ignore(toy: Toy) -> None:
+    image = toy.locked()["image"]
+    lock = toy.root / "foretell.lock"
+    assert "reads = 2\n" in lock.read_text()
+    toy.actions["training"] = 'commands = ["/bin/sh training.sh", "/bin/echo done"]\n'
+    toy.write()
+
+    toy.foretell("run", "training")  # an agent of today heeds it
+    lock.write_text(lock.read_text().replace("reads = 2\n", ""))
+    for refused in (("run", "training"), ("start", "training", "--image", image), ("plan", "training")):
+        told = toy.foretell(*refused, code=2).stderr
+        assert "would ignore commands" in told
+        assert "foretell build --push --on docker" in told
+    assert "would ignore commands" in toy.foretell("doctor", code=None).stdout
+    lock.unlink()
+    toy.foretell("run", "training", "--image", image)  # its label says what it reads
+
+    lock.write_text(
+        f'[docker]\nimage = "{image}"\ntag = "t"\nfingerprint = "{toy.locked()["fingerprint"]}"\n'
+    )
+    toy.command("training", "echo model > output/model")
+    toy.foretell("run", "training", "--image", image)  # an older image runs what it always ran
+
+
 def test_declared_variables_and_secrets_arrive_and_nothing_else(
     toy: Toy, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
