@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from foretell import catalog
+from foretell import catalog, history
 from foretell.errors import UsageError
 from foretell.names import Run
 from foretell.order import Asked
@@ -39,6 +39,16 @@ def test_what_is_written_beside_the_output_is_told_with_the_key_that_keeps_it(st
     assert ended(stage, "training")[1] == (
         'not kept, for it is outside of "output/": a/1 (2 B), b/1 (2 B); to keep it, have the command write into "output/"\n'
     )
+
+
+def test_a_command_that_writes_nothing_at_all_is_told_and_its_log_is_its_own(stage: Stage) -> None:
+    stage.action("training", "echo printed")
+    assert stage.act("run", "training") == "succeeded", stage.tell()
+    run, told = ended(stage, "training")
+    assert told.startswith(
+        'kept nothing: the command wrote no file into "output/"; to keep what it writes, have'
+    )
+    assert history.tail(stage.controller.store, run, 1) == b"printed\n"
 
 
 def test_a_run_that_kept_nothing_is_no_model_whenever_it_was_written(stage: Stage) -> None:

@@ -128,7 +128,8 @@ class Output:
         mend = lost.mend(spec.name, spec.output, kept=False)
         if not self._request.is_model:
             nothing = f'kept nothing: the command wrote no file into "{spec.output}/"{outside}'
-            self._world.note(f"{nothing}; to keep what it writes, {mend}")
+            # Where nothing was lost either, the log stays what the command printed.
+            self._world.note(f"{nothing}; to keep what it writes, {mend}", logged=bool(lost.files))
             return
         raise OutputError(
             f'the command succeeded and wrote nothing into "{spec.output}/"',

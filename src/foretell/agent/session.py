@@ -237,7 +237,7 @@ class Session(_StoreWorld):
         shutil.rmtree(self.work, ignore_errors=True)  # of an agent of this machine that was here before
         copied = workspace.prepare(snapshot, self.work, output=self.request.spec.output)
         if copied.is_long:
-            self._print(f"foretell: made the working directory: copied {copied}\n".encode())
+            self._remark(f"made the working directory: copied {copied}")
         if self.request.image:
             place = Path(names.IMAGE_ENVIRONMENT)
             return place if place.is_dir() else None
@@ -271,7 +271,7 @@ class Session(_StoreWorld):
             sink=self.log.add,
             limits=self.limits,
             tick=self._tick,
-            say=lambda sentence: self._print(f"foretell: {sentence}\n".encode()),
+            say=self._remark,
         )
         if ended.stopped:
             self.log.close()
@@ -282,11 +282,17 @@ class Session(_StoreWorld):
         self.output.load_in_background()  # begun before the command, it would take turns with its start
         self.log.tick()
 
-    def note(self, sentence: str) -> None:
+    def note(self, sentence: str, *, logged: bool = True) -> None:
         """Tell what a person should know of this attempt: in its log, and once it has ended in `exit.json`."""
         if sentence not in self._notes:
             self._notes.append(sentence)
-            self._print(f"foretell: {sentence}\n".encode())
+            if logged:
+                self._remark(sentence)
+
+    def _remark(self, sentence: str) -> None:
+        """Say something of our own among what the command prints."""
+        self.log.remark(f"foretell: {sentence}\n".encode())
+        self.log.tick()
 
     def _print(self, text: bytes) -> None:
         self.log.add(2, text)
@@ -302,7 +308,7 @@ class Session(_StoreWorld):
         first = text.partition("\n")[0]
         if first not in self._told:
             self._told.add(first)
-            self._print(f"foretell: {text}\n".encode())
+            self._remark(text)
             self.log.close()
 
     def _end(

@@ -27,6 +27,7 @@ class Voice:
         self._log = Log(write, interval=min(LONGEST_WAIT, request.target.times.beat))
         self._redactor = Redactor({})
         self._wire = _wire(request, run, number)
+        self._line_open = False
 
     @property
     def chunks(self) -> int:
@@ -41,6 +42,13 @@ class Voice:
         """Take bytes of one stream (1 or 2), in the order they were printed."""
         with self._lock:
             self._say(stream, self._redactor.clean(stream, data))
+
+    def remark(self, line: bytes) -> None:
+        """Say something of our own, on a line of its own, whatever the command has left unended."""
+        with self._lock:
+            for stream, data in self._redactor.rest():
+                self._say(stream, data)
+            self._say(2, (b"\n" if self._line_open else b"") + line)
 
     def event(self, severity: str, message: str, **facts: object) -> None:
         """Tell what becomes of the attempt, where people look for its log; the records have it anyway."""
@@ -66,6 +74,7 @@ class Voice:
     def _say(self, stream: int, data: bytes) -> None:
         if data:
             self._log.add(stream, data)
+            self._line_open = not data.endswith(b"\n")
             if self._wire:
                 self._wire.take(stream, data)
 
