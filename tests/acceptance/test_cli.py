@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -388,6 +389,26 @@ def test_get_brings_the_files_but_not_over_others(settled: Stage, tmp_path: Path
     assert "is not empty" in refused.err
     assert usual.document["files"] == ["metrics.json", "model.txt"]
     assert (tmp_path / run.id / "metrics.json").exists()
+
+
+def test_what_get_brought_is_no_part_of_the_next_run(service: Stage) -> None:
+    first = foretell(service.root, "run", "training", "--json").document["run"]
+    fetched = foretell(service.root, "get", first)
+    named = foretell(service.root, "get", first, "--to", "model")
+    hidden = foretell(service.root, "get", first, "--to", ".foretell/model")
+
+    assert (service.root / first.partition("/")[2] / "model.txt").exists()
+    assert 'note: "model" lies in the service\'s directory, so the next runs have it too' in named.err
+    assert "note:" not in fetched.err + hidden.err
+    again = foretell(service.root, "run", "training", "--json").document["run"]
+    prints = [foretell(service.root, "show", run, "--json").document["request"] for run in (first, again)]
+    assert prints[0]["fingerprint"] != prints[1]["fingerprint"]  # by model/
+    shutil.rmtree(service.root / "model")
+    last = foretell(service.root, "run", "training", "--json").document["run"]
+    assert (
+        foretell(service.root, "show", last, "--json").document["request"]["fingerprint"]
+        == prints[0]["fingerprint"]
+    )
 
 
 # --- models, withdraw, predictions, claim -----------------------------------------------------------------------------

@@ -78,6 +78,8 @@ def test_the_default_leaves_out_git_outputs_environments_and_caches(root: Path) 
             "env/lib/x.py": "",
             "source/__pycache__/main.pyc": "",
             "node_modules/x/y.js": "",
+            "20261121T060000Z-1/model.pkl": "as foretell get brings it",
+            "source/20261121T060000.123Z-12/model.pkl": "",
             "source/output/kept": "only the declared output directory is one",
         },
     )
@@ -301,7 +303,10 @@ def test_the_revision_is_the_commit_with_a_plus_for_changes(root: Path) -> None:
     git(root, "commit", "-m", "x")
     clean = revision(root, OUTPUTS)
     assert re.fullmatch("[0-9a-f]{40}", clean)
-    write(root, {"output/x": "", ".foretell/x": "", "source/__pycache__/x.pyc": ""})
+    write(
+        root,
+        {"output/x": "", ".foretell/x": "", "source/__pycache__/x.pyc": "", "20261121T060000.1Z-2/x": ""},
+    )
     assert revision(root, OUTPUTS) == clean
     write(root, {"source/main.py": "edited"})
     assert revision(root, OUTPUTS) == f"{clean}+"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
@@ -18,6 +19,8 @@ from foretell.errors import UsageError
 from foretell.frames import STDERR, STDOUT
 from foretell.history import Line, LogReader
 from foretell.names import Run
+from foretell.sources import tree
+from foretell.sources.ignore import IGNORE_FILE
 
 PAUSE, FAR = 0.2, 2.0
 """Seconds between two looks at a log that is followed, in a directory and in a bucket."""
@@ -184,7 +187,20 @@ def get(args: Namespace, out: Output) -> int:
     )
     total = sum(file.size for file in manifest.files)
     out.tell(f"{counted(len(manifest.files), 'file')} of {run.label}, {size(total)}, verified")
+    if _becomes_source(controller, to):
+        out.tell(
+            f'note: "{to}" lies in the service\'s directory, so the next runs have it too; '
+            f"to keep it out, name it in {IGNORE_FILE}"
+        )
     return 0
+
+
+def _becomes_source(controller: Controller, to: Path) -> bool:
+    """Tell whether a directory is one that is copied for every run from now on."""
+    root, place = Path(os.path.realpath(controller.service.root)), Path(os.path.realpath(to))
+    if not place.is_relative_to(root):
+        return False
+    return any((root / entry.path).is_relative_to(place) for entry in tree.of(controller.service).entries)
 
 
 def _must_be_free(to: Path, *, force: bool) -> None:

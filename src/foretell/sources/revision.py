@@ -8,12 +8,15 @@ from subprocess import DEVNULL, PIPE, Popen, TimeoutExpired
 
 from foretell.names import LOCK_FILE
 
+FETCHED = f"{'[0-9]' * 8}T{'[0-9]' * 6}*Z-[1-9]*"
+"""How directories are named that `foretell get` makes, as a glob: by run ids."""
+
 
 def ask_revision(root: Path, outputs: Collection[str] = ()) -> Popen[bytes] | None:
     """Begin to ask Git, which goes on while others work; None where there is no Git to ask."""
     left_out = [f":(exclude){path}" for path in (".foretell", LOCK_FILE, *outputs)]
     status = ["git", "--no-optional-locks", "status", "--porcelain=v2", "--branch", "--", ".", *left_out]
-    status.append(":(exclude,glob)**/__pycache__/**")
+    status += [":(exclude,glob)**/__pycache__/**", f":(exclude,glob)**/{FETCHED}/**"]
     try:
         return Popen(status, cwd=root, stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL)
     except OSError:

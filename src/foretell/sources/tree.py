@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias
 from msgspec import Struct
 
 from foretell.errors import UsageError
+from foretell.names import RUN_ID
 from foretell.service import ProcessSettings, Service
 from foretell.sources.ignore import IGNORE_FILE, named
 
@@ -63,7 +64,8 @@ def scan(root: Path, outputs: Collection[str], *, links: Collection[str] = ()) -
     Find what belongs to the working directory of a command.
 
     Left out are .git, .foretell, virtual environments and `outputs` (the actions' output directories), always;
-    caches; and what .foretellignore names, whose "!" brings back a cache. `links` are not copied but linked.
+    caches and directories named by a run id, which `foretell get` makes; and what .foretellignore names, whose "!"
+    brings back one of these. `links` are not copied but linked.
     UsageError for what cannot be read.
     """
     root = Path(os.path.realpath(root))
@@ -134,7 +136,10 @@ class _Scan:
         if directory and any(os.path.lexists(f"{item.path}/{name}") for name in ENVIRONMENTS):
             return True
         said = self.rule(path + "/" if directory else path)
-        return item.name in CACHES if said is None else said
+        if said is not None:
+            return said
+        # what `foretell get` brought here is what a run made, and none of what the next is made of
+        return item.name in CACHES or (directory and RUN_ID.match(item.name) is not None)
 
     def _symlink(self, path: str) -> Entry:
         """Keep what points inside the tree; let what points outside point there from anywhere."""
