@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from foretell.delivery.columns import anything, declaring, infer, mending, nulls, tables
+from foretell.delivery.columns import alternative, anything, declaring, infer, mending, tables
 from foretell.delivery.declaration import line, named
 from foretell.service import Column, Delivery
 
@@ -128,9 +128,18 @@ def test_there_is_nothing_to_mend_where_the_declaration_holds(tmp_path: Path) ->
 
 def test_a_text_that_means_no_value_is_told(tmp_path: Path) -> None:
     (tmp_path / "p.csv").write_text("id,p\na,0.5\nb,NA\nNA,1\n")
-    assert nulls(anything("p.csv"), tmp_path, tmp_path / "aside") == [
-        'with null = ["NA"] the column "p" is FLOAT64'
-    ]
+    lines = alternative(anything("p.csv"), tmp_path, tmp_path / "aside")
+    assert lines == 'null = ["NA"]\ncolumns = "id:STRING,p:FLOAT64"'
+    declared = (Column(name="id", type="STRING", source="id"), Column(name="p", type="STRING", source="p"))
+    told = Delivery(file="p.csv", table="t", columns=declared, null=("NA",))
+    assert alternative(told, tmp_path, tmp_path / "aside") == lines
+
+
+def test_a_column_that_gains_no_type_is_not_told(tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text("id,p\n1,0.5\n2,x\n")
+    columns = (Column(name="id", type="STRING", source="id"), Column(name="p", type="STRING", source="p"))
+    delivery = Delivery(file="p.csv", table="t", columns=columns)
+    assert alternative(delivery, tmp_path, tmp_path / "aside") == ""
 
 
 def test_names_become_what_a_warehouse_takes() -> None:

@@ -52,7 +52,9 @@ class Lost(Struct, frozen=True, kw_only=True):
         other = (
             "" if kept else f", or into a directory of its own and set `output` of [actions.{action}] to it"
         )
-        return f'have the command write into "{output}/"{other}'
+        first = printable(self.files[0][0]) if len(self.files) == 1 else ""
+        step = f', or move it there by a last step, commands = ["…", "mv {first} {output}/"]' if first else ""
+        return f'have the command write into "{output}/"{other}{step}'
 
     def __str__(self) -> str:
         """Name them, up to so many, and say how many more there are."""

@@ -14,7 +14,7 @@ from foretell.cli import opening
 from foretell.cli.output import Output
 from foretell.cli.parsing import Verb, add_run
 from foretell.controller import Controller
-from foretell.delivery.columns import anything, declaring, nulls, tables
+from foretell.delivery.columns import alternative, anything, declaring, tables
 from foretell.delivery.declaration import KEY, Table, is_table
 from foretell.delivery.formats import SUPPORTED, listed
 from foretell.errors import DeliveryRejectedError, UsageError
@@ -59,7 +59,8 @@ def columns(args: Namespace, out: Output) -> int:
 
 def _of_run(controller: Controller, run: Run, request: Request, pattern: str | None) -> list[Table]:
     outcome = controller.drive(get(run.outcome, Outcome))
-    delivery = request.spec.delivery
+    action = controller.service.actions.get(run.action)  # the declaration that is to be mended is today's
+    delivery = (action.delivery if action else None) or request.spec.delivery
     if outcome is None:
         raise UsageError(
             f'the run "{run.label}" has not ended', hint=f"`foretell wait {run.label}` waits for it"
@@ -88,8 +89,15 @@ def _of_run(controller: Controller, run: Run, request: Request, pattern: str | N
 
 
 def _table(delivery: Delivery, output: Path, aside: Path) -> Table:
-    notes = tuple(nulls(delivery, output, aside))
-    return Table(file=delivery.file, line=declaring(delivery, output, aside), notes=notes)
+    line = declaring(delivery, output, aside)
+    notes = []
+    if 'from = ""' in line:
+        notes.append(
+            "the column without a name is the index of a frame: index=False, or in R row.names=FALSE, leaves it out"
+        )
+    if lines := alternative(delivery, output, aside):
+        notes.append(f"where these texts mean that there is no value:\n{lines}")
+    return Table(file=delivery.file, line=line, notes=tuple(notes))
 
 
 def _told(run: Run, outcome: Outcome, file: str) -> Table:

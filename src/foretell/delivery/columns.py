@@ -17,7 +17,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from foretell.delivery import validate
-from foretell.delivery.declaration import is_table, line, named
+from foretell.delivery.declaration import is_table, line, named, quoted
 from foretell.delivery.formats import DELIMITERS, NDJSON, Cell, Connection, Source, broken, find, open_all
 from foretell.delivery.sql import duckdb, identifier, literal
 from foretell.errors import DeliveryRejectedError
@@ -153,22 +153,23 @@ def declaring(delivery: Delivery, output: Path, into: Path) -> str:
     return _line(delivery, _wanted(delivery, infer(delivery, output, into)))
 
 
-def nulls(delivery: Delivery, output: Path, into: Path) -> list[str]:
-    """Say which text columns would be of another type were a text in them no value, a sentence each."""
-    found = {column.source: column.type for column in infer(delivery, output, into)}
+def alternative(delivery: Delivery, output: Path, into: Path) -> str:
+    """Give the lines that declare more types, were texts such as NA no value; "" where no column would gain one."""
+    found = _wanted(delivery, infer(delivery, output, into))
+    strings = {column.source for column in found if column.type == "STRING"}
 
-    def better(*texts: str) -> dict[str, str]:
-        other = replace(delivery, columns=(), null=(*delivery.null, *texts))
+    def typed(*texts: str) -> dict[str, str]:
+        other = replace(delivery, columns=(), null=texts)
         types = {column.source: column.type for column in infer(other, output, into)}
-        return {name: kind for name, kind in types.items() if found.get(name) == "STRING" != kind}
+        return {name: kind for name, kind in types.items() if name in strings and kind != "STRING"}
 
-    if "STRING" not in found.values() or not better(*NO_VALUE):
-        return []
-    return [
-        f'with null = ["{text}"] the column "{name}" is {kind}'
-        for text in NO_VALUE
-        for name, kind in better(text).items()
-    ]
+    if not strings or len(typed(*NO_VALUE)) <= len(plain := typed()):
+        return ""
+    texts = [text for text in NO_VALUE if typed(text).keys() > plain.keys()]
+    gained = typed(*texts)
+    columns = [replace(column, type=gained.get(column.source, column.type)) for column in found]
+    null = ", ".join(map(quoted, dict.fromkeys((*delivery.null, *texts))))
+    return f"null = [{null}]\n{_line(delivery, columns)}"
 
 
 def _of_file(delivery: Delivery) -> list[Column]:
