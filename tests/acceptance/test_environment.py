@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import statistics
@@ -219,6 +220,50 @@ def test_a_stop_ends_the_waiting_for_another_maker(snapshot: Path, cache: Path) 
     threading.Timer(0.1, stopping.set).start()
     with environment._locked(cache / f"{key}.lock", threading.Event()), pytest.raises(EnvironmentFailedError):
         ensure(SOURCE, snapshot, cache, log=lambda _data: None, environ=ENVIRON, stopping=stopping)
+
+
+# --- what a run says of it ----------------------------------------------------------------------------------
+
+
+def ran(root: Path, more: str = "", code: int = 1, **files: str) -> tuple[str, str]:
+    """Run a command that needs tiny; return the cause on record and the log."""
+    root.mkdir(exist_ok=True)
+    action = '[actions.training]\ncommand = "python train.py"\n'
+    files = {"train_py": "import tiny.part\n", "foretell_toml": f'name = "t"\n{more}{action}'} | files
+    for name, text in files.items():
+        (root / name.replace("_", ".")).write_text(text)
+    environ = ENVIRON | {"FORETELL_CACHE": str(root.with_name("kept"))}
+    command = [sys.executable, "-m", "foretell", "run", "training", "--json"]
+    done = subprocess.run(command, cwd=root, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    return json.loads(done.stdout)["cause"] or "", done.stderr
+
+
+@pytest.mark.slow
+def test_a_module_that_nobody_declared_is_told_with_what_lies_there_unread(tmp_path: Path) -> None:
+    cause, log = ran(tmp_path / "a", environment_yml="dependencies: [tiny]\n")
+    assert cause.startswith('the command ended with exit code 1: the module "tiny" is not there')
+    assert "environment.yml is not read: write its packages into a requirements.txt" in cause
+    assert "foretell: no packages are installed: no file that is read says which" in log
+    cause, _ = ran(tmp_path / "b")
+    assert cause.endswith("no file that is read says which packages are needed; write a requirements.txt")
+    cause, _ = ran(tmp_path / "c", "[source]\npython = false\n", requirements_txt="tiny\n")
+    assert "python = false makes no environment" in cause
+
+
+@pytest.mark.slow
+def test_a_module_that_is_not_among_the_declared_is_told(tmp_path: Path) -> None:
+    cause, log = ran(tmp_path / "a", requirements_txt="", poetry_lock="", train_py="import other\n")
+    assert cause.endswith('the module "other" is not among the packages of requirements.txt')
+    assert "foretell: packages are those of requirements.txt\n" in log
+    assert "foretell: beside it, and not read: poetry.lock" in log
+
+
+@pytest.mark.slow
+def test_without_an_environment_a_command_finds_what_is_on_the_path(tmp_path: Path) -> None:
+    files = {"requirements_txt": "nosuchpackage\n", "train_py": "open('output/a', 'w')\n"}
+    assert ran(tmp_path / "a", "[source]\npython = false\n", 0, **files)[0] == ""
+    assert not (tmp_path / "kept").exists()
 
 
 # --- when it cannot be made --------------------------------------------------------------------------------

@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 from foretell import doctor
+from foretell.agent import interpreter
+from foretell.doctor import environment as of_environment
+from foretell.requirements import needs
 from foretell.service import DockerSettings, DuckDBSettings, Service, Target
 
 
@@ -40,6 +43,64 @@ def test_a_missing_interpreter_is_a_warning_where_it_can_be_downloaded(tmp_path:
     refused = doctor.needed_python(service, {**quiet, "UV_PYTHON_DOWNLOADS": "never"})
     assert refused.state == "missing"
     assert "3.99" in refused.detail
+
+
+def service_of(root: Path, *, source: str = "", **files: str) -> Service:
+    (root / "foretell.toml").write_text(
+        f'name = "a"\n[source]\n{source}\n[actions.a]\ncommand = "python x.py"\n'
+    )
+    for name, text in files.items():
+        (root / name.replace("_", ".")).write_text(text)
+    return Service.load(root)
+
+
+def test_the_packages_are_told_with_what_lies_beside_them(tmp_path: Path) -> None:
+    files = {"requirements_txt": "", "poetry_lock": "", "environment_yml": ""}
+    (check,) = doctor.packages(service_of(tmp_path, **files))
+    assert check.state == "ok"
+    assert "packages are those of requirements.txt" in check.detail
+    assert "not read: poetry.lock" in check.detail
+    assert "environment.yml is not read: write its packages" in check.detail
+
+
+def test_packages_that_only_another_tool_knows_are_a_warning(tmp_path: Path) -> None:
+    (check,) = doctor.packages(service_of(tmp_path, environment_yml=""))
+    assert (check.state, check.fix) == ("warning", "write its packages into a requirements.txt")
+
+
+def test_a_lock_that_cannot_be_read_is_missing(tmp_path: Path) -> None:
+    (check,) = doctor.packages(service_of(tmp_path, poetry_lock="<<<<"))
+    assert check.state == "missing"
+    assert '"poetry.lock" cannot be installed' in check.detail
+
+
+def test_the_python_is_told_that_cron_would_take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = tmp_path / "bin" / "python"
+    here.parent.mkdir()
+    here.write_text("#!/bin/sh\n")
+    here.chmod(0o755)
+    monkeypatch.setattr(of_environment, "CRON", str(tmp_path / "cron"))
+    environ = {"PATH": str(here.parent), "HOME": str(tmp_path)}
+    check = doctor.needed_python(service_of(tmp_path), environ)
+    assert check.state == "warning"
+    assert check.detail.startswith(f"{here} here, and where cron runs `tick`")
+    assert str(interpreter.own()) in check.detail
+    (tmp_path / "cron").symlink_to(here.parent)
+    assert "cron/python" in doctor.needed_python(service_of(tmp_path), environ).detail
+    monkeypatch.setattr(of_environment, "CRON", str(here.parent))
+    assert doctor.needed_python(service_of(tmp_path), environ).state == "ok"
+
+
+def test_the_environment_is_told_where_it_is_made(tmp_path: Path) -> None:
+    environ = {"PATH": "", "HOME": str(tmp_path), "FORETELL_CACHE": str(tmp_path / "cache")}
+    service = service_of(tmp_path, requirements_txt="")
+    assert "made by the first run" in doctor.needed_python(service, environ).detail
+    key = needs.read(service.source, tmp_path, interpreter.own()).key
+    place = tmp_path / "cache" / "environments" / f"{key}-1"
+    (place / "bin").mkdir(parents=True)
+    (place / "bin" / "python").touch()
+    (place.parent / key).write_text(place.name)
+    assert f"environment {place}" in doctor.needed_python(service, environ).detail
 
 
 def test_programs_of_commands_are_looked_for(tmp_path: Path) -> None:

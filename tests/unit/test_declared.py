@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from foretell import scaffold
 from foretell.errors import ServiceFileError
 from foretell.loading import load
 from foretell.requirements import declared
@@ -161,6 +162,21 @@ def test_what_was_taken_is_said_with_what_lay_beside_it(tmp_path: Path) -> None:
 )
 def test_the_python_of_a_project_is_asked_for(tmp_path: Path, files: dict[str, str], python: str) -> None:
     assert source(tmp_path, files=files).python == python
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"poetry.lock": ""}, "packages are those of poetry.lock"),
+        ({"environment.yml": ""}, "environment.yml is not read: write its packages into a requirements.txt"),
+        ({}, "no file says which Python packages are needed: write a requirements.txt, unless none are"),
+        ({"source/pyproject.toml": PROJECT}, "packages are those of source/pyproject.toml"),
+    ],
+)
+def test_init_says_where_the_packages_are_from(tmp_path: Path, files: dict[str, str], said: str) -> None:
+    write(tmp_path, {"train.py": "print()\n", **files})
+    write(tmp_path, {"source/train.py": "print()\n"} if any("source" in name for name in files) else {})
+    assert said in scaffold.adopt(tmp_path).notes
 
 
 # --- groups, and no environment ---------------------------------------------------------------------------------------

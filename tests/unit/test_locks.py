@@ -12,8 +12,8 @@ from packaging.specifiers import SpecifierSet
 from foretell.errors import EnvironmentFailedError
 from foretell.requirements import versions
 from foretell.requirements.convert import converted
-from foretell.requirements.needs import steps
 from foretell.requirements.pins import PYPI
+from foretell.requirements.steps import steps
 
 SHA = "a" * 64
 OLD, NEW = (

@@ -17,7 +17,7 @@ from foretell.images import build, chosen, context, index, lock, recipe, wheel
 from foretell.images.lock import Locked
 from foretell.images.recipe import Ingredients
 from foretell.loading import load
-from foretell.requirements.needs import Step
+from foretell.requirements.steps import Step
 from foretell.service import ComputeEngineSettings, DuckDBSettings, Image, Service, Source, Target
 
 GOLDEN = Path(__file__).parents[1] / "fixtures" / "dockerfiles"

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import fcntl
+import importlib
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
 
-from foretell.agent import advice, installing
-from foretell.agent.interpreter import find, own
-from foretell.agent.tools import Tools, stopped
-from foretell.requirements.needs import Needs, group_options, read
+from foretell.agent.interpreter import own
+from foretell.errors import EnvironmentFailedError
+from foretell.requirements.foreign import FOREIGN
+from foretell.requirements.needs import read
 from foretell.service import Source
 
 PAUSE = 0.1
@@ -46,7 +47,30 @@ def ensure(
     stopping = stopping or Event()
     cache.mkdir(parents=True, exist_ok=True)
     with _locked(cache / f"{needs.key}.lock", stopping):
-        return ready(index) or _made(needs, index, Tools(snapshot, log, environ, stopping))
+        if place := ready(index):
+            return place
+        # Loaded here, for most runs find their environment, and what reads lock files takes long to load.
+        installing = importlib.import_module("foretell.agent.installing")
+        tools = installing.Tools(snapshot, log, environ, stopping)
+        return _made(index, lambda place: installing.fill(needs, place, tools))
+
+
+def words(source: Source, snapshot: Path, commands: Iterable[Sequence[str]]) -> list[str]:
+    """Say which file the packages are from, and what lies beside it; nothing where nothing lies there."""
+    there = {name for place in (snapshot, snapshot / source.path) for name in _names(place)}
+    if not (source.requirements or source.locked or FOREIGN.keys() & there):
+        return []
+    declared = importlib.import_module("foretell.requirements.declared")
+    found = declared.passed_over(source, snapshot, declared.scripts_of(commands))
+    said: list[str] = declared.sentences(found)
+    return said
+
+
+def _names(place: Path) -> list[str]:
+    try:
+        return os.listdir(place)  # noqa: PTH208 - names, without a Path for each
+    except OSError:
+        return []
 
 
 def ready(index: Path) -> Path | None:
@@ -59,7 +83,7 @@ def ready(index: Path) -> Path | None:
     return place if (place / "bin" / "python").exists() else None
 
 
-def _made(needs: Needs, index: Path, tools: Tools) -> Path:
+def _made(index: Path, fill: Callable[[Path], None]) -> Path:
     """
     Make an environment under a name never used before, and only then point the index to it.
 
@@ -69,7 +93,7 @@ def _made(needs: Needs, index: Path, tools: Tools) -> Path:
         shutil.rmtree(leftover, ignore_errors=True)
     place = index.with_name(f"{index.name}-{os.urandom(4).hex()}")
     try:
-        _fill(needs, place, tools)
+        fill(place)
     except BaseException:
         shutil.rmtree(place, ignore_errors=True)
         raise
@@ -77,26 +101,6 @@ def _made(needs: Needs, index: Path, tools: Tools) -> Path:
     draft.write_text(place.name)
     draft.replace(index)
     return place
-
-
-def _fill(needs: Needs, place: Path, tools: Tools) -> None:
-    python = find(needs.python, tools.ask, tools.fetch, tools.environ) if needs.python else own()
-    if needs.project:
-        _sync(needs.project, needs, python, place, tools)
-        return
-    said = tools.uv("venv", "--no-project", "--python", str(python), str(place))
-    if not said.ok:
-        raise advice.failed("the virtual environment cannot be made", said.errors)
-    installing.install(needs, python, place, tools)
-
-
-def _sync(project: Path, needs: Needs, python: Path, place: Path, tools: Tools) -> None:
-    """Install what uv.lock holds, less the project itself: its code is on PYTHONPATH, as edited."""
-    options = ["--locked", "--no-dev", "--no-install-project", "--no-editable", "--compile-bytecode"]
-    options += group_options(project / "pyproject.toml", needs.groups)
-    said = tools.sync(*options, "--python", str(python), "--project", str(project), environment=place)
-    if not said.ok:
-        raise advice.failed("the locked requirements cannot be installed", said.errors)
 
 
 @contextmanager
@@ -115,3 +119,8 @@ def _try_lock(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def stopped() -> EnvironmentFailedError:
+    """Return the error for a making that was stopped."""
+    return EnvironmentFailedError("the making of the environment was stopped")

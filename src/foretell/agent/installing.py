@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from foretell.agent import advice
-from foretell.agent.interpreter import Said
+from foretell.agent.interpreter import Said, find, own
 from foretell.agent.tools import Tools
+from foretell.requirements import groups
 from foretell.requirements.lines import lines
-from foretell.requirements.needs import Needs, Step, steps
+from foretell.requirements.needs import Needs
+from foretell.requirements.steps import Step, steps
 
 PIP = ("--no-input", "--disable-pip-version-check", "--progress-bar", "off")
 OF_THE_INTERPRETER = """
@@ -18,6 +20,27 @@ import ensurepip, glob, os
 print(*sorted(glob.glob(os.path.join(os.path.dirname(ensurepip.__file__), "_bundled", "pip-*.whl")))[-1:])
 """
 """Prints where the interpreter keeps the pip that it gives to new environments."""
+
+
+def fill(needs: Needs, place: Path, tools: Tools) -> None:
+    """Make an environment of what is needed at a place that is not there; EnvironmentFailedError where it cannot be."""
+    python = find(needs.python, tools.ask, tools.fetch, tools.environ) if needs.python else own()
+    if needs.project:
+        _sync(needs.project, needs, python, place, tools)
+        return
+    said = tools.uv("venv", "--no-project", "--python", str(python), str(place))
+    if not said.ok:
+        raise advice.failed("the virtual environment cannot be made", said.errors)
+    install(needs, python, place, tools)
+
+
+def _sync(project: Path, needs: Needs, python: Path, place: Path, tools: Tools) -> None:
+    """Install what uv.lock holds, less the project itself: its code is on PYTHONPATH, as edited."""
+    options = ["--locked", "--no-dev", "--no-install-project", "--no-editable", "--compile-bytecode"]
+    options += groups.options(project / "pyproject.toml", needs.groups)
+    said = tools.sync(*options, "--python", str(python), "--project", str(project), environment=place)
+    if not said.ok:
+        raise advice.failed("the locked requirements cannot be installed", said.errors)
 
 
 def install(needs: Needs, python: Path, place: Path, tools: Tools) -> None:
@@ -137,7 +160,10 @@ def _flat(path: Path, environ: Mapping[str, str], seen: set[Path]) -> Iterator[s
         return
     seen.add(path)
     for line in lines(path.read_bytes(), environ):
-        if not line.file:
+        if line.links and (path.parent / line.links).exists():
+            # relative to the file that says it, which is not the one it gets into
+            yield line.text.replace(line.links, str(path.parent / line.links))
+        elif not line.file:
             yield line.text
         elif line.constraint:
             yield f"-c {line.file if '://' in line.file else path.parent / line.file}"

@@ -15,8 +15,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
 
+from msgspec.structs import replace
+
 from foretell import ledger, names
-from foretell.agent import execute, secrets, steps, workspace
+from foretell.agent import execute, modules, secrets, steps, workspace
 from foretell.agent.fence import Fence
 from foretell.agent.guard import Post
 from foretell.agent.lifecycle import Agent, Command, Left, Task, Upload, live, pulse
@@ -124,6 +126,7 @@ class Session(_StoreWorld):
         self.stage = "starting"
         self.stages: dict[str, float] = {}
         self._notes: list[str] = []
+        self._declared: list[str] = []
         self._steps: tuple[Step, ...] = ()
         self._told: set[str] = set()
         self.limits = execute.Limits(
@@ -242,7 +245,11 @@ class Session(_StoreWorld):
             place = Path(names.IMAGE_ENVIRONMENT)
             return place if place.is_dir() else None
         # Loaded here, for an image's agent makes no environments and has not what makes them.
-        ensured: Path | None = importlib.import_module("foretell.agent.environment").ensure(
+        environment = importlib.import_module("foretell.agent.environment")
+        self._declared = environment.words(self.request.source, snapshot, self.request.spec.steps)
+        for sentence in self._declared:
+            self._print(f"foretell: {sentence}\n".encode())
+        ensured: Path | None = environment.ensure(
             self.request.source,
             snapshot,
             names.cache(os.environ) / "environments",
@@ -264,11 +271,12 @@ class Session(_StoreWorld):
             inherited=inherited,
             secrets=hidden,
         )
+        said = modules.LastWords(self.log.add)
         ended, self._steps = steps.run(
             [workspace.arguments(argv, self.request) for argv in self.request.spec.steps],
             cwd=self.work,
             env=variables,
-            sink=self.log.add,
+            sink=said,
             limits=self.limits,
             tick=self._tick,
             say=self._remark,
@@ -276,6 +284,9 @@ class Session(_StoreWorld):
         if ended.stopped:
             self.log.close()
             self.fence.leave(Left.SUPERSEDED)
+        if not ended.ok and said.missing:
+            why = modules.explained(said.missing, self.request.source, self._declared)
+            ended = replace(ended, cause=f"{ended.cause}: {why}")
         return ended
 
     def _tick(self) -> None:

@@ -8,9 +8,9 @@ from threading import Event
 
 import uv
 
+from foretell.agent.environment import stopped
 from foretell.agent.execute import Limits, run
 from foretell.agent.interpreter import Said
-from foretell.errors import EnvironmentFailedError
 from foretell.requirements import indexes
 
 FOREIGN = (
@@ -87,8 +87,3 @@ class Tools:
             raise stopped()
         output, errors = (bytes(data).decode(errors="replace") for data in printed.values())
         return Said(ok=ended.ok, output=output, errors=errors or ended.cause)
-
-
-def stopped() -> EnvironmentFailedError:
-    """Return the error for a making that was stopped."""
-    return EnvironmentFailedError("the making of the environment was stopped")

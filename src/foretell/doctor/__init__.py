@@ -13,20 +13,19 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
 
 import uv
 
 from foretell import engine as engines
 from foretell import names, platforms, warehouses
-from foretell.agent import interpreter
 from foretell.agent.interpreter import Said
 from foretell.doctor.airflow import airflow
 from foretell.doctor.check import Check, failed, missing
 from foretell.doctor.env_file import env_file
+from foretell.doctor.environment import needed_python, packages
 from foretell.doctor.inputs import inputs
 from foretell.doctor.upgrading import upgrading
-from foretell.errors import EnvironmentFailedError, ForetellError
+from foretell.errors import ForetellError
 from foretell.names import STORE_RECORD
 from foretell.service import (
     BigQuerySettings,
@@ -57,6 +56,7 @@ def checks(service: Service | None, target: Target | None, environ: Mapping[str,
     yield cache(environ)
     if service is None or target is None:
         return
+    yield from packages(service)
     if isinstance(target.platform, ProcessSettings):
         yield needed_python(service, environ)
         yield from programs(service, environ)
@@ -162,31 +162,6 @@ def cache(environ: Mapping[str, str]) -> Check:
 
 
 # --- the service's needs ----------------------------------------------------------------------------------------------
-
-
-def needed_python(service: Service, environ: Mapping[str, str]) -> Check:
-    """Whether the interpreter that the service asks for is there, or will be fetched."""
-    wanted = service.source.python
-    if wanted is None:
-        return Check(name="model's python", state="ok", detail=f"none asked for: {interpreter.own()}")
-    quiet = {**environ, "UV_PYTHON_DOWNLOADS": "never"}
-    try:
-        found = interpreter.find(wanted, _uv(environ), _uv(environ), quiet)
-    except EnvironmentFailedError as error:
-        detail = f"no Python {wanted}; {error.where}"
-        fix = f'"uv python install {wanted}", or change [source] python'
-        state: Literal["warning", "missing"] = "missing"
-        if environ.get("UV_PYTHON_DOWNLOADS", "") not in ("never", "manual", "false", "0"):
-            state, detail = "warning", f"no Python {wanted} yet: the first run downloads it"
-        return Check(name="model's python", state=state, detail=detail, fix=fix)
-    return Check(name="model's python", state="ok", detail=f"{wanted}: {found}")
-
-
-def _uv(environ: Mapping[str, str]) -> interpreter.Call:
-    def call(arguments: Sequence[str], variables: Mapping[str, str]) -> Said:
-        return _call([uv.find_uv_bin(), *arguments], {**environ, **variables})
-
-    return call
 
 
 def programs(service: Service, environ: Mapping[str, str]) -> Iterator[Check]:

@@ -13,8 +13,8 @@ from foretell.errors import UsageError
 from foretell.images.recipe import CONVERTED, TEMPLATES, Ingredients
 from foretell.images.wheel import Agent
 from foretell.names import LOCK_FILE, SERVICE_FILE
-from foretell.requirements import needs
-from foretell.requirements.needs import Step
+from foretell.requirements import groups, needs
+from foretell.requirements.steps import Step, steps
 from foretell.service import Service
 from foretell.sources import tree as trees
 from foretell.sources.copying import write_file
@@ -52,19 +52,17 @@ def is_here(service: Service, tree: Tree) -> bool:
 def read(service: Service, tree: Tree) -> Ingredients:
     """Read what the recipe depends on; UsageError where the user's Dockerfile is missing."""
     files: tuple[Path, ...] = ()
-    whole, steps, options = False, tuple[Step, ...](), tuple[str, ...]()
+    whole, calls, options = False, tuple[Step, ...](), tuple[str, ...]()
     source = service.source
     if service.image.dockerfile is None:
         files, whole = needs.files(source, tree.root)
-        steps = tuple(
-            needs.steps([tree.root / name for name in source.requirements], tree.root, source.groups)
-        )
+        calls = tuple(steps([tree.root / name for name in source.requirements], tree.root, source.groups))
         if source.locked is not None:
-            options = tuple(needs.group_options(tree.root / source.locked / "pyproject.toml", source.groups))
+            options = tuple(groups.options(tree.root / source.locked / "pyproject.toml", source.groups))
     return Ingredients(
         sources=fingerprint(tree),
         requirements=tuple(path.relative_to(tree.root).as_posix() for path in files),
-        steps=steps,
+        steps=calls,
         options=options,
         whole=whole,
         own=_own_dockerfile(service),

@@ -16,7 +16,7 @@ from msgspec import Struct
 from foretell import names, records
 from foretell.errors import UsageError
 from foretell.requirements.indexes import AS_PIP
-from foretell.requirements.needs import Step
+from foretell.requirements.steps import Step
 from foretell.service import Service
 
 TEMPLATES = Path(__file__).parents[1] / "resources" / "image"

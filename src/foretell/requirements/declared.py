@@ -9,24 +9,13 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
+from foretell.requirements.foreign import FOLDER, FOREIGN
 from foretell.requirements.place import Place, listed
 from foretell.service import Source
 
 METADATA = re.compile(r"^# /// script\s*$", re.MULTILINE)
 """What a script that says itself what it needs has in it (PEP 723)."""
 BASES = ("base", "main", "prod")
-CONDA = ("environment.yml", "environment.yaml", "conda.yaml", "conda.yml")
-R = "install its packages where the command runs, or in an image: [image] dockerfile"
-FOLDER = "requirements"
-FOREIGN = {
-    **dict.fromkeys(CONDA, "write its packages into a requirements.txt"),
-    "Pipfile": "`pipenv lock` makes the Pipfile.lock that is read",
-    "renv.lock": R,
-    "DESCRIPTION": R,
-    "MLproject": "write its commands into [actions] and its packages into a requirements.txt",
-    FOLDER: "name the files that are meant in [source] requirements",
-}
-"""What is there and cannot be taken, with what its owner can do."""
 
 
 class Declared(Struct, frozen=True, kw_only=True):

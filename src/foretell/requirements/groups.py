@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -59,6 +60,21 @@ def of_pylock(lock: dict[str, object]) -> list[str]:
     """Return what a pylock.toml names."""
     found = [lock.get(key) for key in ("dependency-groups", "extras")]
     return [str(name) for names in found if isinstance(names, list) for name in names]
+
+
+def options(pyproject: Path, groups: Sequence[str]) -> Iterator[str]:
+    """Return uv's options for groups and extras of a project that it reads itself."""
+    extras = set(map(same, table(toml(pyproject), "project", "optional-dependencies")))
+    for name in groups:
+        yield from ("--extra" if name in extras else "--group", name)
+
+
+def toml(path: Path) -> dict[str, object]:
+    """Return what a file of TOML says; nothing where it cannot be read."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}  # uv says what is wrong with it
 
 
 def _text(path: Path) -> str:

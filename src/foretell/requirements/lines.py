@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import codecs
-import optparse
 import re
 import shlex
 from collections.abc import Iterator, Mapping
-from typing import NoReturn
 
 from msgspec import Struct
 
@@ -22,12 +20,19 @@ MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-ONE = ("--index-url", "--progress-bar", "--log", "--timeout", "--proxy", "--retries", "--cert")
-MANY = (
-    "--extra-index-url", "--trusted-host", "--no-binary", "--only-binary", "--use-feature", "--hash",
-    "--global-option", "--config-settings", "--build-constraint", "--prerelease",
+SHORT = {
+    "-r": "--requirement", "-c": "--constraint", "-e": "--editable", "-f": "--find-links", "-i": "--index-url",
+}  # fmt: skip
+VALUED = frozenset(
+    {
+        *SHORT.values(), "--pypi-url", "--extra-index-url", "--trusted-host", "--no-binary", "--only-binary",
+        "--use-feature", "--hash", "--global-option", "--config-settings", "--config-setting",
+    }
 )  # fmt: skip
-FLAGS = ("--no-index", "--prefer-binary", "--require-hashes", "--pre", "--process-dependency-links")
+"""Options of a requirements file that have a value."""
+FLAGS = frozenset(
+    {"--no-index", "--prefer-binary", "--require-hashes", "--pre", "--process-dependency-links"}
+)
 
 
 class Line(Struct, frozen=True, kw_only=True):
@@ -43,6 +48,8 @@ class Line(Struct, frozen=True, kw_only=True):
     editable: bool = False
     file: str = ""
     constraint: bool = False
+    links: str = ""
+    """Where a line of options says that packages lie: a directory, a page."""
 
 
 def lines(data: bytes, environ: Mapping[str, str]) -> Iterator[Line]:
@@ -52,17 +59,15 @@ def lines(data: bytes, environ: Mapping[str, str]) -> Iterator[Line]:
         if not expanded.startswith("-"):
             yield Line(text=expanded, requirement=_before_options(expanded))
             continue
-        try:
-            options, _ = _parser().parse_args(shlex.split(expanded))
-        except ValueError:
+        options = _options(expanded)
+        if options is None:
             yield Line(text=expanded, requirement=expanded)
-            continue
-        if options.editable:
-            yield Line(text=expanded, requirement=options.editable[0], editable=True)
-        elif included := (options.requirement or options.constraint):
-            yield Line(text=expanded, file=included[0], constraint=not options.requirement)
+        elif "--editable" in options:
+            yield Line(text=expanded, requirement=options["--editable"], editable=True)
+        elif included := (options.get("--requirement") or options.get("--constraint")):
+            yield Line(text=expanded, file=included, constraint="--requirement" not in options)
         else:
-            yield Line(text=expanded)
+            yield Line(text=expanded, links=options.get("--find-links", ""))
 
 
 def _decoded(data: bytes) -> str:
@@ -98,22 +103,36 @@ def _before_options(text: str) -> str:
     return " ".join(words[:end]).strip()
 
 
-class _Parser(optparse.OptionParser):
-    def error(self, msg: str) -> NoReturn:
-        raise ValueError(msg)
+def _options(text: str) -> dict[str, str] | None:
+    """Return the options of a line, the first value of each; None for what is no line of options."""
+    found: dict[str, str] = {}
+    try:
+        words = iter(shlex.split(text))
+    except ValueError:
+        return None
+    for word in words:
+        if word.startswith("--"):
+            written, equals, value = word.partition("=")
+            name = _long(written)
+        elif word.startswith("-"):
+            name, value = SHORT.get(word[:2]), word[2:]
+            equals = value
+        else:
+            continue
+        if name in VALUED:
+            read = value if equals else next(words, None)
+            if read is None:
+                return None
+            found.setdefault(name, read)
+        elif name not in FLAGS or equals:
+            return None
+    return found
 
 
-def _parser() -> optparse.OptionParser:
-    parser = _Parser(add_help_option=False)
-    parser.add_option("-i", "--pypi-url", dest="index_url")
-    parser.add_option("-e", "--editable", action="append")
-    parser.add_option("-r", "--requirement", action="append")
-    parser.add_option("-c", "--constraint", action="append")
-    parser.add_option("-f", "--find-links", action="append")
-    for name in ONE:
-        parser.add_option(name)
-    for name in MANY:
-        parser.add_option(name, action="append")
-    for name in FLAGS:
-        parser.add_option(name, action="store_true")
-    return parser
+def _long(written: str) -> str | None:
+    """Return the option that is meant, which need not be written to its end."""
+    known = VALUED | FLAGS
+    if written in known:
+        return written
+    likely = [name for name in known if name.startswith(written)]
+    return likely[0] if len(likely) == 1 else None

@@ -5,18 +5,14 @@ from __future__ import annotations
 import os
 import re
 import sys
-import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 
 from msgspec import Struct
 
 from foretell.errors import EnvironmentFailedError
-from foretell.requirements import groups as naming
-from foretell.requirements.convert import converted
 from foretell.requirements.lines import lines
-from foretell.requirements.place import table
 from foretell.service import Source
 
 FORMAT = 1
@@ -43,20 +39,6 @@ LOCAL_LOCKED = {
 SETUP = ("setup.py", "setup.cfg")
 METADATA = re.compile(r"^# /// script\s*$\n(?:^#(?:| .*)$\n)+?^# ///$", re.MULTILINE)
 WITH_PROJECT = ("poetry.lock", "pdm.lock")
-
-
-class Step(Struct, frozen=True, kw_only=True):
-    """
-    One call of an installer: `files`, relative, or the `text` of a requirements file that stands for another kind.
-
-    `complete` means that all there is to install is named. `for_pip` says whether pip reads it as well.
-    """
-
-    files: tuple[str, ...] = ()
-    text: str = ""
-    options: tuple[str, ...] = ()
-    complete: bool = False
-    for_pip: bool = True
 
 
 class Needs(Struct, frozen=True, kw_only=True):
@@ -117,51 +99,6 @@ def files(
     """
     texts = _read_all(root, _asked(source, root), environ)
     return tuple(texts), any(_is_local(path, data) for path, data in texts.items())
-
-
-def steps(requirements: Sequence[Path], root: Path, groups: Sequence[str]) -> list[Step]:
-    """Return the calls of an installer for these files; EnvironmentFailedError where a lock cannot be read."""
-    plain: list[str] = []
-    others: list[Step] = []
-    options: list[str] = []
-    for path in requirements:
-        name = os.path.relpath(path, root)
-        if made := converted(path, root, groups):
-            others.append(Step(text=made[0], complete=made[1]))
-        elif path.name == "pylock.toml":
-            others.append(Step(files=(name,), options=tuple(_of_pylock(path, groups)), for_pip=False))
-        else:
-            plain.append(name)
-            options += _of_project(path, name, groups) if path.name == "pyproject.toml" else []
-    for_pip = not any(path.suffix in (".toml", ".py", ".cfg") for path in map(Path, plain))
-    return [Step(files=tuple(plain), options=tuple(options), for_pip=for_pip), *others] if plain else others
-
-
-def group_options(pyproject: Path, groups: Sequence[str]) -> Iterator[str]:
-    """Return uv's options for groups and extras of a project that it reads itself."""
-    extras = set(map(naming.same, table(_toml(pyproject), "project", "optional-dependencies")))
-    for name in groups:
-        yield from ("--extra" if name in extras else "--group", name)
-
-
-def _of_project(path: Path, name: str, groups: Sequence[str]) -> Iterator[str]:
-    options = list(group_options(path, groups))
-    for option, value in zip(options[::2], options[1::2], strict=True):
-        yield from (option, value if option == "--extra" else f"{name}:{value}")
-
-
-def _of_pylock(path: Path, groups: Sequence[str]) -> Iterator[str]:
-    extras = _toml(path).get("extras")
-    named = {naming.same(str(name)) for name in extras} if isinstance(extras, list) else set()
-    for name in groups:
-        yield from ("--extra" if name in named else "--group", name)
-
-
-def _toml(path: Path) -> dict[str, object]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}  # uv says what is wrong with it
 
 
 def _asked(source: Source, root: Path) -> list[Path]:

@@ -13,6 +13,7 @@ from msgspec import Struct
 from foretell.errors import UsageError
 from foretell.scaffold.commands import LEFT_OUT, SOURCE, find
 from foretell.scaffold.configs import CONFIGS, bring
+from foretell.scaffold.packages import packages
 from foretell.scaffold.text import FILE, describe, notes, slug
 
 DAGS = "dags.py"
@@ -40,7 +41,7 @@ def adopt(directory: Path) -> Made:
     files = [_write(directory, FILE, describe(directory.resolve().name, found))]
     if not (directory / DAGS).exists():
         files.append(_write(directory, DAGS, (TEMPLATE / DAGS).read_text(encoding="utf-8")))
-    told = notes(found)
+    told = [*notes(found), *packages(directory, found)]
     if _in_repository(directory) and not _ignored(directory):
         if (directory / ".gitignore").exists():
             told.append('add ".foretell/" to .gitignore: runs and their files are kept there')
@@ -119,7 +120,7 @@ def _around(directory: Path, model: str) -> Made:
     return Made(
         directory=directory,
         files=(*files, f"{SOURCE}/"),
-        notes=(brought, *led, *notes(found)),
+        notes=(brought, *led, *notes(found), *packages(directory, found)),
         first=found.first,
     )
 

@@ -9,6 +9,7 @@ from posixpath import normpath
 
 from foretell.names import LOCK_FILE
 from foretell.requirements import declared, groups, wishes
+from foretell.requirements.foreign import FOREIGN
 from foretell.requirements.place import Place, listed
 from foretell.service import Action, Source
 from foretell.servicefile.faults import Faults, suggestion
@@ -150,7 +151,7 @@ def _needed(
         key = ("source", "requirements", number)
         if not inside(name, key, faults):
             continue
-        if mend := declared.FOREIGN.get(PurePosixPath(name).name):
+        if mend := FOREIGN.get(PurePosixPath(name).name):
             faults.add(key, f'"{name}" is no requirement file; {mend}')
         elif not _there(root, name):
             faults.add(key, f'there is no requirement file "{name}" beside this file')
