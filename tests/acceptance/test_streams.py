@@ -122,6 +122,15 @@ def test_a_run_whose_result_finds_no_room_is_carried_out_and_told(service: Stage
     assert service.controller.check(newest).phase == "succeeded"
 
 
+def test_who_follows_a_log_or_a_run_leaves_with_the_reader(service: Stage, gone: int) -> None:
+    service.action("endless", "echo begun; sleep 500")
+    label = foretell(service.root, "start", "endless").out.strip()
+    assert said(service, f"logs {label} --follow", out=gone)[0] == 141
+    assert said(service, f"logs {label} --follow", out="/dev/full")[0] == 3
+    foretell(service.root, "stop", label)
+    service.must_be_dead(service.machines(service.runs("endless")[0]))
+
+
 def test_what_fails_anyway_keeps_its_code(service: Stage) -> None:
     code, errors = said(service, "check application/20200101T000000Z-1 --json", out="/dev/full")
     assert code == 2

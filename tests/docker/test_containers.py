@@ -63,7 +63,8 @@ def test_an_env_file_reaches_the_command_and_not_who_inspects(toy: Toy, engine: 
     (toy.root / "prod.env").write_text("TOKEN='hunter2 and more'\n")
     toy.top = 'env_file = "prod.env"\n'
     toy.command(
-        "training", 'echo "$TOKEN"; printf %s "$TOKEN" | tr a-z A-Z > output/model; ls > output/ls; sleep 3'
+        "training",
+        'echo begun; echo "$TOKEN"; printf %s "$TOKEN" | tr a-z A-Z > output/model; ls > output/ls; sleep 3',
     )
     run = toy.start("training")
     eventually(lambda: toy.begun(run), "the command does not begin")

@@ -101,7 +101,8 @@ def run(args: Namespace, out: Output) -> int:
         state = _stop_and_wait(controller, found.run, follower, args, out)
     took = follower.finish()
     _sum_up(controller, found.run, state, args, out, took=took)
-    acknowledge(controller, found.run, "run")
+    if not out.lost:
+        acknowledge(controller, found.run, "run")
     return state.exit_code
 
 
@@ -185,7 +186,8 @@ def wait(args: Namespace, out: Output) -> int:
         raise
     follower.finish()
     _give(found, state, out)
-    acknowledge(controller, found, "wait")
+    if not out.lost:
+        acknowledge(controller, found, "wait")
     return 0
 
 

@@ -53,6 +53,7 @@ class Follower:
         self._tell_trouble(witness)
         self._tell_attempt(witness)
         self._out.status(self._progress(witness, now - self._began))
+        self._out.insist_on_a_reader()
 
     def rest(self) -> None:
         """Show what was printed since the last look; for whoever waits long for the next."""

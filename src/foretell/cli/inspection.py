@@ -142,6 +142,8 @@ def logs(args: Namespace, out: Output) -> int:
             frames.append((stream, data))
         else:
             out.raw(data)
+        if out.lost:
+            break
     if not printed:
         out.tell("nothing was printed")
     texts = [{"stream": NAMES[stream], "text": data.decode(errors="replace")} for stream, data in frames]

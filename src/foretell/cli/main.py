@@ -83,7 +83,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         code = _answer(sys.argv[1:] if argv is None else argv)
         streams.flush()
-    except BrokenPipeError:
+    except streams.ReaderGoneError:
         streams.silence(sys.stdout, sys.stderr)
         return BROKEN_PIPE
     except StreamError as error:
@@ -139,7 +139,7 @@ def _guarded(name: str, rest: list[str]) -> int:
         out.error(error)
         ended: int = out.end(error.exit_code)
         return ended
-    except (BrokenPipeError, KeyboardInterrupt):
+    except (streams.ReaderGoneError, KeyboardInterrupt):
         raise
     except Exception:  # noqa: BLE001 - whatever is not an error of ours is a bug, and is shown as one
         lines = importlib.import_module("traceback").format_exc()

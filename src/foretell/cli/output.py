@@ -16,7 +16,7 @@ from typing import TextIO, TypeAlias
 
 import msgspec
 
-from foretell.cli.streams import silence
+from foretell.cli.streams import ReaderGoneError, silence
 from foretell.errors import ForetellError, ServiceFileError, StreamError
 
 STYLES = {"good": "32", "bad": "31", "warn": "33", "busy": "36", "faint": "2", "strong": "1"}
@@ -49,12 +49,24 @@ class Output:
         """Whether somebody watches, who is shown progress."""
         return self._words.terminal and not self.quiet and not self.json
 
+    @property
+    def lost(self) -> bool:
+        """Whether some of what was said found no room or no reader, so that nobody knows it."""
+        return any(stream.lost for stream in (self._result, self._words))
+
+    def insist_on_a_reader(self) -> None:
+        """Raise ReaderGoneError where nobody reads any more; for what goes on and on, and for the end."""
+        if any(isinstance(stream.lost, BrokenPipeError) for stream in (self._result, self._words)):
+            raise ReaderGoneError
+
     def end(self, code: int) -> int:
         """
         Return the exit code of a verb that ends with `code`, or without a result where it found no room for it.
 
         That is told at the end: a verb whose result is lost has gone on, so that nothing is left half done.
+        ReaderGoneError where nobody reads it any more.
         """
+        self.insist_on_a_reader()
         if self._result.lost is None:
             return code
         error = StreamError(self._result.lost)
@@ -153,8 +165,7 @@ class _Stream:
     """
     Standard output or error, with what can be shown there.
 
-    Where there is no room for what is written, that is kept in `lost`, and what follows goes nowhere. A reader that
-    has gone is raised: nobody wants the rest.
+    Where what is written finds no room or no reader, that is kept in `lost`, and what follows goes nowhere.
     """
 
     def __init__(self, stream: TextIO | None, environ: Mapping[str, str]) -> None:
@@ -200,8 +211,6 @@ class _Stream:
             return
         try:
             write(self._stream)
-        except BrokenPipeError:
-            raise
         except OSError as error:
             self.lost = self.lost or error
             silence(self._stream)

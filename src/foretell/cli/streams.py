@@ -20,6 +20,10 @@ def occupy() -> None:
             os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
 
 
+class ReaderGoneError(Exception):
+    """Whoever read what this process writes is there no more."""
+
+
 def write(text: str) -> None:
     """Write a result that is no verb's; raises as `flush` does."""
     _guarded(sys.stdout, lambda stream: stream.write(text))
@@ -37,8 +41,8 @@ def _guarded(stream: TextIO | None, act: Callable[[TextIO], object]) -> None:
         return
     try:
         act(stream)
-    except BrokenPipeError:
-        raise
+    except BrokenPipeError as error:
+        raise ReaderGoneError from error
     except OSError as error:
         silence(stream)
         if stream is sys.stdout:

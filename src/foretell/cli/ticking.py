@@ -69,11 +69,10 @@ def tick(args: Namespace, out: Output) -> int:
     for problem in problems:
         voice.lasting(problem, "bad")
     out.document(_document(controller, at, found.done, ended, problems))
-    for (
-        one
-    ) in ended:  # after they were told: who is killed in between tells them once more, and keeps nothing back
+    # After they were told: who is killed in between tells them once more, and keeps nothing back.
+    for one in ended if not out.lost else []:
         survey.acknowledge(controller, one.run, "tick")
-    if place := place or _memory_of(controller):
+    if not out.lost and (place := place or _memory_of(controller)):
         memory.said = voice.lasts
         survey.remember(memory, place)
     if any(one.state.phase in BAD for one in ended):
