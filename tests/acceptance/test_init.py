@@ -87,6 +87,10 @@ def test_the_repository_at_hand_is_adopted(tmp_path: Path) -> None:
         ({"train.py": "", "predict.py": ""}, {"training": "train.py", "application": "predict.py"}),
         ({"scripts/fit.py": ""}, {"training": "scripts/fit.py"}),
         (
+            {"pyproject.toml": "", "src/churn/__main__.py": "add_parser('train'), add_parser('predict')"},
+            {"training": "train", "application": "predict"},
+        ),
+        (
             {"churn/__main__.py": "add_parser('train'), add_parser('score')"},
             {"training": "train", "application": "score"},
         ),
@@ -193,8 +197,11 @@ def test_a_model_at_a_url_becomes_a_submodule(tmp_path: Path) -> None:
     assert (tmp_path / "service" / "source" / "prediction" / "main.py").exists()
 
 
-def test_a_model_without_git_is_copied(tmp_path: Path) -> None:
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_model_without_a_commit_is_copied(tmp_path: Path, *, begun: bool) -> None:
     model(tmp_path / "model")
+    if begun:
+        subprocess.run(["git", "init", "-q"], cwd=tmp_path / "model", check=True)
 
     made = foretell(tmp_path, "init", "service", "--model", str(tmp_path / "model"))
 

@@ -69,6 +69,7 @@ def test_what_json_tells_apart_stays_apart(tmp_path: Path) -> None:
         "o": "JSON",
     }
     assert types == {**expected, "m": "STRING", "z": "STRING"}
+    assert list(types) == ["n", "f", "s", "d", "b", "l", "o", "m", "z"]
 
 
 def test_parquet_says_its_types_itself(tmp_path: Path) -> None:

@@ -56,6 +56,15 @@ def test_a_command_that_removes_its_directory_is_no_trouble(tmp_path: Path) -> N
     assert written(before, scan(tmp_path / "w", "output")) == Lost(files=())
 
 
+def test_a_directory_that_holds_an_input_alone_can_be_the_output(tmp_path: Path) -> None:
+    write(tmp_path, "main.py", "artifacts/model.json")
+    before = scan(tmp_path, "output")
+    write(tmp_path, "artifacts/scores.csv")
+    after = scan(tmp_path, "output")
+    assert written(before, after).place == ""
+    assert written(before, after, inputs={"artifacts/model.json"}).place == "artifacts"
+
+
 @pytest.mark.parametrize(
     ("there", "new", "kept", "mend"),
     [

@@ -163,6 +163,15 @@ def test_the_src_of_a_project_is_on_the_path_too(tmp_path: Path, source: Source)
     assert told["PYTHONPATH"] == f"{tmp_path}:{tmp_path}/src"
 
 
+@pytest.mark.parametrize(("file", "more"), [("pyproject.toml", ":{}/src"), ("README.md", "")])
+def test_a_project_that_needs_no_packages_has_a_src_too(tmp_path: Path, file: str, more: str) -> None:
+    (tmp_path / "src").mkdir()
+    (tmp_path / file).touch()
+    request = replace(REQUEST, source=Source())
+    told = variables(request, 1, workspace=tmp_path, environment=None, machine="m", inherited={}, secrets={})
+    assert told["PYTHONPATH"] == f"{tmp_path}{more.format(tmp_path)}"
+
+
 def test_variables_of_foretells_own_interpreter_do_not_reach_the_model() -> None:
     ours = {"PYTHONHOME": "/x", "__PYVENV_LAUNCHER__": "/x", "VIRTUAL_ENV": sys.prefix}
     told = variables(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -92,11 +92,12 @@ def stamps(work: Path, output: str, files: Iterable[Path]) -> dict[str, Stamp]:
     return {name: Stamp.of(path.lstat()) for name, path in names.items() if not name.startswith(inside)}
 
 
-def written(before: Mapping[str, Stamp], after: Mapping[str, Stamp]) -> Lost:
-    """Compare two scans: what is new or another after the command."""
+def written(before: Mapping[str, Stamp], after: Mapping[str, Stamp], *, inputs: Collection[str] = ()) -> Lost:
+    """Compare two scans: what is new or another after the command. `inputs` are put into an output as well."""
     files = {name: stamp.size for name, stamp in after.items() if before.get(name) != stamp}
     place = os.path.commonpath([os.path.dirname(name) for name in files]) if files else ""  # noqa: PTH120
-    shared = any(name.startswith(f"{place}/") for name in before if name not in files)
+    own = (name for name in before if name not in files and name not in inputs)
+    shared = any(name.startswith(f"{place}/") for name in own)
     return Lost(
         files=tuple(sorted(files.items(), key=lambda file: (-file[1], file[0]))),
         place="" if shared else place,

@@ -40,6 +40,7 @@ class Output:
         self._checked = work.with_name("checked")
         self._contents = Contents(directory=self._directory)
         self._before: dict[str, Stamp] = {}
+        self._brought: dict[str, Stamp] = {}
         self._files: tuple[Path, ...] = ()
         self._uris: tuple[str, ...] = ()
         self._rows: int | None = None
@@ -65,7 +66,8 @@ class Output:
             names = [file.path for file in manifest.files]
             for found in elsewhere.namesakes(before, pin.path, names)[:NAMESAKES]:
                 self._world.note(f"{found.told(run.label)}: {found.mend(run.label)}")
-        self._before = before | elsewhere.stamps(self._work, self._request.spec.output, self._placed)
+        self._brought = elsewhere.stamps(self._work, self._request.spec.output, self._placed)
+        self._before = before | self._brought
 
     def _place(self, pin: Pin, manifest: Manifest) -> None:
         """Put one input into its place; OutputError where something else is in its way."""
@@ -116,7 +118,8 @@ class Output:
     def _tell_lost(self) -> None:
         """Say what is not kept; OutputError where nothing is, though others need it."""
         spec = self._request.spec
-        lost = elsewhere.written(self._before, elsewhere.scan(self._work, spec.output))
+        after = elsewhere.scan(self._work, spec.output)
+        lost = elsewhere.written(self._before, after, inputs=self._brought)
         if self._contents.files:
             if lost.files:
                 mend = lost.mend(spec.name, spec.output, kept=True)

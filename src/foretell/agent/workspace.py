@@ -104,6 +104,12 @@ def _source_paths(request: Request, workspace: Path) -> list[str]:
     source = request.source
     projects = [path.parent for path in map(PurePosixPath, source.requirements) if path.name in PROJECTS]
     projects += [PurePosixPath(source.locked)] if source.locked is not None else []
+    # one that needs no packages names no requirements, and is a project all the same
+    projects += [
+        PurePosixPath(place)
+        for place in (source.path, ".")
+        if any((workspace / place / name).is_file() for name in PROJECTS)
+    ]
     places = [workspace / project / "src" for project in projects]
     paths = [workspace / source.path, *(src for src in places if src.is_dir())]
     return list(dict.fromkeys(map(os.path.normpath, paths)))

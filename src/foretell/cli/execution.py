@@ -286,10 +286,11 @@ def _sum_up(
 
 def _undelivered(controller: Controller, run: Run, request: Request, outcome: Outcome | None) -> list[Table]:
     """Give the tables that a run wrote and that nobody asked it to deliver."""
-    if outcome is None or outcome.attempt is None or outcome.manifest is None:
+    asked = request.spec.delivery or request.is_model
+    if asked or outcome is None or outcome.attempt is None or outcome.manifest is None:
         return []
     files = artifacts.manifest(controller.store, run.attempt(outcome.attempt), outcome.manifest).files
-    if request.spec.delivery or request.is_model or not any(is_table(file.path) for file in files):
+    if not any(is_table(file.path) for file in files):
         return []
     # loaded late: to look into a table takes DuckDB, which runs that wrote none do not wait for
     found: list[Table] = importlib.import_module("foretell.cli.columns").at_a_glance(controller, run, outcome)

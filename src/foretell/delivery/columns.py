@@ -8,6 +8,7 @@ what is inferred here is accepted there.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,11 +19,23 @@ from msgspec.structs import replace
 
 from foretell.delivery import validate
 from foretell.delivery.declaration import is_table, line, named, quoted
-from foretell.delivery.formats import DELIMITERS, NDJSON, Cell, Connection, Source, broken, find, open_all
+from foretell.delivery.formats import (
+    DELIMITERS,
+    NDJSON,
+    Cell,
+    Connection,
+    File,
+    Source,
+    broken,
+    find,
+    open_all,
+)
 from foretell.delivery.sql import duckdb, identifier, literal
 from foretell.errors import DeliveryRejectedError
 from foretell.service import Column, Delivery
 
+LONGEST_LINE = 1_000_000
+"""Characters of a line that is read for its order alone."""
 GLANCE = 50
 """Rows that are looked at one by one."""
 SAMPLE = 5_000
@@ -116,7 +129,8 @@ def infer(delivery: Delivery, output: Path, into: Path) -> tuple[Column, ...]:
     files = find(delivery.file, output)
     with validate.desk(into) as connection:
         sources = open_all(connection, files, null=delivery.null)
-        cells = {name: cell for name, cell in sources[0].columns.items() if not name.startswith("@")}
+        there = {name: cell for name, cell in sources[0].columns.items() if not name.startswith("@")}
+        cells = {name: there[name] for name in [*_first_keys(files[0]), *there] if name in there}
         if other := next(
             (each for each in sources if each.columns.keys() != sources[0].columns.keys()), None
         ):
@@ -136,6 +150,18 @@ def infer(delivery: Delivery, output: Path, into: Path) -> tuple[Column, ...]:
         except duckdb.Error as error:
             raise broken(sources[0].files[0], error) from error
     return tuple(_named({name: found[0].type for name, found in trials.items()}, known))
+
+
+def _first_keys(file: File) -> list[str]:
+    """Give the keys of the first line of JSON in their order, which a relation of all lines does not keep."""
+    if file.suffix not in NDJSON:
+        return []
+    try:
+        with file.text() as lines:
+            first = json.loads(lines.readline(LONGEST_LINE))
+    except (OSError, ValueError, RecursionError, EOFError):
+        return []
+    return list(first) if isinstance(first, dict) else []
 
 
 def mending(delivery: Delivery, output: Path, into: Path) -> str:

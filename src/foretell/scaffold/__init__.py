@@ -154,7 +154,7 @@ def _bring(directory: Path, model: str) -> str:
             f'the service cannot be inside of its model "{model}"',
             hint="go to the model and `foretell init` there",
         )
-    if _is_repository(path) and shutil.which("git"):
+    if _is_repository(path) and shutil.which("git") and _has_commit(path):
         return _submodule(directory, str(path))
     shutil.copytree(path, directory / SOURCE, symlinks=True, ignore=shutil.ignore_patterns(*LEFT_OUT))
     return f"{SOURCE}/ is a copy of {path}: what changes there does not change here"
@@ -194,6 +194,12 @@ def _is_url(model: str) -> bool:
 
 def _is_repository(path: Path) -> bool:
     return (path / ".git").exists() or ((path / "HEAD").is_file() and (path / "objects").is_dir())
+
+
+def _has_commit(path: Path) -> bool:
+    """Tell whether there is anything that a submodule could be of."""
+    asked = ["git", "rev-parse", "--quiet", "--verify", "HEAD"]
+    return subprocess.run(asked, cwd=path, capture_output=True, check=False).returncode == 0
 
 
 def _in_repository(directory: Path) -> bool:

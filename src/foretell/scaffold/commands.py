@@ -42,6 +42,8 @@ PROGRAMS = {
     ".ipynb": "jupyter nbconvert --to notebook --execute {} --output-dir output",
 }
 """How a file is run, by its suffix in lower case."""
+PROJECTS = ("pyproject.toml", "setup.py", "setup.cfg")
+"""Files beside which a src/ is on PYTHONPATH."""
 OTHERS = ("MLproject", "dvc.yaml")
 """Files of other tools that hold commands."""
 DEPTH, ENTRIES = 4, 5_000
@@ -74,6 +76,9 @@ def find(root: Path) -> Found:
     """Find the commands of a repository: of a package with a main, else of scripts by their usual names."""
     source = root / SOURCE if (root / SOURCE).is_dir() else root
     mains = _mains(source)
+    usual = len(mains) == 1
+    if not mains and any((source / name).is_file() for name in PROJECTS):
+        mains = _mains(source / "src")
     commands = _of_main(root, *next(iter(mains.items()))) if len(mains) == 1 else {}
     scripts = {} if commands else _scripts(source)
     prefix = "" if source == root else f"{SOURCE}/"
@@ -87,7 +92,7 @@ def find(root: Path) -> Found:
         candidates={name: found for name, found in candidates.items() if found and name not in commands},
         lacking={name: found for name, found in lacking.items() if found},
         others=tuple(name for name in OTHERS if (source / name).is_file()),
-        usual=len(mains) == 1,
+        usual=usual,
     )
 
 
@@ -103,7 +108,7 @@ def _scripts(source: Path) -> dict[str, str]:
 def _mains(source: Path) -> dict[str, str]:
     """Give the modules that can be run with -m, and their texts."""
     found = {}
-    for package in sorted(source.iterdir()):
+    for package in sorted(Path(entry.path) for entry in _entries(source)):
         for file, module in (("__main__.py", package.name), ("main.py", f"{package.name}.main")):
             if package.name.isidentifier() and package.name != "tests" and (package / file).is_file():
                 found[module] = (package / file).read_text(encoding="utf-8", errors="replace")
