@@ -11,10 +11,15 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from foretell import schedule
 from foretell.errors import CorruptError, StoreError
 from foretell.ledger import Folders, Sleep, Talk, get
-from foretell.names import Run, partition, run_named
+from foretell.names import Run, partition, rfc3339, run_named
 from foretell.records import Manifest, Outcome, Receipt, Request, Withdrawn
+from foretell.service import Service
+
+OPEN, TRIAL = "it has not ended", "it is a trial"
+"""Why a run is no model, where nothing is wrong with it."""
 
 
 class Passed(NamedTuple):
@@ -81,11 +86,27 @@ def _same_scope(one: Request, other: Request) -> bool:
     return same_table and one.partition == other.partition
 
 
+def aging(service: Service, answer: Answer, at: datetime) -> str:
+    """Return what to say of a current model that is older than twice the period of its schedule, else nothing."""
+    if answer.model is None or answer.model.run.action not in service.actions:
+        return ""
+    run, date = answer.model.run, answer.model.run.date
+    lines = schedule.effective(service.actions, run.action)
+    if not lines or at - date <= 2 * max(schedule.period(line, service.timezone, at) for line in lines):
+        return ""
+    failed = next((one for one in answer.passed if one.reason not in (OPEN, TRIAL)), None)
+    why = f'; "{failed.run.label}" is none: {failed.reason}' if failed else ""
+    return (
+        f'the model "{run.label}" is of {rfc3339(date)}, older than twice the period of its schedule '
+        f"({' and '.join(lines)}){why}"
+    )
+
+
 def examine(run: Run) -> Talk[Model | str]:
     """Give the run as a model, or the reason why it is none."""
     outcome = yield from get(run.outcome, Outcome)
     if outcome is None:
-        return "it has not ended"
+        return OPEN
     if outcome.kind != "produced":
         return f"{outcome.kind}: {outcome.cause}" if outcome.cause else outcome.kind
     if (yield from _is_empty(run, outcome)):
@@ -94,7 +115,7 @@ def examine(run: Run) -> Talk[Model | str]:
     if request is None:
         return "it was pruned"
     if request.trial:
-        return "it is a trial"
+        return TRIAL
     if request.delivers:
         receipt = yield from get(run.delivery, Receipt)
         if receipt is None:

@@ -47,10 +47,8 @@ def tidy(
     """
     Go through the open runs of the newest three months, or of all with `every`, then through what is alive.
 
-    `runs` are the open runs where whoever calls has looked for them already.
-
-    A run that shows life is left to its agent; a silent one is watched for as long as silence must last to prove
-    anything.
+    `runs` are the open runs, where whoever calls has looked for them already. A run that shows life is left to its
+    agent; a silent one is watched for as long as silence must last to prove anything.
     """
     done = Tidied()
     if not controller.exists():

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from itertools import islice
+from itertools import islice, pairwise
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
@@ -29,6 +30,9 @@ SHORTHANDS = {
 }
 SECOND = timedelta(seconds=1)
 FIELDS = 5
+LONG = timedelta(days=365 * 28)
+NEIGHBOURS = 6
+"""Ticks by which a period is measured: a week of weekdays has five, and a gap."""
 LONGEST = 200
 """Characters of a cron line; whatever is longer is a mistake, and slow to read."""
 
@@ -73,6 +77,15 @@ def previous(schedule: str, timezone: str, at: datetime) -> datetime:
 def interval(schedule: str, timezone: str, tick: datetime) -> tuple[datetime, datetime]:
     """Give the data interval of a tick: from the tick before it to the tick itself."""
     return previous(schedule, timezone, tick - SECOND), tick
+
+
+def period(schedule: str, timezone: str, at: datetime) -> timedelta:
+    """Return the longest time between neighbours of the newest ticks, so that a weekend counts among weekdays."""
+    ticks = [previous(schedule, timezone, at)]
+    with suppress(ValueError):  # one that comes due every 28 years was not so often
+        while len(ticks) <= NEIGHBOURS:
+            ticks.append(previous(schedule, timezone, ticks[-1] - SECOND))
+    return max((later - earlier for later, earlier in pairwise(ticks)), default=LONG)
 
 
 def effective(actions: Mapping[str, Action], name: str) -> tuple[str, ...]:

@@ -12,12 +12,13 @@ import os
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct, field
 
-from foretell import catalog, ledger, names
+from foretell import catalog, ledger, names, schedule
 from foretell.controller import Controller
 from foretell.errors import CorruptError
 from foretell.ledger import get
@@ -29,6 +30,8 @@ from foretell.records import Outcome, Receipt, Request, Told
 MONTHS = 3
 ENOUGH = 10
 """Settled runs in a row, newly found, after which no older ones of a month are read."""
+LOOKED_AT = 100
+"""Requests that are read to find out whether `tick` has ever started a run of an action."""
 THOROUGH = 100
 """The same where it matters more, and happens less often."""
 
@@ -39,6 +42,8 @@ class Memory(Struct, kw_only=True):
     settled: dict[str, list[str]] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)
     """What the last tick said of things that last, so that the next one need not repeat it."""
+    old: list[str] = field(default_factory=list)
+    """Models of which it was said that they are old."""
 
 
 def recall(path: Path) -> Memory:
@@ -176,3 +181,29 @@ def ended_since(controller: Controller, found: Survey) -> list[Standing]:
     """Look again at the runs that were open; return those that have ended."""
     now = [Standing(run=one.run, state=controller.check(one.run), trial=one.trial) for one in found.open]
     return [one for one in now if one.state.phase.ended]
+
+
+def has_ticked(controller: Controller, action: str) -> bool:
+    """Whether `tick` has started a run of an action before, in any version."""
+    service = controller.service.name
+    for version in controller.drive(catalog.versions(service)):
+        runs = controller.drive(catalog.newest(service, version, action, None))
+        # Who starts by hand seldom gives a date, and then it has seconds: the names alone leave few to be read.
+        ticks = (run for run in runs if not run.date.second and not run.date.microsecond)
+        if any(_is_of_tick(controller, run) for run in islice(ticks, LOOKED_AT)):
+            return True
+    return False
+
+
+def _is_of_tick(controller: Controller, run: Run) -> bool:
+    try:
+        request = controller.drive(get(run.request, Request))
+    except CorruptError:
+        return False
+    if request is None:
+        return False
+    key, line = names.original(request.key), request.spec.schedule
+    if key.startswith(f"{run.action} after "):
+        return True
+    on_time = line is not None and schedule.previous(line, request.timezone, run.date) == run.date
+    return on_time and key == names.key(run.action, run.date)

@@ -13,7 +13,6 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 
@@ -21,19 +20,17 @@ from msgspec import Struct
 
 from foretell import catalog, ledger, names, schedule
 from foretell.controller import Controller
-from foretell.errors import CorruptError, ForetellError, NoModelError
+from foretell.errors import ForetellError, NoModelError
 from foretell.ledger import get
 from foretell.names import Run
 from foretell.order import Asked
 from foretell.protocol import Phase, State
 from foretell.records import FirstSight, Outcome, Request
 from foretell.service import Action
-from foretell.survey import THOROUGH, Memory, Standing, Survey, survey
+from foretell.survey import THOROUGH, Memory, Standing, Survey, has_ticked, survey
 
 UNTOLD = timedelta(days=7)
 """How long before `tick` first saw a service a run may have ended whose end it still tells."""
-LOOKED_AT = 100
-"""Requests that are read to find out whether `tick` has ever started a run of an action."""
 
 
 class Due(Struct, frozen=True, kw_only=True):
@@ -73,6 +70,11 @@ class Tick(Struct, frozen=True, kw_only=True):
     done: tuple[Ticked, ...]
     begins: Mapping[str, datetime]
     found: Survey
+
+    @property
+    def started(self) -> list[Run]:
+        """Return the runs that this tick has started."""
+        return [one.run for one in self.done if one.new and one.run]
 
 
 def tick(
@@ -123,7 +125,7 @@ def _see(controller: Controller, at: datetime) -> dict[str, datetime]:
             continue
         controller.identify()
         moment = names.rfc3339(at)
-        since = "" if _has_ticked(controller, action.name) else moment
+        since = "" if has_ticked(controller, action.name) else moment
         sight = FirstSight(nonce=names.nonce(), since=since, at=moment)
         key = names.first_sight(service.name, service.version, action.name)
         if controller.drive(ledger.create(key, sight)) and since:
@@ -140,32 +142,6 @@ def _sights(controller: Controller, *only: str) -> dict[str, FirstSight]:
     keys = {name: names.first_sight(service.name, service.version, name) for name in only or scheduled}
     found = {name: controller.drive(get(key, FirstSight)) for name, key in keys.items()}
     return {name: sight for name, sight in found.items() if sight}
-
-
-def _has_ticked(controller: Controller, action: str) -> bool:
-    """Whether `tick` has started a run of an action before, in any version."""
-    service = controller.service.name
-    for version in controller.drive(catalog.versions(service)):
-        runs = controller.drive(catalog.newest(service, version, action, None))
-        # Who starts by hand seldom gives a date, and then it has seconds: the names alone leave few to be read.
-        ticks = (run for run in runs if not run.date.second and not run.date.microsecond)
-        if any(_is_of_tick(controller, run) for run in islice(ticks, LOOKED_AT)):
-            return True
-    return False
-
-
-def _is_of_tick(controller: Controller, run: Run) -> bool:
-    try:
-        request = controller.drive(get(run.request, Request))
-    except CorruptError:
-        return False
-    if request is None:
-        return False
-    key, line = names.original(request.key), request.spec.schedule
-    if key.startswith(f"{run.action} after "):
-        return True
-    on_time = line is not None and schedule.previous(line, request.timezone, run.date) == run.date
-    return on_time and key == names.key(run.action, run.date)
 
 
 # --- what is due ------------------------------------------------------------------------------------------------------

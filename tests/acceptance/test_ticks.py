@@ -221,6 +221,25 @@ def test_an_application_waits_for_its_first_model_in_plain_words(stage: Stage) -
     assert document(stage, *date)["started"] == ["application/20261126T060000Z-1"]
 
 
+def test_an_old_model_is_told_when_a_run_starts_with_it_and_by_models(stage: Stage) -> None:
+    stage.action("training", "echo model > output/model; exit ${CODE:-0}", more='schedule = "0 0 * * *"')
+    stage.action("application", "cat output/model", more=f'{MINUTELY}\ninputs = ["training"]')
+    foretell(stage.root, "run", "training", "--date", "2026-11-01")
+    failed = foretell(stage.root, "run", "training", "--date", "2026-11-03", CODE="7")
+    assert failed.code == 1
+    (stage.root / ".foretell" / "tick.log").touch()
+    by_mail = []
+    for minute in (0, 1):
+        by_mail.append(cron(stage, "--date", f"2026-11-03T12:0{minute}:00Z").out)
+        over(stage, stage.runs("application")[0])
+    assert "works with an old model: " in by_mail[0]
+    assert "the command ended with exit code 7" in by_mail[0]
+    assert "works with an old model: " not in by_mail[1]
+    listed = foretell(stage.root, "models", "--json").document["models"]
+    assert [(model["action"], model["old"]) for model in listed] == [("training", True)]
+    assert "older than twice the period" in foretell(stage.root, "models").err
+
+
 # --- under cron -------------------------------------------------------------------------------------------------------
 
 

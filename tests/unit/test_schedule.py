@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from foretell.schedule import effective, expression, following, interval, previous
+from foretell.schedule import effective, expression, following, interval, period, previous
 from foretell.service import Action
 
 STOCKHOLM = "Europe/Stockholm"
@@ -118,3 +118,23 @@ def test_an_action_comes_due_by_its_schedule_and_by_those_it_comes_after() -> No
     assert effective(actions, "application") == ("@monthly",)
     assert effective(actions, "by_hand") == ()
     assert effective(actions, "report") == ("@daily", "@monthly")
+
+
+@pytest.mark.parametrize(
+    ("line", "at", "days"),
+    [
+        ("0 7 * * *", "2026-11-27T12:00", 1),
+        ("0 7 * * 1-5", "2026-11-27T12:00", 3),
+        ("0 7 * * 1-5", "2026-11-29T12:00", 3),
+        ("0 0 1 * *", "2026-11-27T12:00", 31),
+        ("*/15 * * * *", "2026-11-27T12:00", 1 / 96),
+        ("0 0 29 2 *", "2026-11-27T12:00", 1461),
+    ],
+)
+def test_a_period_is_the_longest_time_between_neighbours(line: str, at: str, days: float) -> None:
+    found = period(line, "UTC", datetime.fromisoformat(at).replace(tzinfo=UTC))
+    assert found == timedelta(days=days)
+
+
+def test_a_period_is_measured_by_what_there_was() -> None:
+    assert period("0 0 * 2 1#5", "UTC", datetime(2026, 11, 27, tzinfo=UTC)) > timedelta(days=365 * 20)

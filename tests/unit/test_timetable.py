@@ -11,6 +11,7 @@ from textwrap import dedent
 import pytest
 
 from foretell import catalog, names, timetable
+from foretell.doctor.ticks import ticks
 from foretell.ledger import get
 from foretell.records import FirstSight
 from foretell.timetable import crontab, due, in_order, tick
@@ -322,6 +323,63 @@ def test_ends_of_the_version_before_are_told_for_a_week(tmp_path: Path) -> None:
     ended = [one.run for one in tick(past.controller, NOON).found.ended]
     late = [one.run for one in tick(past.controller, NOON + timedelta(days=8)).found.ended]
     assert (ended, failed in late) == ([failed], False)
+
+
+# --- models that are too old ----------------------------------------------------------------------------------------
+
+DAILY = """
+    name = "toy"
+    [actions.application]
+    command = "true"
+    schedule = "30 * * * *"
+    inputs = ["training"]
+    [actions.training]
+    command = "true"
+    schedule = "0 6 * * *"
+"""
+
+
+def aging(past: Past, at: datetime = NOON) -> str:
+    answer = past.controller.drive(catalog.current("toy", "1", "training", at))
+    return catalog.aging(past.service, answer, at)
+
+
+def test_a_model_is_old_after_twice_its_schedules_period_and_the_last_failure_is_told(tmp_path: Path) -> None:
+    past = Past(tmp_path / "service", DAILY)
+    run = past.add(NOON - timedelta(days=2))
+    past.add(NOON - timedelta(days=1), "failed")
+    past.add(NOON - timedelta(hours=1), trial=True)
+    past.add(NOON, "running")
+    assert aging(past) == ""
+    assert aging(past, NOON + timedelta(seconds=1)) == (
+        f'the model "{run.label}" is of 2026-06-13T12:00:00+00:00, older than twice the period of its schedule '
+        '(0 6 * * *); "training/20260614T120000Z-1" is none: failed: it broke'
+    )
+
+
+def test_a_model_without_a_schedule_does_not_grow_old(tmp_path: Path) -> None:
+    past = Past(tmp_path / "service", DAILY.replace('schedule = "0 6 * * *"', ""))
+    past.add(NOON - timedelta(days=900))
+    assert aging(past) == ""
+
+
+def test_the_doctor_tells_old_models_and_schedules_of_an_older_foretell(tmp_path: Path) -> None:
+    past = Past(tmp_path / "service", DAILY)
+    target = past.service.targets["local"]
+    assert list(ticks(past.service, target)) == []
+    past.add(datetime(2026, 6, 13, 6, tzinfo=UTC))
+    failed = past.add(datetime(2026, 6, 14, 6, tzinfo=UTC), "failed")
+    model, due_now = ticks(past.service, target)
+    assert (model.name, model.state, model.fix) == (
+        "model",
+        "warning",
+        f"foretell show {failed.label} --on local",
+    )
+    assert "failed: it broke" in model.detail
+    assert (due_now.name, due_now.state) == ("schedule", "warning")
+    assert due_now.detail.startswith("training: ")
+    tick(past.controller, NOON)
+    assert [check.name for check in ticks(past.service, target)] == ["model"]
 
 
 def test_the_line_for_cron_runs_from_anywhere(past: Past) -> None:

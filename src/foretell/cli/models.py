@@ -29,7 +29,10 @@ def models(args: Namespace, out: Output) -> int:
     controller = opening.controller(args)
     as_of = opening.aware(args.date, controller.service) if args.date else datetime.now(UTC)
     answers = {action: _answer(controller, action, as_of) for action in _makers(controller.service)}
-    listed = [_answer_document(action, answer) for action, answer in answers.items()]
+    old = {action: catalog.aging(controller.service, answer, as_of) for action, answer in answers.items()}
+    listed = [
+        {**_answer_document(action, answer), "old": bool(old[action])} for action, answer in answers.items()
+    ]
     out.document({"target": controller.target.name, "as_of": rfc3339(as_of), "models": listed})
     if not answers:
         first = next(iter(controller.service.actions))
@@ -40,6 +43,8 @@ def models(args: Namespace, out: Output) -> int:
         out.tell((f"what has run: `{opening.again(args, f'runs {first}')}`", "faint"))
     for action, answer in answers.items():
         _tell_answer(action, answer, args, out)
+        if old[action]:
+            out.tell((f"  {old[action]}", "warn"))
     return 0
 
 

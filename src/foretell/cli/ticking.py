@@ -8,21 +8,23 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from foretell import janitor, names, survey, timetable
+from foretell import catalog, janitor, names, survey, timetable
 from foretell.cli import opening, parsing
 from foretell.cli.output import Output
 from foretell.cli.parsing import Verb
 from foretell.cli.wording import counted, first_line, moment
 from foretell.controller import Controller
 from foretell.errors import InfrastructureError, UsageError
-from foretell.names import rfc3339
+from foretell.janitor import Tidied
+from foretell.names import Run, rfc3339
 from foretell.order import now
 from foretell.protocol import Phase
 from foretell.survey import Memory, Standing
-from foretell.timetable import Ticked
+from foretell.timetable import Tick, Ticked
 
 BAD = (Phase.FAILED, Phase.TIMEOUT, Phase.REJECTED, Phase.LOST)
 """Ends that somebody must hear of, and that make the exit code 1."""
+MOST_OLD = 100
 FEW = 20
 """Successes that are told one by one; of more, their number is enough."""
 
@@ -57,23 +59,20 @@ def tick(args: Namespace, out: Output) -> int:
     memory = survey.recall(place) if place else Memory()
     voice = _Voice(args, out, memory)
     found = timetable.tick(controller, at, voice.ticked, dated=bool(args.date), memory=memory)
-    for action, begins in found.begins.items():
-        voice.say(f"{action} begins with {rfc3339(begins)}, by its schedule", "faint")
-    done = janitor.tidy(controller, runs=[one.run for one in found.found.open])
-    for what, named in (("stopped", done.stopped), ("removed", done.removed)):
-        for name in named:
-            voice.say(f"{what:9} {name}")
+    voice.began(found, controller)
+    done = janitor.tidy(controller, runs=[*(one.run for one in found.found.open), *found.started])
+    voice.tidied(done)
     ended = [*found.found.ended, *survey.ended_since(controller, found.found)]
     voice.ended(ended, controller)
     problems = [str(one) for one in found.done if one.problem] + found.found.problems + done.failed
     for problem in problems:
         voice.lasting(problem, "bad")
-    out.document(_document(controller, at, found.done, ended, problems))
+    out.document(_document(controller, at, found, ended, problems))
     # After they were told: who is killed in between tells them once more, and keeps nothing back.
-    for one in ended if not out.lost else []:
-        survey.acknowledge(controller, one.run, "tick")
+    for end in ended if not out.lost else []:
+        survey.acknowledge(controller, end.run, "tick")
     if not out.lost and (place := place or _memory_of(controller)):
-        memory.said = voice.lasts
+        memory.said, memory.old = voice.lasts, sorted(set(voice.old))[-MOST_OLD:]
         survey.remember(memory, place)
     if any(one.state.phase in BAD for one in ended):
         return 1
@@ -91,15 +90,15 @@ def _memory_of(controller: Controller) -> Path | None:
 def _document(
     controller: Controller,
     at: datetime,
-    done: Sequence[Ticked],
+    found: Tick,
     ended: Sequence[Standing],
     problems: Sequence[str],
 ) -> dict[str, object]:
     return {
         "target": controller.target.name,
         "at": rfc3339(at),
-        "started": [one.run.label for one in done if one.new and one.run],
-        "waiting": [str(one) for one in done if one.waits_for],
+        "started": [run.label for run in found.started],
+        "waiting": [str(one) for one in found.done if one.waits_for],
         "ended": [
             {"run": one.run.label, "state": one.state.phase, "cause": one.state.cause} for one in ended
         ],
@@ -119,6 +118,8 @@ class _Voice:
         self._args = args
         self._out = out
         self._before = memory.said
+        self.old = list(memory.old)
+        """Models, by their runs' folders, whose age was said."""
         self.lasts: list[str] = []
         """What was said of things that last."""
 
@@ -155,6 +156,28 @@ class _Voice:
             self.say(f"{what or '  '}started for {rfc3339(due.date)}: {due.why}", "faint")
         elif ticked.run and self._out.live:  # a scheduler hears it every minute, and need not
             self.say(f"{ticked.run.label} was started before: {due.why}", "faint")
+
+    def began(self, found: Tick, controller: Controller) -> None:
+        """Say which schedules begin, and which runs were started with a model that is old."""
+        for action, begins in found.begins.items():
+            self.say(f"{action} begins with {rfc3339(begins)}, by its schedule", "faint")
+        for run in found.started:
+            for pin in controller.request(run).inputs:
+                answer = controller.drive(catalog.current(run.service, run.version, pin.action, run.date))
+                if answer.model and answer.model.run.folder == pin.run:
+                    self._aging(run, pin.run, catalog.aging(controller.service, answer, run.date))
+
+    def _aging(self, run: Run, model: str, old: str) -> None:
+        """Say what is wrong with the age of a model; urgently once a model."""
+        if old:
+            self.say(f"{run.label} works with an old model: {old}", "warn", urgent=model not in self.old)
+            self.old.append(model)
+
+    def tidied(self, done: Tidied) -> None:
+        """Say what was cleaned up."""
+        for what, found in (("stopped", done.stopped), ("removed", done.removed)):
+            for name in found:
+                self.say(f"{what:9} {name}")
 
     def ended(self, ended: Sequence[Standing], controller: Controller) -> None:
         """Say how runs have ended: the bad ends in full, with the next step."""

@@ -24,6 +24,7 @@ from foretell.doctor.check import Check, failed, missing
 from foretell.doctor.env_file import env_file
 from foretell.doctor.environment import needed_python, packages
 from foretell.doctor.inputs import inputs
+from foretell.doctor.ticks import ticks
 from foretell.doctor.upgrading import upgrading
 from foretell.errors import ForetellError
 from foretell.names import STORE_RECORD
@@ -69,6 +70,7 @@ def checks(service: Service | None, target: Target | None, environ: Mapping[str,
     yield kept
     if kept.state == "ok":
         yield from inputs(service, target)
+        yield from ticks(service, target)
     if (directory := Store(target.store).directory) is not None:
         yield space(directory)
         yield file_system(directory)
