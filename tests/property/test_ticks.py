@@ -9,11 +9,9 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foretell import ledger, names, schedule
-from foretell.controller import Controller
+from foretell import names, schedule
 from foretell.ledger import get
 from foretell.names import Run
-from foretell.order import Asked
 from foretell.protocol import Phase
 from foretell.records import Told
 from foretell.survey import Memory, acknowledge, ended_since
@@ -49,19 +47,6 @@ events = st.lists(
 )
 
 
-class Unstarted(Controller):
-    """Records runs as begun, and leaves it to the history how they end."""
-
-    past: Past
-
-    def ask(self, action: str, asked: Asked) -> ledger.Asked:
-        assert asked.date
-        run = self.past.add(
-            asked.date, "running", action=action, key=asked.key or "", n=free(self.past, action, asked.date)
-        )
-        return ledger.Asked(run, self.request(run), new=True)
-
-
 def free(past: Past, action: str, date: datetime) -> int:
     run = Run("toy", past.service.version, action, date, 1)
     while past.store.is_there() and past.store.get(run.request):
@@ -74,8 +59,7 @@ class History:
 
     def __init__(self, root: Path) -> None:
         self.past = Past(root, SERVICE)
-        self.controller = Unstarted(self.past.service, self.past.service.targets["local"])
-        self.controller.past = self.past
+        self.controller = self.past.unstarted
         self.at = NOON
         self.memory = Memory()
         self.first: datetime | None = None

@@ -9,10 +9,12 @@ from textwrap import dedent
 
 from msgspec.structs import replace
 
-from foretell import names
+from foretell import catalog, ledger, names
 from foretell.controller import Controller
+from foretell.errors import NoModelError
 from foretell.frames import frame
 from foretell.names import STORE_RECORD, Run
+from foretell.order import Asked
 from foretell.records import (
     Claimed,
     Exit,
@@ -45,8 +47,31 @@ TOML = """
 """
 
 
+class Unstarted(Controller):
+    """Records what is asked for as begun, and starts no process: how a run ends is up to the history."""
+
+    past: Past
+
+    def ask(self, action: str, asked: Asked) -> ledger.Asked:
+        assert asked.date
+        run = Run(self.service.name, self.service.version, action, asked.date, 1)
+        self.identify()
+        while self.store.get(run.request):
+            run = run._replace(n=run.n + 1)
+        missing = [
+            item.action for item in self.service.actions[action].inputs if not self._current(run, item.action)
+        ]
+        if missing:
+            raise NoModelError(f'"{action}" needs a model of "{missing[0]}"', why="there is none")
+        run = self.past.add(asked.date, "running", action=action, key=asked.key or "", n=run.n)
+        return ledger.Asked(run, self.request(run), new=True)
+
+    def _current(self, run: Run, action: str) -> object:
+        return self.drive(catalog.current(run.service, run.version, action, run.date)).model
+
+
 class Past:
-    """A service directory; `add` writes runs into its store."""
+    """A service directory; `add` writes runs into its store, and so does what `unstarted` is asked for."""
 
     def __init__(self, root: Path, toml: str = TOML) -> None:
         self.root = root
@@ -55,6 +80,8 @@ class Past:
         self.service = Service.load(root)
         self.controller = Controller(self.service, self.service.targets["local"])
         self.store: Store = self.controller.store
+        self.unstarted = Unstarted(self.service, self.service.targets["local"])
+        self.unstarted.past = self
 
     def write(self, key: str, record: Record) -> None:
         """Write a record as it is."""

@@ -137,7 +137,7 @@ def test_what_follows_a_success_of_the_future_is_not_due(past: Past) -> None:
 
 def test_ticks_start_what_is_due_once_and_say_what_kept_the_rest(past: Past) -> None:
     said: list[timetable.Ticked] = []
-    first = tick(past.controller, NOON, said.append, dated=True)
+    first = tick(past.unstarted, NOON, said.append, dated=True)
     assert tuple(said) == first.done
     training, application = first.done
     assert training.new
@@ -146,8 +146,8 @@ def test_ticks_start_what_is_due_once_and_say_what_kept_the_rest(past: Past) -> 
     assert str(application) == (
         f"application of 2026-06-15T11:30:00+00:00 waits for {training.run.label} (starting)"
     )
-    past.controller.wait(training.run)
-    again = tick(past.controller, NOON, dated=True)
+    past._decide(training.run, "produced", NOON)
+    again = tick(past.unstarted, NOON, dated=True)
     assert (again.done[0].run, again.done[0].new) == (training.run, False)
 
 
@@ -165,7 +165,7 @@ def test_a_tick_that_failed_is_not_started_again(past: Past) -> None:
 
 def done(past: Past, at: datetime = NOON, *, dated: bool = True) -> dict[str, str]:
     """Tick, and give by action what became of what is due: "started", "known", or why not."""
-    found = tick(past.controller, at, dated=dated)
+    found = tick(past.unstarted, at, dated=dated)
     return {
         one.due.action: "started" if one.new else "known" if one.run else str(one).partition(" ")[2]
         for one in found.done
@@ -226,7 +226,7 @@ def test_of_one_action_a_tick_starts_one_run(tmp_path: Path) -> None:
     both = HOURLY.replace('after = ["application"]', 'after = ["training"]\n    schedule = "0 0 * * *"')
     past = Past(tmp_path / "service", both.replace('inputs = ["training"]', ""))
     past.add(FIRST)
-    found = tick(past.controller, NOON, dated=True)
+    found = tick(past.unstarted, NOON, dated=True)
     report = [one for one in found.done if one.due.action == "report"]
     assert [one.new for one in report] == [True, False]
     assert report[1].waits_for
@@ -247,7 +247,7 @@ def seen(past: Past, action: str) -> FirstSight | None:
 
 
 def test_a_schedule_begins_with_its_first_tick_after_it_was_seen(past: Past) -> None:
-    found = tick(past.controller, NOON)
+    found = tick(past.unstarted, NOON)
     assert found.done == ()
     assert found.begins == {
         "application": datetime(2026, 6, 15, 12, 30, tzinfo=UTC),
@@ -256,7 +256,7 @@ def test_a_schedule_begins_with_its_first_tick_after_it_was_seen(past: Past) -> 
     assert seen(past, "byhand") is None
     sight = seen(past, "training")
     assert (sight.since, sight.at) == ("2026-06-15T12:00:00+00:00",) * 2 if sight else False
-    again = tick(past.controller, NOON + timedelta(minutes=29))
+    again = tick(past.unstarted, NOON + timedelta(minutes=29))
     assert (again.done, again.begins) == ((), {})
     assert seen(past, "training") == sight
     later = NOON + timedelta(minutes=31)
@@ -267,7 +267,7 @@ def test_a_schedule_begins_with_its_first_tick_after_it_was_seen(past: Past) -> 
 
 
 def test_what_is_due_at_the_very_moment_of_the_first_sight_was_before_it(past: Past) -> None:
-    assert tick(past.controller, LATEST).done == ()
+    assert tick(past.unstarted, LATEST).done == ()
 
 
 def test_with_a_date_nothing_is_noted_and_all_is_due(past: Past) -> None:
@@ -278,7 +278,7 @@ def test_with_a_date_nothing_is_noted_and_all_is_due(past: Past) -> None:
 def test_what_follows_others_begins_at_once(past: Past) -> None:
     past.add(FIRST)
     run = past.add(LATEST, action="application", key="by hand")
-    tick(past.controller, NOON)
+    tick(past.unstarted, NOON)
     assert done(past, dated=False) == {"training": "known", "report": "known"}
     assert past.controller.request(run._replace(action="report")).key == f"report after {run.label}"
 
@@ -290,7 +290,7 @@ def test_who_ticked_before_goes_on_also_in_another_version(tmp_path: Path, versi
     for minute in range(3):
         older.add(LATEST + timedelta(minutes=minute, milliseconds=1), "failed", key=f"by hand {minute}")
     past = Past(tmp_path / "service", f'version = "1"\n{dedent(HOURLY)}')
-    found = tick(past.controller, NOON)
+    found = tick(past.unstarted, NOON)
     assert found.begins == {"application": datetime(2026, 6, 15, 12, 30, tzinfo=UTC)}
     assert [(one.due.action, one.due.date, one.new) for one in found.done] == [
         ("training", FIRST, version == "0")
@@ -301,13 +301,13 @@ def test_who_ticked_before_goes_on_also_in_another_version(tmp_path: Path, versi
 def test_a_past_that_is_not_of_ticks_is_none(past: Past, key: str) -> None:
     past.add(FIRST, key=key)
     past.add(LATEST)  # asked for with a date, by hand: it is on no tick of the schedule
-    assert tick(past.controller, NOON).done == ()
+    assert tick(past.unstarted, NOON).done == ()
 
 
 def test_a_first_sight_is_noted_once_by_whoever_is_first(past: Past) -> None:
-    tick(past.controller, NOON)
+    tick(past.unstarted, NOON)
     first = seen(past, "training")
-    tick(past.controller, NOON + timedelta(days=30))
+    tick(past.unstarted, NOON + timedelta(days=30))
     assert seen(past, "training") == first
     assert catalog_months(past) == ["2026-07"]
 
@@ -320,8 +320,8 @@ def test_ends_of_the_version_before_are_told_for_a_week(tmp_path: Path) -> None:
     older = Past(tmp_path / "service", f'version = "0"\n{dedent(HOURLY)}')
     failed = older.add(NOON - timedelta(hours=1), "failed")
     past = Past(tmp_path / "service", dedent(HOURLY))
-    ended = [one.run for one in tick(past.controller, NOON).found.ended]
-    late = [one.run for one in tick(past.controller, NOON + timedelta(days=8)).found.ended]
+    ended = [one.run for one in tick(past.unstarted, NOON).found.ended]
+    late = [one.run for one in tick(past.unstarted, NOON + timedelta(days=8)).found.ended]
     assert (ended, failed in late) == ([failed], False)
 
 
@@ -378,7 +378,7 @@ def test_the_doctor_tells_old_models_and_schedules_of_an_older_foretell(tmp_path
     assert "failed: it broke" in model.detail
     assert (due_now.name, due_now.state) == ("schedule", "warning")
     assert due_now.detail.startswith("training: ")
-    tick(past.controller, NOON)
+    tick(past.unstarted, NOON)
     assert [check.name for check in ticks(past.service, target)] == ["model"]
 
 
