@@ -81,7 +81,7 @@ def test_what_we_say_stands_on_a_line_of_its_own(stage: Stage) -> None:
     run, _ = ended(stage, "training")
     begun, said = log_of(stage, run)[2].split(b"\n", 1)
     assert begun == b"no end"
-    assert said.startswith(b"foretell: kept nothing")
+    assert said.startswith(b"foretell: not kept, for it is outside")
 
 
 def test_a_command_that_prints_nothing_for_long_is_alive(tmp_path: Path) -> None:

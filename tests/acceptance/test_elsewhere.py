@@ -31,8 +31,9 @@ def test_what_is_written_beside_the_output_is_told_with_the_key_that_keeps_it(st
     )
     assert stage.act("run", "training") == "succeeded", stage.tell()
     assert ended(stage, "training")[1] == (
-        'kept nothing: the command wrote no file into "output/"; new or changed outside of it: models/model.pkl (4 B), '
-        'models/deep/x (2 B); to keep what it writes, set output = "models" in [actions.training]\n'
+        'not kept, for it is outside of "output/": models/model.pkl (4 B), models/deep/x (2 B); '
+        'to keep it, set output = "models" in [actions.training]\n'
+        'kept nothing, for the command wrote nothing into "output/"\n'
     )
     stage.action("training", "echo 1 > output/x; mkdir a b; echo 1 > a/1; echo 1 > b/1")
     assert stage.act("run", "training", "1") == "succeeded", stage.tell()
@@ -45,9 +46,7 @@ def test_a_command_that_writes_nothing_at_all_is_told_and_its_log_is_its_own(sta
     stage.action("training", "echo printed")
     assert stage.act("run", "training") == "succeeded", stage.tell()
     run, told = ended(stage, "training")
-    assert told.startswith(
-        'kept nothing: the command wrote no file into "output/"; to keep what it writes, have'
-    )
+    assert told == 'kept nothing, for the command wrote nothing into "output/"\n'
     assert history.tail(stage.controller.store, run, 1) == b"printed\n"
 
 

@@ -57,9 +57,12 @@ class Lost(Struct, frozen=True, kw_only=True):
         return f'have the command write into "{output}/"{other}{step}'
 
     def __str__(self) -> str:
-        """Name them, up to so many, and say how many more there are."""
-        names = [f"{printable(name)} ({size(count)})" for name, count in self.files[:MOST]]
-        more = len(self.files) - MOST
+        return self.listed(MOST)
+
+    def listed(self, most: int) -> str:
+        """Name them with their sizes, up to so many, and say how many more there are."""
+        names = [f"{printable(name)} ({size(count)})" for name, count in self.files[:most]]
+        more = len(self.files) - most
         return ", ".join(names) + (f" and {more:,} more" if more > 0 else "")
 
 

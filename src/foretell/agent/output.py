@@ -23,6 +23,8 @@ from foretell.store import Store
 
 LARGEST_METRICS = 1024 * 1024
 """Bytes; the metrics are read with every look at the outcome."""
+FEW = 3
+"""Files that a cause names; the note names more."""
 NAMESAKES = 20
 """Files of the working directory that are told of because they have the name of an input's."""
 
@@ -120,25 +122,22 @@ class Output:
         spec = self._request.spec
         after = elsewhere.scan(self._work, spec.output)
         lost = elsewhere.written(self._before, after, inputs=self._brought)
-        if self._contents.files:
-            if lost.files:
-                mend = lost.mend(spec.name, spec.output, kept=True)
-                self._world.note(
-                    f'not kept, for it is outside of "{spec.output}/": {lost}; to keep it, {mend}'
-                )
+        kept = bool(self._contents.files)
+        mend = lost.mend(spec.name, spec.output, kept=kept)
+        if lost.files:
+            self._world.note(f'not kept, for it is outside of "{spec.output}/": {lost}; to keep it, {mend}')
+        if kept:
             return
-        outside = f"; new or changed outside of it: {lost}" if lost.files else ""
-        mend = lost.mend(spec.name, spec.output, kept=False)
-        if not self._request.is_model:
-            nothing = f'kept nothing: the command wrote no file into "{spec.output}/"{outside}'
-            # Where nothing was lost either, the log stays what the command printed.
-            self._world.note(f"{nothing}; to keep what it writes, {mend}", logged=bool(lost.files))
-            return
-        raise OutputError(
-            f'the command succeeded and wrote nothing into "{spec.output}/"',
-            why=f'other actions take the output of "{spec.name}" as their model{outside}',
-            hint=mend,
-        )
+        nothing = f'wrote nothing into "{spec.output}/"'
+        if self._request.is_model:
+            raise OutputError(
+                f"the command succeeded and {nothing}",
+                why=f'other actions take the output of "{spec.name}" as their model'
+                + (f"; elsewhere it wrote {lost.listed(FEW)}" if lost.files else ""),
+                hint=mend,
+            )
+        # Where nothing was lost, the log stays what the command printed.
+        self._world.note(f"kept nothing, for the command {nothing}", logged=bool(lost.files))
 
     def save(self, attempt: Attempt, *, by: str, at: str) -> Outcome:
         """Upload everything, the manifest last, and give the outcome that names it."""
