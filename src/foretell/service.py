@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
@@ -48,6 +49,12 @@ TYPES: dict[str, str] = {
 }
 """The column types that can be declared: BigQuery's names and synonyms, and DuckDB's name for each."""
 
+
+RESERVED = re.compile(
+    r"_TABLE_|_FILE_|_PARTITION|_ROW_TIMESTAMP|__ROOT__|_COLIDENTIFIER|_CHANGE_(?:TYPE|TIMESTAMP|SEQUENCE_NUMBER)$",
+    re.IGNORECASE,
+)
+"""How the names of columns begin that BigQuery keeps for itself; the last are whole names."""
 
 Mode: TypeAlias = Literal["replace", "append", "partition"]
 Granularity: TypeAlias = Literal["day", "hour", "month"]

@@ -16,7 +16,8 @@ from foretell.cli.parsing import Verb, add_run
 from foretell.controller import Controller
 from foretell.delivery.columns import alternative, anything, declaring, tables
 from foretell.delivery.declaration import KEY, Table, is_table
-from foretell.delivery.formats import SUPPORTED, listed
+from foretell.delivery.files import listed
+from foretell.delivery.formats import SUPPORTED
 from foretell.errors import DeliveryRejectedError, UsageError
 from foretell.ledger import get
 from foretell.names import Attempt, Run

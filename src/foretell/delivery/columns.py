@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -19,17 +19,8 @@ from msgspec.structs import replace
 
 from foretell.delivery import validate
 from foretell.delivery.declaration import is_table, line, named, quoted
-from foretell.delivery.formats import (
-    DELIMITERS,
-    NDJSON,
-    Cell,
-    Connection,
-    File,
-    Source,
-    broken,
-    find,
-    open_all,
-)
+from foretell.delivery.files import DELIMITERS, NDJSON, Cell, Connection, File, Source, broken
+from foretell.delivery.formats import find, open_all
 from foretell.delivery.sql import duckdb, identifier, literal
 from foretell.errors import DeliveryRejectedError
 from foretell.service import Column, Delivery
@@ -128,9 +119,16 @@ def infer(delivery: Delivery, output: Path, into: Path) -> tuple[Column, ...]:
     known = {column.source: column for column in _of_file(delivery)}
     files = find(delivery.file, output)
     with validate.desk(into) as connection:
-        sources = open_all(connection, files, null=delivery.null)
-        there = {name: cell for name, cell in sources[0].columns.items() if not name.startswith("@")}
-        cells = {name: there[name] for name in [*_first_keys(files[0]), *there] if name in there}
+        sources = _with_paths(open_all(connection, files, into, null=delivery.null), known)
+        if not sources:
+            raise DeliveryRejectedError(f'"{files[0].name}" has no rows, and so no columns')
+        own = sources[0].index - known.keys()
+        there = {
+            name: cell
+            for name, cell in sources[0].columns.items()
+            if not name.startswith("@") and name not in own
+        }
+        cells = {name: there[name] for name in [*_first_keys(sources[0].files[0]), *there] if name in there}
         if other := next(
             (each for each in sources if each.columns.keys() != sources[0].columns.keys()), None
         ):
@@ -196,6 +194,14 @@ def alternative(delivery: Delivery, output: Path, into: Path) -> str:
     columns = [replace(column, type=gained.get(column.source, column.type)) for column in found]
     null = ", ".join(map(quoted, dict.fromkeys((*delivery.null, *texts))))
     return f"null = [{null}]\n{_line(delivery, columns)}"
+
+
+def _with_paths(sources: Iterable[Source], known: Container[str]) -> list[Source]:
+    """Return sources that have declared columns of their directories' names as their own."""
+    return [
+        replace(each, columns={n: c for n, c in each.path.items() if n in known} | dict(each.columns))
+        for each in sources
+    ]
 
 
 def _of_file(delivery: Delivery) -> list[Column]:

@@ -10,14 +10,10 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from foretell.service import Column
+from foretell.service import RESERVED, Column
 
 PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 BARE = re.compile(r"[A-Za-z0-9_-]+")
-RESERVED = re.compile(
-    r"(_TABLE_|_FILE_|_PARTITION|_ROW_TIMESTAMP|__ROOT__|_COLIDENTIFIER|_CHANGE_)", re.IGNORECASE
-)
-"""How names begin that BigQuery keeps for itself."""
 TABLE = re.compile(r"\.((csv|tsv|jsonl|ndjson)(\.gz)?|parquet)$")
 KEY = "columns = "
 """How the line begins."""

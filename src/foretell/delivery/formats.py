@@ -2,76 +2,30 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
-import re
-import sys
-import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import groupby
-from pathlib import Path
-from typing import TextIO, TypeAlias, cast
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote
 
-from msgspec import Struct
+from msgspec.structs import replace
 
-from foretell.delivery.sql import duckdb, identifier, literal, paths
-from foretell.errors import DeliveryRejectedError, WarehouseError
+from foretell.delivery import csv_files, json_lines, parquet_files
+from foretell.delivery.files import (
+    DELIMITERS,
+    NDJSON,
+    Cell,
+    Connection,
+    File,
+    Source,
+    empty,
+    listed,
+)
+from foretell.delivery.sql import literal
+from foretell.errors import DeliveryRejectedError
 
-Connection: TypeAlias = duckdb.DuckDBPyConnection
-
-DELIMITERS = {".csv": ",", ".tsv": "\t"}
-NDJSON = {".ndjson", ".jsonl", ".json"}
 SUPPORTED = ".csv, .tsv, .ndjson, .jsonl, .json (each also with .gz) or .parquet"
-CHUNK = 1 << 20
-"""Bytes that are scanned at a time."""
-SHOWN = 80
-"""Characters of a value, and names of a list, that a message shows at most."""
-
-
-class File(Struct, frozen=True):
-    """A file, and its name in the output directory."""
-
-    path: Path
-    name: str
-
-    @property
-    def suffix(self) -> str:
-        return Path(self.path.name.lower().removesuffix(".gz")).suffix
-
-    @property
-    def zipped(self) -> bool:
-        return self.path.name.lower().endswith(".gz")
-
-    @property
-    def delimiter(self) -> str:
-        return DELIMITERS[self.suffix]
-
-    def text(self) -> TextIO:
-        opened = gzip.open if self.zipped else open
-        return cast("TextIO", opened(self.path, "rt", encoding="utf-8-sig", errors="replace", newline=""))
-
-
-class Cell(Struct, frozen=True):
-    """A column's value in SQL over the relation of its file, and DuckDB's name of its type there."""
-
-    sql: str
-    type: str = "VARCHAR"
-
-
-class Source(Struct, frozen=True):
-    """
-    Files with the same columns, in the same order. `relation` is a table function in SQL with {files} in it.
-
-    `lines` is what CSV must come to: rows and line breaks inside of values together. None for other formats.
-    """
-
-    files: tuple[File, ...]
-    relation: str
-    columns: dict[str, Cell]
-    lines: int | None = None
-
-    def over(self, files: Iterable[File]) -> str:
-        return self.relation.replace("{files}", paths(file.path for file in files))
+NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
+"""What Hive, Spark and pandas call a directory of rows that have no value in its column."""
 
 
 def find(pattern: str, output: Path) -> list[File]:
@@ -81,182 +35,86 @@ def find(pattern: str, output: Path) -> list[File]:
             f'"{pattern}" is not in the output directory', hint="name a file in it by `file`"
         )
     exact = output / pattern
-    found = [exact] if exact.is_file() else [path for path in sorted(output.glob(pattern)) if path.is_file()]
+    found = [File(exact, Path(pattern).as_posix())] if exact.is_file() else _globbed(pattern, output)
     if found:
-        return [File(path, path.relative_to(output).as_posix()) for path in found]
-    there = [path.relative_to(output).as_posix() for path in sorted(output.rglob("*")) if path.is_file()]
+        return found
+    there = [file.name for file in _globbed("**/*", output)]
+    inside = exact.is_dir() and any(file.path.is_relative_to(exact) for file in _globbed("**/*", output))
     raise DeliveryRejectedError(
         f'the command wrote no "{pattern}"',
         where="the output directory",
         why=f"there is {listed(there)}" if there else "it is empty",
-        hint="write the predictions there, or name their file by `file` in the action's delivery",
+        hint=f'"{pattern}" is a directory: its files are file = "{pattern}/**"'
+        if inside
+        else "write the predictions there, or name their file by `file` in the action's delivery",
     )
 
 
-def open_all(connection: Connection, files: Sequence[File], *, null: Sequence[str] = ()) -> list[Source]:
-    """
-    Open files in their order, neighbours of the same columns together. A key that a line of JSON lacks is NULL.
+def _globbed(pattern: str, output: Path) -> list[File]:
+    """Return the files of a glob, sorted by path, without those that are hidden or below a hidden directory."""
+    everything = f"{pattern}/*" if PurePosixPath(pattern).name == "**" else pattern
+    found = ((path, path.relative_to(output)) for path in sorted(set(output.glob(everything))))
+    return [
+        File(path, name.as_posix())
+        for path, name in found
+        if path.is_file() and not any(part.startswith(".") for part in name.parts)
+    ]
 
-    `null` are the texts that mean no value as whole, unquoted cells of CSV, beside the empty one.
+
+def open_all(
+    connection: Connection, files: Sequence[File], work: Path, *, null: Sequence[str] = ()
+) -> list[Source]:
     """
-    keys = sorted({key for file in files if file.suffix in NDJSON for key in _keys(connection, file)})
-    opened = [_open(connection, file, keys, null) for file in files]
-    alike = groupby(opened, key=lambda source: (source.relation, tuple(source.columns.items())))
+    Open files in their order, neighbours of the same columns together.
+
+    A key that a line of JSON lacks is NULL, and an empty file beside others is an empty part: where all are, and there
+    are lines of JSON among them, there are no rows, and no source. `null` are the texts that mean no value as whole,
+    unquoted cells of CSV, beside the empty one. What a file is read as, where not as it is, is written below `work`.
+    """
+    for file in files:
+        if file.suffix not in DELIMITERS.keys() | NDJSON and (file.suffix != ".parquet" or file.zipped):
+            raise DeliveryRejectedError(
+                f'"{file.name}" is in no format that can be delivered', hint=f"write {SUPPORTED}"
+            )
+    full = [file for file in files if file.suffix == ".parquet" or not empty(file)]
+    if not full and not any(file.suffix in NDJSON for file in files):
+        raise DeliveryRejectedError(f'"{files[0].name}" is empty', hint="write at least a header")
+    opened = _opened(connection, full, work, null)
+    alike = groupby(opened, key=lambda source: replace(source, files=(), lines=None, closing=0))
     return [_together(list(sources)) for _, sources in alike]
 
 
-def _together(sources: list[Source]) -> Source:
-    files = tuple(file for source in sources for file in source.files)
-    lines = [source.lines for source in sources if source.lines is not None]
-    return Source(files, sources[0].relation, sources[0].columns, sum(lines) if lines else None)
-
-
-def _open(connection: Connection, file: File, keys: list[str], null: Sequence[str]) -> Source:
-    if not file.path.stat().st_size:
-        raise DeliveryRejectedError(f'"{file.name}" is empty', hint="write at least a header")
-    if file.suffix in DELIMITERS:
-        return _open_csv(file, null)
-    if file.suffix in NDJSON:
-        return _open_ndjson(file, keys)
-    if file.suffix == ".parquet" and not file.zipped:
-        return _open_parquet(connection, file)
-    raise DeliveryRejectedError(
-        f'"{file.name}" is in no format that can be delivered', hint=f"write {SUPPORTED}"
-    )
-
-
-def _open_csv(file: File, null: Sequence[str]) -> Source:
-    """
-    Take every field as text. The columns are called c0, c1, ... so that any header will do.
-
-    DuckDB (2.0) reads pieces of a file in parallel, and where a piece begins inside a quoted field that holds both
-    line breaks and quotes, it has been seen to take the inside for rows. So where there are quotes, it may not.
-    """
-    try:
-        header = _header(file)
-        breaks, quoted, ended = _scan(file)
-    except (OSError, EOFError, csv.Error, zlib.error) as error:
-        raise unreadable(file, why=str(error)) from error
-    nulls = ", ".join(map(literal, ["", *null]))
-    columns = ", ".join(f"'c{place}': 'VARCHAR'" for place in range(len(header)))
-    relation = (
-        f"read_csv({{files}}, delim = '{file.delimiter}', quote = '\"', escape = '\"', header = true,"
-        f" auto_detect = false, strict_mode = true, nullstr = [{nulls}], allow_quoted_nulls = false,"
-        f" hive_partitioning = false, parallel = {not quoted}, columns = {{{columns}}})"
-    )
-    lines = breaks + (not ended) - 1 - sum(name.count("\n") for name in header)
-    return Source((file,), relation, {name: Cell(f"c{place}") for place, name in enumerate(header)}, lines)
-
-
-def _header(file: File) -> list[str]:
-    with file.text() as lines:
-        header = next(csv.reader(lines, delimiter=file.delimiter), [])
-    if any("\ufffd" in name or "\0" in name for name in header):
-        raise unreadable(file, why="its header is not UTF-8", hint='write it with encoding="utf-8"')
-    if not header:
-        raise unreadable(file, why="its first line, the header, is empty")
-    twice = [name for name in dict.fromkeys(header) if header.count(name) > 1]
-    if twice:
-        raise unreadable(file, why=f"its header has {listed(twice)} more than once")
-    return header
-
-
-def _scan(file: File) -> tuple[int, bool, bool]:
-    """Give the number of line breaks, whether there is a quote, and whether the last line is ended."""
-    breaks, quoted, last = 0, False, b""
-    with gzip.open(file.path) if file.zipped else file.path.open("rb") as content:
-        while chunk := content.read(CHUNK):
-            breaks += chunk.count(b"\n")
-            quoted = quoted or b'"' in chunk
-            last = chunk[-1:]
-    return breaks, quoted, last == b"\n"
-
-
-def count_records(files: Iterable[File]) -> int:
-    """
-    Count the records of CSV files, slowly and for certain; DeliveryRejectedError where a quote is left open.
-
-    DuckDB (2.0) leaves out, without a word, what follows a quote that is not closed when it reads in one piece.
-    """
-    csv.field_size_limit(sys.maxsize)
-    records = 0
+def _opened(connection: Connection, files: Sequence[File], work: Path, null: Sequence[str]) -> list[Source]:
+    plain = {file: json_lines.without_mark(file, work) for file in files if file.suffix in NDJSON}
+    keys = {file: json_lines.keys(connection, read) for file, read in plain.items()}
+    known = sorted({key for own in keys.values() for key in own or ()})
+    sources = []
     for file in files:
-        with file.text() as lines:
-            reader = csv.reader(lines, delimiter=file.delimiter, strict=True)
-            try:
-                width = len(next(reader, []))
-                records += sum(1 for row in reader if row or width == 1)
-            except csv.Error as error:
-                raise unreadable(file, why=f"line {reader.line_num}: {error}") from error
-    return records
+        path = _in_path(file)
+        if file.suffix in DELIMITERS:
+            source = csv_files.opened(file, null, work)
+        elif file.suffix not in NDJSON:
+            source = parquet_files.opened(connection, file)
+        elif (own := keys[file]) is not None:
+            mine = [key for key in known if key in own or key not in path]
+            source = json_lines.opened(plain[file], own, mine)
+        else:
+            continue
+        sources.append(replace(source, path=path))
+    return sources
 
 
-def _keys(connection: Connection, file: File) -> list[str]:
-    """Give the keys of all lines, after seeing that each line is one object."""
-    lines = f"read_ndjson_objects({paths([file.path])}, hive_partitioning = false, ignore_errors = true)"
-    numbered = f"SELECT row_number() OVER () AS row, json FROM {lines}"
-    not_object = f"SELECT min(row) FROM ({numbered}) WHERE json_type(json) IS DISTINCT FROM 'OBJECT'"
-    try:
-        ((row,),) = connection.execute(not_object).fetchall()
-        keys = connection.execute(f"SELECT DISTINCT unnest(json_keys(json)) FROM {lines}").fetchall()
-    except duckdb.Error as error:
-        raise broken(file, error) from error
-    if row is None:
-        return [key for (key,) in keys]
-    raise DeliveryRejectedError(
-        f'row {row} of "{file.name}" is not a JSON object',
-        hint='write one object a line: to_json(..., orient="records", lines=True)',
-    )
+def _in_path(file: File) -> dict[str, Cell]:
+    """Return the values that the file's directories say by their names, NAME=VALUE, as Hive and Spark write them."""
+    pairs = [part.partition("=") for part in PurePosixPath(file.name).parts[:-1] if "=" in part]
+    return {
+        unquote(name): Cell("CAST(NULL AS VARCHAR)" if value == NO_VALUE else literal(unquote(value)))
+        for name, _, value in pairs
+    }
 
 
-def _open_ndjson(file: File, keys: list[str]) -> Source:
-    if not keys:
-        raise unreadable(file, why="no line of it has a key")
-    pointers = {key: "/" + key.replace("~", "~0").replace("/", "~1") for key in keys}
-    columns = {key: Cell(f"(json -> {literal(pointer)})", "JSON") for key, pointer in pointers.items()}
-    return Source((file,), "read_ndjson_objects({files}, hive_partitioning = false)", columns)
-
-
-def _open_parquet(connection: Connection, file: File) -> Source:
-    relation = "read_parquet({files}, hive_partitioning = false)"
-    described = f"DESCRIBE FROM {relation.replace('{files}', paths([file.path]))}"
-    try:
-        columns = connection.execute(described).fetchall()
-    except duckdb.Error as error:
-        raise broken(file, error) from error
-    return Source((file,), relation, {name: Cell(identifier(name), kind) for name, kind, *_ in columns})
-
-
-def broken(file: File, error: duckdb.Error) -> DeliveryRejectedError | WarehouseError:
-    """Tell what DuckDB says of a file it cannot read, or that this machine has no room to read it."""
-    said = str(error).strip()
-    first = said.partition("\n")[0].partition(": ")[2] or said
-    if isinstance(error, duckdb.OutOfMemoryException) or "No space left" in said:
-        return WarehouseError(f'there is no room to check "{file.name}" on this machine', why=first)
-    found = re.search(r"CSV Error on Line: (\d+)\s+Original Line: ?(.*?)\n(.+)", said)
-    if not found:
-        return unreadable(file, why=first)
-    line, text, why = found.groups()
-    return DeliveryRejectedError(
-        f'line {line} of "{file.name}" cannot be read',
-        where=shown(text),
-        why=why[:1].lower() + why[1:].rstrip("."),
-        hint="write it as UTF-8, every row with as many fields as the header",
-    )
-
-
-def unreadable(file: File, *, why: str, hint: str = "") -> DeliveryRejectedError:
-    """Tell that a file is not what its name says."""
-    return DeliveryRejectedError(f'"{file.name}" cannot be read', why=why, hint=hint)
-
-
-def shown(value: object) -> str:
-    """Give a value in quotes, cut where it is long."""
-    text = str(value)
-    return f'"{text}"' if len(text) <= SHOWN else f'"{text[:SHOWN]}…"'
-
-
-def listed(names: Sequence[str]) -> str:
-    """Give names in quotes, the first of them where they are many."""
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(shown(name) for name in names[:SHOWN]) + more
+def _together(sources: list[Source]) -> Source:
+    lines = [source.lines for source in sources if source.lines is not None]
+    files = tuple(file for source in sources for file in source.files)
+    closing = sum(source.closing for source in sources)
+    return replace(sources[0], files=files, lines=sum(lines) if lines else None, closing=closing)

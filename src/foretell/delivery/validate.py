@@ -11,31 +11,25 @@ a TIMESTAMP without offset is UTC, BYTES are base64. Nothing is ever rounded or 
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from foretell.delivery.csv_files import count_records, refuse_closing_delimiter
 from foretell.delivery.declaration import entry
-from foretell.delivery.formats import (
-    Cell,
-    Connection,
-    File,
-    Source,
-    broken,
-    count_records,
-    find,
-    listed,
-    open_all,
-    shown,
-    unreadable,
-)
+from foretell.delivery.files import Cell, Connection, File, Source, broken, listed, shown, unreadable
+from foretell.delivery.formats import find, open_all
+from foretell.delivery.rules import RULES, WIDENINGS
+from foretell.delivery.rules import hint as hint_of
 from foretell.delivery.sql import duckdb, identifier, literal, paths
 from foretell.errors import DeliveryRejectedError, ForetellError
 from foretell.service import TYPES, Column, Delivery
 
-DAY = "[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}"
-CLOCK = r"[0-9]{1,2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6}0*)?)?"
-OFFSET = " ?(Z|UTC|[+-][0-9]{2}(:?[0-9]{2})?)"
+INEXACT = re.compile(r'BLOB|HUGEINT|DECIMAL\((?:1[6-9]|[23]\d)|TUPLE|(?:\(|, )"" ')
+"""Types that DuckDB (2.0) puts into JSON as something else, rounded, or not at all where a field has no name."""
 
 
 class Checked(Struct, frozen=True, kw_only=True):
@@ -43,64 +37,6 @@ class Checked(Struct, frozen=True, kw_only=True):
 
     files: tuple[Path, ...]
     rows: int
-
-
-class Rule(Struct, frozen=True):
-    """
-    When text is a value of a type, beyond what DuckDB's cast asks, which rounds and guesses.
-
-    `guard` is SQL over {text} and {value}, the text after the cast. `hint` mends the usual slip.
-    """
-
-    guard: str = "true"
-    hint: str = ""
-
-
-def _form(pattern: str) -> str:
-    """Text that matches, give or take spaces around it."""
-    return f"regexp_full_match({{text}}, ' *({pattern}) *')"
-
-
-RULES = {
-    "VARCHAR": Rule(),
-    "BLOB": Rule(hint="write bytes as base64"),
-    "BIGINT": Rule(
-        _form("[+-]?[0-9]+"),
-        'write whole numbers without a fraction (in pandas: .astype("Int64")), or declare FLOAT64',
-    ),
-    "DOUBLE": Rule(
-        "NOT contains({text}, '_') AND (NOT isinf({value}) OR contains(lower({text}), 'inf'))",
-        "write numbers with a decimal point and without separators",
-    ),
-    "DECIMAL(38,9)": Rule(
-        _form(r"[+-]?[0-9]*(\.[0-9]{0,9}0*)?"),
-        "write at most 29 digits before and 9 after the point, or declare FLOAT64",
-    ),
-    "DECIMAL(38,18)": Rule(
-        _form(r"[+-]?[0-9]*(\.[0-9]{0,18}0*)?"),
-        "write at most 20 digits before and 18 after the point, or declare FLOAT64",
-    ),
-    "BOOLEAN": Rule(_form("(?i)true|false|t|f|1|0"), "write true or false"),
-    "DATE": Rule(
-        _form(rf"{DAY}([ T]0?0:00(:00(\.0+)?)?)?"), "write dates as 2026-11-21, or declare DATETIME"
-    ),
-    "TIME": Rule(_form(CLOCK), "write times as 06:00:00"),
-    "TIMESTAMP": Rule(
-        _form(f"{DAY}([ T]{CLOCK})?"), "write 2026-11-21 06:00:00, without offset, or declare TIMESTAMP"
-    ),
-    "TIMESTAMP WITH TIME ZONE": Rule(
-        _form(f"{DAY}([ T]{CLOCK}({OFFSET})?)?"),
-        "write 2026-11-21 06:00:00+00:00, to the microsecond at most",
-    ),
-    "JSON": Rule(hint="write one valid JSON document"),
-}
-
-WIDENINGS = {
-    "BIGINT": {"TINYINT", "SMALLINT", "INTEGER", "UTINYINT", "USMALLINT", "UINTEGER"},
-    "DOUBLE": {"FLOAT"},
-    "TIMESTAMP": {"TIMESTAMP_S", "TIMESTAMP_MS"},
-}
-"""Types of a file that become a declared one without loss. Any other goes through its text, by the rules of CSV."""
 
 
 class Contract(Struct, frozen=True, kw_only=True):
@@ -136,8 +72,8 @@ def check(  # noqa: PLR0913 - what is known of a run has no name of its own here
     constants = {"@date": date, "@run": run, "@model": model}
     contract = Contract(delivery=delivery, constants=constants, partition=partition, texts=texts)
     files = find(delivery.file, output)
-    with connection or desk(into) as opened:
-        sources = open_all(opened, files, null=delivery.null)
+    with connection or desk(into) as opened, TemporaryDirectory(dir=into) as work:
+        sources = open_all(opened, files, Path(work), null=delivery.null) or [_nothing(delivery, files[0])]
         parts = tuple(into / f"{number:06d}.parquet" for number in range(len(sources)))
         rows = [_write(opened, contract, *pair) for pair in zip(sources, parts, strict=True)]
     return Checked(files=parts, rows=sum(rows))
@@ -158,6 +94,12 @@ def desk(into: Path, *, memory: str | None = None) -> Connection:
     return connection
 
 
+def _nothing(delivery: Delivery, file: File) -> Source:
+    """Return a source of the declared columns and no rows."""
+    columns = {column.source: Cell("CAST(NULL AS VARCHAR)") for column in delivery.columns}
+    return Source((file,), "(SELECT 1 WHERE false)", columns)
+
+
 def _write(connection: Connection, contract: Contract, source: Source, part: Path) -> int:
     """Check and write the rows of a source in one pass; give their number."""
     cells, faults = conversion(contract, source)
@@ -170,8 +112,11 @@ def _write(connection: Connection, contract: Contract, source: Source, part: Pat
     try:
         count = _copy(connection, rows, part)
     except duckdb.Error as error:
+        if source.roomy and "Maximum line size" in str(error):
+            return _write(connection, contract, replace(source, relation=source.roomy, roomy=""), part)
         raise _first_fault(connection, contract, source, error) from error
     _all_read(connection, contract, source, part, count)
+    _none_too_many(connection, source)
     return count
 
 
@@ -210,10 +155,22 @@ def _all_read(connection: Connection, contract: Contract, source: Source, part: 
         raise unreadable(source.files[0], why=f"{records} records are there, and {count} rows were read")
 
 
+def _none_too_many(connection: Connection, source: Source) -> None:
+    """See that lines of CSV which end after a delimiter do so for want of their last value."""
+    if source.closing:
+        last = list(source.columns.values())[-1].sql
+        empty = f"SELECT count(*) FROM {source.over(source.files)} WHERE {last} IS NULL"
+        ((ends,),) = connection.execute(empty).fetchall()
+        if source.closing > ends:
+            refuse_closing_delimiter(source.files, len(source.columns))
+
+
 def _first_fault(
     connection: Connection, contract: Contract, source: Source, error: duckdb.Error
 ) -> ForetellError:
     """Find the row that made the pass fail: the first in the order of the files, which only one thread keeps."""
+    if isinstance(error, duckdb.FatalException):
+        return broken(source.files[0], error)  # the connection is of no more use
     connection.execute("SET threads = 1")
     cells, faults = conversion(contract, source)
     told = ", ".join(f"{fault} AS f{place}" for place, fault in enumerate(faults))
@@ -242,7 +199,11 @@ def _told(contract: Contract, file: File, row: tuple[object, ...]) -> DeliveryRe
         "null": (f'column "{column.name}" is REQUIRED and has no value', "fill it, or declare it NULLABLE"),
         "type": (
             f'{shown(text)} in column "{column.name}" is not {column.type}',
-            RULES[TYPES[column.type]].hint,
+            hint_of(TYPES[column.type], str(text)),
+        ),
+        "nested": (
+            f'{shown(text)} in column "{column.name}" is JSON, not {column.type}',
+            "write it as text, or declare JSON",
         ),
         "partition": (
             f'{shown(text)} in column "{column.name}" is not in the run\'s partition, {contract.partition}',
@@ -264,28 +225,45 @@ def conversion(contract: Contract, source: Source) -> tuple[str, list[str]]:
     matched = zip(contract.delivery.columns, _matched(contract, source), strict=True)
     for place, (column, cell) in enumerate(matched):
         kind, text, value = TYPES[column.type], f"t{place}", f"v{place}"
-        direct = cell.type == kind or cell.type in WIDENINGS.get(kind, ())
-        found = cell.sql if direct else _text(source, column, cell)
-        cells.append(f"{found} AS {text}, {_cast(found, kind, direct=direct)} AS {value}")
-        unsound = f"{text} IS NOT NULL AND NOT ({_sound(kind, text, value)})"
-        whens = [] if direct else [f"WHEN {unsound} THEN 'type'"]
+        found, cast = _read(source, column, cell)
+        cells.append(f"{found} AS {text}, {cast} AS {value}")
+        whens = []
+        if cell.type == "JSON" and kind == "VARCHAR":
+            cells.append(f"json_type({cell.sql}) IN ('OBJECT', 'ARRAY') AS n{place}")
+            whens += [f"WHEN n{place} THEN 'nested'"]
+        if sound := _sound(cell, kind):
+            sound = sound.replace("{text}", text).replace("{value}", value)
+            whens += [f"WHEN {text} IS NOT NULL AND NOT ({value} IS NOT NULL AND {sound}) THEN 'type'"]
         whens += [f"WHEN {value} IS NULL THEN 'null'"] if column.mode == "REQUIRED" else []
         whens += _in_partition(contract, column, value)
         faults.append(f"CASE {' '.join(whens)} END" if whens else "CAST(NULL AS VARCHAR)")
     return ", ".join(cells), faults
 
 
-def _cast(found: str, kind: str, *, direct: bool) -> str:
-    if kind == "BLOB" and not direct:
-        return f"TRY(from_base64({found}))"
-    if kind == "JSON" and direct:  # a JSON null is meant as no value
-        return f"CASE WHEN json_type({found}) <> 'NULL' THEN {found} END"
-    return f"{'CAST' if direct else 'TRY_CAST'}({found} AS {kind})"
+def _read(source: Source, column: Column, cell: Cell) -> tuple[str, str]:
+    """Return SQL for the text of a cell, or what it is instead of text, and for its value."""
+    kind = TYPES[column.type]
+    if kind == "JSON" and cell.type == "JSON":  # a JSON null is meant as no value
+        there = f"json_type({cell.sql}) <> 'NULL'"
+        return (
+            f"CASE WHEN {there} THEN CAST({cell.sql} AS VARCHAR) END",
+            f"CASE WHEN {there} THEN TRY_CAST({cell.document} AS JSON) END",
+        )
+    if cell.type == kind:
+        return cell.sql, cell.sql
+    found = cell.sql if cell.type in WIDENINGS.get(kind, ()) else _text(source, column, cell)
+    if kind == "BLOB":
+        return found, f"TRY(from_base64({found}))"
+    return found, f"TRY_CAST({found} AS {kind})"
 
 
-def _sound(kind: str, text: str, value: str) -> str:
-    guard = RULES[kind].guard.replace("{text}", text).replace("{value}", value)
-    return f"{value} IS NOT NULL AND {guard}"
+def _sound(cell: Cell, kind: str) -> str:
+    """Return SQL over {text} and {value} that holds for a value; empty where every one is."""
+    rule = RULES[kind]
+    guard = "true" if cell.type in {kind, *WIDENINGS.get(kind, ())} and kind != "JSON" else rule.guard
+    parts = [f"({part})" for part in (guard, rule.within) if part != "true"]
+    certain = kind in {cell.type, "VARCHAR"}  # text is text, and what has the type already is of the type
+    return "" if certain and not parts else " AND ".join(parts) or "true"
 
 
 def _in_partition(contract: Contract, column: Column, value: str) -> list[str]:
@@ -299,28 +277,36 @@ def _in_partition(contract: Contract, column: Column, value: str) -> list[str]:
 
 def _text(source: Source, column: Column, cell: Cell) -> str:
     """Give the text of a cell, so that every format obeys the rules of CSV."""
-    nested = cell.type.startswith(("STRUCT", "MAP", "UNION")) or cell.type.endswith("]")
-    if cell.type == "BLOB" or (nested and TYPES[column.type] != "JSON"):
+    kind = TYPES[column.type]
+    nested = cell.type.startswith(("STRUCT", "MAP", "UNION", "VARIANT", "TUPLE")) or cell.type.endswith("]")
+    if cell.type == "BLOB" or (nested and (kind != "JSON" or INEXACT.search(cell.type))):
+        declared = "declare JSON" if nested and kind != "JSON" else "declare BYTES"
         raise DeliveryRejectedError(
             f'column "{column.source}" of "{source.files[0].name}" holds {shown(cell.type)}, not {column.type}',
-            hint=f"convert it before it is written, or declare {'JSON' if nested else 'BYTES'}",
+            hint=f"convert it before it is written{'' if nested and kind == 'JSON' else f', or {declared}'}",
         )
     if nested:
         return f"CAST(to_json({cell.sql}) AS VARCHAR)"
-    return f"({cell.sql} ->> '$')" if cell.type == "JSON" else f"CAST({cell.sql} AS VARCHAR)"
+    if cell.type == "JSON":
+        by_digits = kind in {"VARCHAR", "BLOB"} or kind.startswith("DECIMAL")
+        return cell.text if by_digits else f"({cell.sql} ->> '$')"
+    if cell.type == "FLOAT" and kind.startswith("DECIMAL"):  # its shortest text is that of another number
+        return f"CAST(CAST({cell.sql} AS DOUBLE) AS VARCHAR)"
+    return f"CAST({cell.sql} AS VARCHAR)"
 
 
 def _matched(contract: Contract, source: Source) -> list[Cell]:
     """Give each declared column's cell, by name; refuse a file that lacks one or has others."""
     declared = contract.delivery.columns
     wanted = [column.source for column in declared if column.source not in contract.constants]
-    missing = [name for name in dict.fromkeys(wanted) if name not in source.columns]
-    extra = [name for name in source.columns if name not in wanted]
+    columns = {**source.path, **source.columns}
+    missing = [name for name in dict.fromkeys(wanted) if name not in columns]
+    extra = [name for name in source.columns if name not in wanted and name not in source.index]
     if missing or (extra and contract.delivery.extra == "refuse"):
         raise _other_columns(contract, source, missing, extra)
     constants = contract.constants
     return [
-        _constant(contract, column) if column.source in constants else source.columns[column.source]
+        _constant(contract, column) if column.source in constants else columns[column.source]
         for column in declared
     ]
 
@@ -348,17 +334,24 @@ def _other_columns(
     return DeliveryRejectedError(
         f'the columns of "{name}" are not the declared ones',
         why="; ".join(parts),
-        hint=_mending(contract.delivery.columns, missing, extra),
+        hint=_mending(source, contract.delivery.columns, missing, extra),
     )
 
 
-def _mending(columns: tuple[Column, ...], missing: list[str], extra: list[str]) -> str:
+def _mending(source: Source, columns: tuple[Column, ...], missing: list[str], extra: list[str]) -> str:
+    """Return what mends columns that are not the declared ones."""
     hints = []
-    if "" in extra:
+    names = list(source.columns)
+    if "" in extra and names.index("") == len(names) - 1 and len(names) > 1:
+        hints.append("the header ends with a delimiter: leave it out at the end of every line")
+    elif "" in extra:
         hints.append(
             "the column without a name is the index of a pandas frame: to_csv(..., index=False) leaves it out"
         )
-    if len(missing) == len(extra) == 1:
+    if len(names) == 1 and (other := re.search("[;|\t,]", names[0])):
+        sep, between = {".tsv": ("\\t", "tabs")}.get(source.files[0].suffix, (",", "commas"))
+        hints.append(f'it has {shown(other[0])} between its fields: write {between} (in pandas: sep="{sep}")')
+    elif len(missing) == len(extra) == 1:
         mended = ", ".join(
             entry(column, extra[0] if column.source in missing else column.source) for column in columns
         )

@@ -8,17 +8,13 @@ from collections.abc import Iterable, Mapping
 
 from msgspec.structs import replace
 
-from foretell.service import TYPES, Action, Column, Delivery, Granularity, Target
+from foretell.service import RESERVED, TYPES, Action, Column, Delivery, Granularity, Target
 from foretell.servicefile.faults import Faults, suggestion
 from foretell.servicefile.form import ColumnTable, DeliveryTable
 from foretell.servicefile.lines import KeyPath
 from foretell.servicefile.sources import inside
 
 COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
-RESERVED = re.compile(
-    r"(?i)_TABLE_|_FILE_|_PARTITION|_ROW_TIMESTAMP|__ROOT__|_COLIDENTIFIER|_CHANGE_(?:TYPE|TIMESTAMP|SEQUENCE_NUMBER)$"
-)
-"""How the names begin that BigQuery keeps for itself; the last are whole names."""
 TABLE = re.compile(r"(?:[A-Za-z_][A-Za-z0-9_]{0,127}\.)?[A-Za-z_][A-Za-z0-9_]{0,127}")
 
 CANONICAL: dict[str, str] = {

@@ -6,13 +6,13 @@ import math
 from collections.abc import Mapping
 from typing import TypeAlias
 
-import msgspec
 from msgspec import Struct
 
 from foretell.delivery.sql import duckdb, identifier, literal, paths
 from foretell.errors import WarehouseError
 from foretell.service import TYPES, Column, Delivery
 from foretell.warehouses.base import Shipment, UnfitError, other_columns
+from foretell.warehouses.documents import document
 
 Connection: TypeAlias = duckdb.DuckDBPyConnection
 
@@ -160,7 +160,7 @@ def select(
 
 def _value(value: object, kind: str) -> object:
     if kind == "JSON" and isinstance(value, str):
-        return msgspec.json.decode(value)
+        return document(value)
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
