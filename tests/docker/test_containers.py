@@ -64,14 +64,14 @@ def test_an_env_file_reaches_the_command_and_not_who_inspects(toy: Toy, engine: 
     toy.top = 'env_file = "prod.env"\n'
     toy.command(
         "training",
-        'echo begun; echo "$TOKEN"; printf %s "$TOKEN" | tr a-z A-Z > output/model; ls > output/ls; sleep 3',
+        'echo begun; echo "$TOKEN"; printf %s "$TOKEN" > output/model; ls > output/ls; sleep 3',
     )
     run = toy.start("training")
     eventually(lambda: toy.begun(run), "the command does not begin")
     assert "hunter2" not in engine.docker("inspect", toy.machine(run)).stdout
     assert toy.finish(run, "wait") == "succeeded"
     output = toy.store / run.attempt(1).folder / "output"
-    assert (output / "model").read_text() == "HUNTER2 AND MORE"
+    assert (output / "model").read_text() == "hunter2 and more"
     assert "prod.env" not in (output / "ls").read_text()
     assert "***TOKEN***" in toy.foretell("logs", run.label).stdout
 

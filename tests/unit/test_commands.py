@@ -99,13 +99,28 @@ def test_a_fault_names_both_ways_to_write_it(tmp_path: Path) -> None:
     (fault,) = faults(tmp_path, 'command = "python m.py && python n.py"')
     assert fault == (
         'foretell.toml:3: [actions.training] "command" has "&&" outside of quotes, which only a shell carries out, '
-        'and none reads it: write ["sh", "-c", "python m.py && python n.py"], or steps, '
+        'and there is none here: write ["sh", "-c", "python m.py && python n.py"], or steps, '
         'commands = ["python m.py", "python n.py"]; in single quotes it means itself'
     )
-    for line in ("command = 'python m.py > x'", "command = 'X=1 y'", "command = 'cd x && python y'"):
+    for line in (
+        "command = 'cd x'",
+        "command = 'python m.py > x'",
+        "command = 'X=1 y'",
+        "command = 'cd x && python y'",
+    ):
         (fault,) = faults(tmp_path, line)
         assert '["sh", "-c", ' in fault
         assert 'commands = ["python a.py", "python b.py"]' in fault
+
+
+@pytest.mark.parametrize(
+    "text", ["cd source", "source venv/bin/activate", ". ./env", "export A", "set -e", "exit 3"]
+)
+def test_what_a_shell_does_to_itself_is_no_command_and_no_step(tmp_path: Path, text: str) -> None:
+    for line in (f'command = "{text}"', f'commands = ["python a.py", "{text}"]'):
+        (fault,) = faults(tmp_path, line)
+        assert f'begins with "{text.split(maxsplit=1)[0]}", which only a shell does' in fault
+    assert loaded(tmp_path, f"command = {text.split()}").actions["training"].command == tuple(text.split())
 
 
 def test_a_long_command_is_not_repeated_in_its_fault(tmp_path: Path) -> None:

@@ -35,8 +35,13 @@ HOME = "~/"
 BREAK = "a line break"
 BETWEEN = ("&&", ";", BREAK)
 """What stands between commands of which one follows the other."""
-BUILT_IN = re.compile(r"\.|cd|eval|exec|exit|export|set|source|trap|ulimit|umask|unset|wait")
-"""What a shell does to itself, which is no step."""
+BUILT_IN = re.compile(
+    r"\.|alias|cd|eval|exec|exit|export|set|source|trap|ulimit|umask|unset|wait"
+    r"|if|then|else|elif|fi|for|while|until|do|done|case|esac"
+)
+"""What a shell does to itself: as a program it is not there, or does nothing, as /usr/bin/cd on some systems."""
+QUOTABLE = re.compile(r"[&|;<>`$~]")
+"""The beginning of what means itself in single quotes."""
 WIDEST = 72
 """Characters of a mend that repeats the command."""
 ANY_SHELL = '["sh", "-c", "…"]'
@@ -107,7 +112,7 @@ def command(told: Told, path: KeyPath, faults: Faults) -> tuple[str, ...]:
     """Return program and arguments of one command; what is wrong with it becomes a fault at `path`."""
     name = f'"{path[-1]}"' if isinstance(path[-1], str) else f'step {path[-1] + 1} of "{path[-2]}"'
     try:
-        words = split(told) if isinstance(told, str) else told
+        words = _program(told) if isinstance(told, str) else told
     except ShellOnlyError as error:
         faults.add(path, f"{name} {_told(str(told), error)}")
         return ()
@@ -118,6 +123,14 @@ def command(told: Told, path: KeyPath, faults: Faults) -> tuple[str, ...]:
         faults.add(path, f"{name} is empty; write the program and its arguments")
     elif any("\0" in word for word in words):
         faults.add(path, f"{name} holds a NUL character, which no argument can")
+    return words
+
+
+def _program(text: str) -> tuple[str, ...]:
+    """Split a text whose first word is a program; ShellOnlyError also where it is what a shell does to itself."""
+    words = split(text)
+    if words and BUILT_IN.fullmatch(words[0]):
+        raise ShellOnlyError(words[0], text.find(words[0]))
     return words
 
 
@@ -144,18 +157,18 @@ def _told(text: str, error: ShellOnlyError) -> str:
             why = 'has "~/", which only a shell makes the home directory'
         case found if found.endswith("="):
             why = f'begins with "{found}", which only a shell takes as a variable (variables go into "env")'
+        case found if BUILT_IN.fullmatch(found):
+            why = f'begins with "{found}", which only a shell does, to itself'
         case found if found == BREAK:
             why = "has a line break between two words, at which only a shell begins another command"
         case found if found.startswith("$") or found == "`":
             why = f'has "{found}", which only a shell fills in'
         case found:
             why = f'has "{found}" outside of quotes, which only a shell carries out'
-    literally = (
-        "" if error.found == BREAK or error.found.endswith("=") else "; in single quotes it means itself"
-    )
+    literally = "; in single quotes it means itself" if QUOTABLE.match(error.found) else ""
     for_a_shell = f'["sh", "-c", {_quoted(text)}]'
     return (
-        f"{why}, and none reads it: write {for_a_shell if len(for_a_shell) <= WIDEST else ANY_SHELL}, "
+        f"{why}, and there is none here: write {for_a_shell if len(for_a_shell) <= WIDEST else ANY_SHELL}, "
         f"or steps, commands = {_steps(text)}{literally}"
     )
 
@@ -164,9 +177,7 @@ def _steps(text: str) -> str:
     """Return the text as steps where it is no more than some commands in turn, else any."""
     steps = list(_parted(text.strip()))
     try:
-        plain = len(steps) > 1 and all(
-            (words := split(step)) and not BUILT_IN.fullmatch(words[0]) for step in steps
-        )
+        plain = len(steps) > 1 and all(map(_program, steps))
     except ValueError:
         plain = False
     shown = f"[{', '.join(map(_quoted, steps))}]"
