@@ -14,6 +14,7 @@ from foretell.records import FORMAT, Request, asked_since_2
 from foretell.service import DockerSettings, ProcessSettings, Service, Target
 from foretell.sources import snapshot, tree
 from foretell.sources.fingerprint import fingerprint as of_sources
+from foretell.sources.left_out import LeftOut
 
 
 class Frozen(Struct, frozen=True, kw_only=True):
@@ -27,6 +28,8 @@ class Frozen(Struct, frozen=True, kw_only=True):
     snapshot: Path | None = None
     image: str | None = None
     revision: str | None = None
+    left_out: tuple[LeftOut, ...] = ()
+    """What is not in it though it is in the directory, as far as that is known."""
     reads: int = FORMAT
     """Which format of requests the agent reads that is with the code."""
 
@@ -75,7 +78,11 @@ def freeze(
         else images.choose(service, target, local=local, say=say)
     )
     return Frozen(
-        fingerprint=chosen.fingerprint, image=chosen.image, revision=chosen.revision, reads=chosen.reads
+        fingerprint=chosen.fingerprint,
+        image=chosen.image,
+        revision=chosen.revision,
+        left_out=chosen.left_out,
+        reads=chosen.reads,
     )
 
 
@@ -97,5 +104,6 @@ def must_have_no_links(service: Service, target: Target) -> None:
 
 
 def _snapshot(service: Service, place: Path, tell: Callable[[str], None]) -> Frozen:
-    mark, frozen = snapshot.freeze(tree.of(service), place, say=tell)
-    return Frozen(fingerprint=mark, snapshot=frozen)
+    found = tree.of(service)
+    mark, frozen = snapshot.freeze(found, place, say=tell)
+    return Frozen(fingerprint=mark, snapshot=frozen, left_out=found.left_out)

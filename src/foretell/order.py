@@ -19,6 +19,7 @@ from foretell.ledger import Talk
 from foretell.names import Run, run_of
 from foretell.records import Interval, Pin, Request
 from foretell.service import Action, Service, Target
+from foretell.sources.left_out import secrets
 from foretell.sources.revision import ask_revision, read_revision
 
 AHEAD = timedelta(minutes=5)
@@ -107,6 +108,7 @@ class Order:
             revision=revision if code.revision is None else code.revision,
             snapshot=str(code.snapshot) if code.snapshot else None,
             image=code.image,
+            left_out=secrets(code.left_out),
             trial=self._asked.trial,
             is_model=any(
                 spec.name == item.action for other in service.actions.values() for item in other.inputs

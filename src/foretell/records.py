@@ -79,6 +79,8 @@ class Request(Record, frozen=True, kw_only=True):
     snapshot: str | None = None
     """The directory of the frozen sources on the host (platforms without images)."""
     image: str | None = None
+    left_out: tuple[str, ...] = ()
+    """Paths that look like secrets, which are in neither the snapshot nor the image."""
     trial: bool = False
     is_model: bool = False
     """Whether other actions of the service take this one's output as their input."""
@@ -318,9 +320,10 @@ A field at its default is left out, so that a request which asks for none of the
 """
 ONLY_HERE: Mapping[type[Struct], frozenset[str]] = {
     Action: frozenset({"overlap"}),
+    Request: frozenset({"left_out"}),
     Source: frozenset({"link"}),
 }
-"""Newer fields that whoever asks for runs heeds, and no agent: left out at their default, and of any format."""
+"""Newer fields that an older agent does no harm to ignore: left out at their default, and of any format."""
 
 
 def encode(record: Record) -> bytes:

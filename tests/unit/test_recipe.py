@@ -293,7 +293,7 @@ def test_a_users_dockerfile_sees_the_service_as_its_context(
 ) -> None:
     (root / "foretell.toml").write_text(FILE + '[image]\ndockerfile = "Dockerfile"\n')
     (root / "Dockerfile").write_text("FROM a\nCOPY train.py /\n")
-    (root / ".dockerignore").write_text("*\n")
+    (root / ".dockerignore").write_text("*\n!train.py\n!Dockerfile\n!.dockerignore\n!.foretell\n")
     into = tmp_path_factory.mktemp("context")
     draft(root).write(into)
     assert (into / "train.py").is_file()

@@ -39,6 +39,7 @@ from foretell.errors import (
 from foretell.ledger import Create, Folders, Get, Op, Put, Revoke, Ship, Sleep, T, Talk
 from foretell.names import Attempt, rfc3339, run_of
 from foretell.records import CommandFault, Exit, Host, Outcome, Request, Step, encode
+from foretell.sources.left_out import missed
 from foretell.store import Store
 
 LOG_PAUSE = 0.5
@@ -238,6 +239,8 @@ class Session(_StoreWorld):
         """Lay out the source; give the model's environment, which an image brings along where it needs one."""
         snapshot = Path(names.IMAGE_SERVICE if self.request.image else self.request.snapshot or ".")
         shutil.rmtree(self.work, ignore_errors=True)  # of an agent of this machine that was here before
+        if self.request.left_out and self.agent.number == 1:
+            self.note(missed(self.request.left_out, "the working directory"))
         copied = workspace.prepare(snapshot, self.work, output=self.request.spec.output)
         if copied.is_long:
             self._remark(f"made the working directory: copied {copied}")

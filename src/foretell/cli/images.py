@@ -16,6 +16,7 @@ from foretell.images import lock
 from foretell.images.build import Draft
 from foretell.names import LOCK_FILE
 from foretell.service import ProcessSettings, Service
+from foretell.sources.left_out import lines
 
 USUAL = "docker"
 
@@ -40,10 +41,14 @@ def build(args: Namespace, out: Output) -> int:
             where=str(service.root / service.source.path),
             hint='build where they are; a submodule is fetched by "git submodule update --init"',
         )
+    for line in lines(draft.tree.left_out):
+        out.tell((f"left out: {line}", "faint"))
     if args.dry_run:
         text = draft.dockerfile()
         out.result(text.rstrip())
-        out.document({"tag": draft.tag, "fingerprint": draft.fingerprint, "dockerfile": text})
+        out.document(
+            {"tag": draft.tag, "fingerprint": draft.fingerprint, "dockerfile": text, **_left_out(draft)}
+        )
     elif args.context:
         _write_context(draft, Path(args.context), out)
     elif args.record:
@@ -68,7 +73,15 @@ def _build(draft: Draft, out: Output) -> None:
         ("built" if built.new else "nothing has changed since it was built", "good" if built.new else "faint")
     )
     out.result(built.tag)
-    out.document({"tag": built.tag, "id": built.id, "fingerprint": draft.fingerprint, "new": built.new})
+    out.document(
+        {
+            "tag": built.tag,
+            "id": built.id,
+            "fingerprint": draft.fingerprint,
+            "new": built.new,
+            **_left_out(draft),
+        }
+    )
 
 
 def _push(draft: Draft, out: Output) -> None:
@@ -93,6 +106,7 @@ def _record(draft: Draft, image: str, out: Output, *, new: bool) -> None:
             "fingerprint": draft.fingerprint,
             "new": new,
             "locked": draft.target.name,
+            **_left_out(draft),
         }
     )
 
@@ -110,7 +124,11 @@ def _write_context(draft: Draft, into: Path, out: Output) -> None:
         f"build it as {draft.tag}, push it, then `foretell build --record REF@sha256:… --on {draft.target.name}`"
     )
     out.result(str(into))
-    out.document({"context": into, "tag": draft.tag, "fingerprint": draft.fingerprint})
+    out.document({"context": into, "tag": draft.tag, "fingerprint": draft.fingerprint, **_left_out(draft)})
+
+
+def _left_out(draft: Draft) -> dict[str, object]:
+    return {"left_out": draft.tree.left_out}
 
 
 VERBS = {

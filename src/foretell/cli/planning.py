@@ -15,13 +15,17 @@ from foretell.cli.execution import add_order, order
 from foretell.cli.output import Output
 from foretell.cli.parsing import Verb
 from foretell.errors import UsageError
-from foretell.frozen import Frozen, fingerprint, must_have_no_links
+from foretell.frozen import Frozen, must_have_no_links
 from foretell.images import build, chosen, lock
 from foretell.ledger import Talk
 from foretell.names import Run
 from foretell.order import Order, must_not_lie_ahead
 from foretell.records import FORMAT, Pin
 from foretell.service import ProcessSettings
+from foretell.sources import tree
+from foretell.sources.fingerprint import fingerprint
+from foretell.sources.left_out import LeftOut, lines
+from foretell.sources.snapshot import remembered
 
 
 class Draft(Order):
@@ -32,7 +36,14 @@ class Draft(Order):
         known = f"{action}/{label.rpartition('/')[2]}" if label else f"<the current model of {action}>"
         return Pin(action=action, run=known, digest="<of its manifest>", path=path)
 
+    left_out: tuple[LeftOut, ...] = ()
+
     def _freeze(self) -> Frozen:
+        frozen = self._looked_at()
+        self.left_out = frozen.left_out
+        return frozen
+
+    def _looked_at(self) -> Frozen:
         settings = self._target.platform_of(self._spec.name)
         if not isinstance(settings, ProcessSettings):
             must_have_no_links(self._service, self._target)
@@ -43,9 +54,15 @@ class Draft(Order):
             if self._asked.image:
                 known = self._asked.image
                 reads = chosen.named(self._service, self._target, known).reads
-            return Frozen(fingerprint=draft.fingerprint, image=known, reads=reads)
-        mark = fingerprint(self._service, Path(settings.home) / "snapshots")
-        return Frozen(fingerprint=mark, snapshot=Path("<the snapshot of these sources>"))
+            return Frozen(
+                fingerprint=draft.fingerprint, image=known, left_out=draft.tree.left_out, reads=reads
+            )
+        found = tree.of(self._service)
+        return Frozen(
+            fingerprint=fingerprint(found, remembered(Path(settings.home) / "snapshots")),
+            snapshot=Path("<the snapshot of these sources>"),
+            left_out=found.left_out,
+        )
 
 
 def plan(args: Namespace, out: Output) -> int:
@@ -73,10 +90,13 @@ def plan(args: Namespace, out: Output) -> int:
             "object": f"{target.store}/{run.request}",
             "request": request,
             "machine": drafts.machine(request, run),
+            "left_out": draft.left_out,
             **({"delivery": asked_for} if (asked_for := drafts.delivery(request, run)) else {}),
         }
     )
     number = f"the run is {run.label}, or ends in -2, -3, … where runs of this very date are there already"
+    for line in lines(draft.left_out):
+        out.tell((f"left out: {line}", "faint"))
     out.tell((f"nothing was written, and nobody was asked; {number}", "faint"))
     return 0
 

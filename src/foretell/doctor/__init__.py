@@ -24,6 +24,7 @@ from foretell.doctor.check import Check, failed, missing
 from foretell.doctor.env_file import env_file
 from foretell.doctor.environment import needed_python, packages
 from foretell.doctor.inputs import inputs
+from foretell.doctor.left_out import left_out
 from foretell.doctor.ticks import ticks
 from foretell.doctor.upgrading import upgrading
 from foretell.errors import ForetellError
@@ -62,6 +63,7 @@ def checks(service: Service | None, target: Target | None, environ: Mapping[str,
         yield needed_python(service, environ)
         yield from programs(service, environ)
     yield from env_file(service, environ)
+    yield from left_out(service, target)
     yield from upgrading(service, target)
     yield from in_googles_cloud(service, target)
     if not isinstance(target.platform, ComputeEngineSettings):

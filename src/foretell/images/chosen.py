@@ -13,6 +13,7 @@ from foretell.images.build import Draft
 from foretell.names import LOCK_FILE
 from foretell.records import FORMAT
 from foretell.service import Service, Target
+from foretell.sources.left_out import LeftOut
 
 
 class Chosen(Struct, frozen=True, kw_only=True):
@@ -23,6 +24,7 @@ class Chosen(Struct, frozen=True, kw_only=True):
     revision: str | None = ""
     reads: int = FORMAT
     """Which format of requests its agent reads; 1 where nobody here knows."""
+    left_out: tuple[LeftOut, ...] = ()
 
 
 def named(service: Service, target: Target, image: str) -> Chosen:
@@ -64,7 +66,11 @@ def choose(service: Service, target: Target, *, local: bool, say: Callable[[str]
         if local:
             engines.find().call("version")  # else nobody would say for as long as a machine may take to start
         return Chosen(
-            image=entry.image, fingerprint=entry.fingerprint, revision=entry.revision, reads=entry.reads
+            image=entry.image,
+            fingerprint=entry.fingerprint,
+            revision=entry.revision,
+            reads=entry.reads,
+            left_out=draft.tree.left_out if draft.sources_are_here else (),
         )
     if not local or not draft.sources_are_here:
         raise UsageError(
@@ -73,4 +79,4 @@ def choose(service: Service, target: Target, *, local: bool, say: Callable[[str]
             hint=f"run `foretell build --push --on {target.name}` where the sources are",
         )
     built = build.build(draft, engines.find(), say)
-    return Chosen(image=built.id, fingerprint=draft.fingerprint, revision=None)
+    return Chosen(image=built.id, fingerprint=draft.fingerprint, revision=None, left_out=draft.tree.left_out)

@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import stat
 import sys
 from pathlib import Path, PurePosixPath
 
 import msgspec
+from msgspec.structs import replace
 
-from foretell.errors import UsageError
+from foretell.errors import EnvironmentFailedError, UsageError
 from foretell.images.recipe import CONVERTED, TEMPLATES, Ingredients
 from foretell.images.wheel import Agent
 from foretell.names import LOCK_FILE, SERVICE_FILE
 from foretell.requirements import groups, needs
 from foretell.requirements.steps import Step, steps
 from foretell.service import Service
+from foretell.sources import ignore
 from foretell.sources import tree as trees
 from foretell.sources.copying import write_file
 from foretell.sources.fingerprint import fingerprint
-from foretell.sources.ignore import IGNORE_FILE
+from foretell.sources.ignore import DOCKER_IGNORE, IGNORE_FILE
+from foretell.sources.left_out import LeftOut, Reason, summed
 from foretell.sources.tree import Entry, Tree
 
 LARGE = 10 * 1024 * 1024
 """Bytes; a file that has more is in no image."""
 PLACE = ".foretell"
 """Where Foretell's own parts are in a context: a name that no service has files under."""
-DOCKER_IGNORE = ".dockerignore"
 OWN = frozenset({SERVICE_FILE, LOCK_FILE})
 """What says how runs are asked for. It is resolved at the start of each, and is in no image."""
 NO_SOURCES = frozenset({*OWN, IGNORE_FILE, "dags.py", "README.md"})
@@ -35,10 +38,64 @@ READABLE = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
 
 
 def scan(service: Service) -> Tree:
-    """Find the files of the image: those of a run on this machine, less what is too large for one."""
+    """
+    Find the files of the image: those of a run on this machine, less what Git or Docker ignores, or is too large.
+
+    What is needed to install the requirements is in it whoever ignores it, and so is what "!" in .foretellignore names.
+    """
     tree = trees.of(service)
-    kept = [entry for entry in tree.entries if _belongs(tree, entry)]
-    return Tree(root=tree.root, entries=tuple(kept))
+    kept: list[Entry] = []
+    left_out = list(tree.left_out)
+    judge = _Judge(service, tree)
+    for entry in tree.entries:
+        if entry.path in OWN:
+            continue
+        why = judge.why_not(entry)
+        if why is None:
+            kept.append(entry)
+        elif entry.kind != "directory":
+            left_out.append(why)
+    return replace(tree, entries=tuple(kept), left_out=summed(left_out))
+
+
+class _Judge:
+    """Decides of each entry of a tree whether an image has it."""
+
+    def __init__(self, service: Service, tree: Tree) -> None:
+        self._tree = tree
+        self._named = ignore.named(tree.root)
+        self._git = ignore.by_git(tree.root, tree.repositories)
+        self._docker = ignore.by_docker(tree.root, service.image.dockerfile)
+        self._needed = _needed(service, tree.root)
+
+    def why_not(self, entry: Entry) -> LeftOut | None:
+        """Say what keeps an entry out of an image, and None of one that is in it."""
+        reason, path = self._reason(entry)
+        return LeftOut(path=path, reason=reason, size=entry.size) if reason else None
+
+    def _reason(self, entry: Entry) -> tuple[Reason | None, str]:
+        path = entry.path
+        if entry.kind == "link":
+            return "linked", path
+        if path not in self._needed and self._named(path) is not False:
+            if found := self._git(path):
+                return "git", found
+            if found := self._docker(path):
+                return "docker", found
+        if entry.kind == "copy" and entry.size > LARGE:
+            return "large", path
+        if entry.kind == "symlink" and not _stays(self._tree.root, entry):
+            return "outside", path
+        return None, path
+
+
+def _needed(service: Service, root: Path) -> frozenset[str]:
+    """List the files that say what is installed; where one is missing, `read` tells."""
+    try:
+        files, _ = needs.files(service.source, root)
+    except EnvironmentFailedError:
+        return frozenset()
+    return frozenset(os.path.relpath(path, root) for path in files)
 
 
 def is_here(service: Service, tree: Tree) -> bool:
@@ -98,14 +155,10 @@ def write(into: Path, tree: Tree, ingredients: Ingredients, agent: Agent, docker
     (into / "Dockerfile").write_text(dockerfile)
 
 
-def _belongs(tree: Tree, entry: Entry) -> bool:
-    """Tell whether an entry is in the image; what lies outside of the tree, or is large, is not."""
-    if entry.path in OWN or entry.kind == "link" or entry.size > LARGE:
-        return False
-    if entry.kind != "symlink":
-        return True
+def _stays(root: Path, entry: Entry) -> bool:
+    """Return whether a symlink leads to something inside of the tree."""
     goal = PurePosixPath(entry.target)
-    return not goal.is_absolute() and (tree.root / entry.path).parent.joinpath(goal).exists()
+    return not goal.is_absolute() and (root / entry.path).parent.joinpath(goal).exists()
 
 
 def _own_dockerfile(service: Service) -> str | None:

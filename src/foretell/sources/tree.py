@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -14,9 +15,12 @@ from msgspec import Struct
 from foretell.errors import UsageError
 from foretell.names import RUN_ID
 from foretell.service import ProcessSettings, Service
+from foretell.sources import secrets
 from foretell.sources.ignore import IGNORE_FILE, named
+from foretell.sources.left_out import LeftOut, summed
 
-NEVER = frozenset({".git", ".foretell"})
+GIT = ".git"
+NEVER = frozenset({GIT, ".foretell"})
 # fmt: off
 CACHES = frozenset({
     "__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".ipynb_checkpoints", ".tox", ".nox",
@@ -48,10 +52,16 @@ class Entry(Struct, frozen=True, kw_only=True):
 
 
 class Tree(Struct, frozen=True, kw_only=True):
-    """What belongs to a service's directory. `root` is absolute; `entries` are sorted by path."""
+    """
+    What belongs to a service's directory. `root` is absolute; `entries` are sorted by path.
+
+    `left_out` would belong to it and looks like a secret. `repositories` are the directories with a .git of their own.
+    """
 
     root: Path
     entries: tuple[Entry, ...]
+    left_out: tuple[LeftOut, ...] = ()
+    repositories: tuple[str, ...] = ()
 
 
 def of(service: Service) -> Tree:
@@ -64,16 +74,22 @@ def scan(root: Path, outputs: Collection[str], *, links: Collection[str] = ()) -
     Find what belongs to the working directory of a command.
 
     Left out are .git, .foretell, virtual environments and `outputs` (the actions' output directories), always;
-    caches and directories named by a run id, which `foretell get` makes; and what .foretellignore names, whose "!"
-    brings back one of these. `links` are not copied but linked.
+    caches, directories named by a run id, which `foretell get` makes, and what looks like a secret; and what
+    .foretellignore names, whose "!" brings back one of these. `links` are not copied but linked.
     UsageError for what cannot be read.
     """
     root = Path(os.path.realpath(root))
+    looking = _Scan(root, _normal(outputs), _normal(links))
     try:
-        entries = list(_Scan(root, _normal(outputs), _normal(links)).entries())
+        entries = list(looking.entries())
     except OSError as error:
         raise unreadable(root, error) from error
-    return Tree(root=root, entries=tuple(sorted(entries, key=lambda entry: entry.path)))
+    return Tree(
+        root=root,
+        entries=tuple(sorted(entries, key=lambda entry: entry.path)),
+        left_out=summed(looking.left_out),
+        repositories=tuple(looking.repositories),
+    )
 
 
 def unreadable(root: Path, error: OSError, path: Path | None = None) -> UsageError:
@@ -94,52 +110,74 @@ class _Scan:
         self.outputs = outputs
         self.links = links
         self.rule = named(root)
-        self._pending = [""]
+        self.left_out: list[LeftOut] = []
+        self.repositories: list[str] = []
+        self._pending = [("", "")]
+        """Directories to look into, each with the one above it, or itself, that looks like a secret."""
 
     def entries(self) -> Iterator[Entry]:
         while self._pending:
-            folder = self._pending.pop()
+            folder, secret = self._pending.pop()
             try:
-                found = list(self._within(folder))
+                found = list(self._within(folder, secret))
             except FileNotFoundError:
                 if folder:  # it was there a moment ago
                     continue
                 raise
             yield from (entry for entry in found if entry)
-            if folder and not found:
+            if folder and not found and not secret:
                 yield Entry(path=folder, kind="directory")
 
-    def _within(self, folder: str) -> Iterator[Entry | None]:
+    def _within(self, folder: str, secret: str) -> Iterator[Entry | None]:
         """Give what lies directly in a directory; None for another directory, which is looked at later."""
         with os.scandir(self.root / folder) as items:
             for item in items:
-                path = f"{folder}/{item.name}" if folder else item.name
-                if path in self.links:
-                    yield _linked(path, os.path.realpath(item.path))
-                elif self._is_left_out(path, item):
-                    continue
-                elif item.is_symlink():
-                    yield self._symlink(path)
-                elif item.is_dir():
-                    self._pending.append(path)
-                    yield None
-                elif item.is_file():
-                    info = item.stat(follow_symlinks=False)
-                    yield Entry(
-                        path=path, kind="copy", size=info.st_size, mtime=info.st_mtime_ns, mode=info.st_mode
-                    )
+                if item.name == GIT:
+                    self.repositories.append(folder)
+                with suppress(FileNotFoundError):  # it was there a moment ago
+                    yield from self._one(f"{folder}/{item.name}" if folder else item.name, item, secret)
 
-    def _is_left_out(self, path: str, item: os.DirEntry[str]) -> bool:
+    def _one(self, path: str, item: os.DirEntry[str], secret: str) -> Iterator[Entry | None]:
+        if path in self.links:
+            yield _linked(path, os.path.realpath(item.path))
+            return
+        directory = item.is_dir(follow_symlinks=False)
+        said = self.rule(path + "/" if directory else path)
+        if self._is_left_out(path, item, said):
+            return
+        if directory:
+            begins = said is not False and not secret and secrets.is_named(item.name, directory=True)
+            self._pending.append((path, f"{path}/" if begins else secret))
+            yield None
+        elif said is not False and (secret or self._is_secret(item)):
+            size = item.stat(follow_symlinks=False).st_size
+            self.left_out.append(LeftOut(path=secret or path, reason="secret", size=size))
+        elif item.is_symlink():
+            yield self._symlink(path)
+        elif item.is_file():
+            info = item.stat(follow_symlinks=False)
+            yield Entry(path=path, kind="copy", size=info.st_size, mtime=info.st_mtime_ns, mode=info.st_mode)
+
+    def _is_left_out(self, path: str, item: os.DirEntry[str], said: bool | None) -> bool:
         if item.name in NEVER or path in self.outputs:
             return True
         directory = item.is_dir(follow_symlinks=False)
         if directory and any(os.path.lexists(f"{item.path}/{name}") for name in ENVIRONMENTS):
             return True
-        said = self.rule(path + "/" if directory else path)
         if said is not None:
             return said
         # what `foretell get` brought here is what a run made, and none of what the next is made of
         return item.name in CACHES or (directory and RUN_ID.match(item.name) is not None)
+
+    def _is_secret(self, item: os.DirEntry[str]) -> bool:
+        if secrets.is_named(item.name, directory=item.is_symlink()):
+            return True
+        if not item.is_symlink():
+            return secrets.is_held(item.path, item.stat(follow_symlinks=False).st_size)
+        goal = os.path.realpath(item.path)
+        inside = goal.removeprefix(f"{self.root}/")
+        # what is brought back itself may have other names
+        return self.rule(inside) is not False and secrets.leads_to(goal, inside)
 
     def _symlink(self, path: str) -> Entry:
         """Keep what points inside the tree; let what points outside point there from anywhere."""
