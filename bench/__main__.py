@@ -10,6 +10,7 @@ BENCHMARKS = {
     "startup": "`foretell --help` against `python -c pass`",
     "production": "commands on a target in Google's cloud against the same on this machine",
     "history": "`foretell runs` and `foretell models` after ten years of runs",
+    "copies": "a snapshot and a working directory against `cp -r`",
     "artifacts": "saving and loading outputs against `cp -r`",
     "images": "a changed line rebuilt and pushed against a plain Dockerfile; a run in a container against one beside",
     "graphs": "a thousand services read by Airflow against plain DAGs, the seed's loader and dag-factory",

@@ -27,7 +27,7 @@ def main() -> None:
     """Print a table for each of the two outputs."""
     print(timing.machine())
     with tempfile.TemporaryDirectory(prefix="foretell-bench-") as place:
-        for name, make in (("2,000 files of 4 KiB", _many), ("one file of 1 GiB", _large)):
+        for name, make in (("2,000 files of 4 KiB", fill_with_many), ("one file of 1 GiB", fill_with_one)):
             home = Path(place, name.replace(" ", "-"))
             output = home / "output"
             output.mkdir(parents=True)
@@ -36,14 +36,16 @@ def main() -> None:
             shutil.rmtree(home)
 
 
-def _many(output: Path) -> None:
+def fill_with_many(output: Path) -> None:
+    """Write 2,000 files of 4 KiB, in 20 folders."""
     for number in range(MANY):
         folder = output / f"{number % 20:02d}"
         folder.mkdir(exist_ok=True)
         (folder / f"{number:04d}").write_bytes(os.urandom(SMALL))
 
 
-def _large(output: Path) -> None:
+def fill_with_one(output: Path) -> None:
+    """Write one file of 1 GiB."""
     with (output / "model").open("wb") as file:
         for _ in range(LARGE // 2**20):
             file.write(os.urandom(2**20))

@@ -13,7 +13,7 @@ import pytest
 
 from foretell.errors import NoRoomError, UsageError
 from foretell.sources import copying, digests, snapshot
-from foretell.sources.copying import copy_directory, copy_file
+from foretell.sources.copying import Copied, copy_directory, copy_file
 from foretell.sources.digests import REMEMBERED, SETTLED, Digests
 from foretell.sources.fingerprint import fingerprint
 from foretell.sources.snapshot import freeze
@@ -219,6 +219,19 @@ def test_many_who_freeze_a_large_file_at_once_agree(root: Path, tmp_path: Path) 
     assert mark == fingerprint(scan(place, []))
     assert len(list((tmp_path / "snapshots").iterdir())) == 1
     assert not [path for path in (tmp_path / "kept").iterdir() if path.name.startswith(".")]
+
+
+def test_what_takes_long_is_told(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    freeze(scan(root, []), tmp_path / "snapshots", say=said.append)
+    assert not said
+    monkeypatch.setattr(copying, "LONG", 0)
+    (root / "main.py").write_text("print(2)")
+    freeze(scan(root, []), tmp_path / "snapshots", say=said.append)
+    (one,) = said
+    assert one.startswith("froze the sources: copied ")
+    assert Copied(2, 3_100_000_000, 4.2).is_long
+    assert str(Copied(2, 3_100_000_000, 4.2)) == "2 files, 3.1 GB, in 4.2 s"
 
 
 # --- digests ----------------------------------------------------------------------------------------------------------
