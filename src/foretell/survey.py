@@ -151,18 +151,25 @@ def _settled(
 
 def _note(controller: Controller, run: Run, horizon: datetime, found: Survey) -> bool:
     """Note a run that is open, or whose end is to be told; True where it is neither."""
-    if controller.drive(get(run.told, Told)):
+    if _was_told(controller, run):
         return True
     outcome = controller.drive(get(run.outcome, Outcome))
     request = controller.drive(get(run.request, Request))
     if request is None:
-        return True  # no run: a person put something there
+        return False  # a person put something there, or a start is about to
     over = outcome is not None and not _undelivered(controller, run, request, outcome)
     if over and outcome and outcome.at and datetime.fromisoformat(outcome.at) < horizon:
         return True
     standing = Standing(run=run, state=controller.check(run), trial=request.trial)
     (found.ended if standing.state.phase.ended else found.open).append(standing)
     return False
+
+
+def _was_told(controller: Controller, run: Run) -> bool:
+    try:
+        return controller.drive(get(run.told, Told)) is not None
+    except CorruptError:
+        return True  # whoever began to write it had told
 
 
 def _undelivered(controller: Controller, run: Run, request: Request, outcome: Outcome) -> bool:

@@ -20,15 +20,16 @@ from msgspec import Struct
 
 from foretell import catalog, ledger, names, schedule
 from foretell.controller import Controller
-from foretell.errors import ForetellError, NoModelError
+from foretell.errors import CorruptError, ForetellError, NoModelError
 from foretell.ledger import get
 from foretell.names import Run
-from foretell.order import Asked
+from foretell.order import Asked, now
 from foretell.protocol import Phase, State
 from foretell.records import FirstSight, Outcome, Request
 from foretell.service import Action
 from foretell.survey import THOROUGH, Memory, Standing, Survey, has_ticked, survey
 
+NEVER = "9999-12-31T00:00:00+00:00"
 UNTOLD = timedelta(days=7)
 """How long before `tick` first saw a service a run may have ended whose end it still tells."""
 
@@ -92,8 +93,9 @@ def tick(
     first sight of its schedule.
     """
     wall = datetime.now(UTC) if dated else at
-    begins = {} if dated else _see(controller, at)
-    sights = _sights(controller)
+    problems: list[str] = []
+    sights = _sights(controller, problems)
+    begins = {} if dated else _see(controller, at, sights)
     began = min((datetime.fromisoformat(sight.at) for sight in sights.values()), default=wall)
     # The runs of another version can only be of interest for a while: who changed it did so before the first sight.
     others = (
@@ -103,6 +105,7 @@ def tick(
     )
     look = partial(survey, controller, memory or Memory(), horizon=began - UNTOLD, versions=others)
     found = look()
+    found.problems += problems
     since = {name: datetime.fromisoformat(sight.since) for name, sight in sights.items() if sight.since}
     done: list[Ticked] = []
     for item in due(controller, at, since={} if dated else since, found=found):
@@ -116,32 +119,40 @@ def tick(
 # --- since when -------------------------------------------------------------------------------------------------------
 
 
-def _see(controller: Controller, at: datetime) -> dict[str, datetime]:
+def _see(controller: Controller, at: datetime, sights: dict[str, FirstSight]) -> dict[str, datetime]:
     """Note the schedules that are seen for the first time; return when those begin that have no past with `tick`."""
     begins: dict[str, datetime] = {}
     service = controller.service
     for action in service.actions.values():
-        if action.schedule is None or action.name in _sights(controller, action.name):
+        if action.schedule is None or action.name in sights:
             continue
         controller.identify()
         moment = names.rfc3339(at)
         since = "" if has_ticked(controller, action.name) else moment
-        sight = FirstSight(nonce=names.nonce(), since=since, at=moment)
+        mine = FirstSight(nonce=names.nonce(), since=since, at=moment)
         key = names.first_sight(service.name, service.version, action.name)
-        if controller.drive(ledger.create(key, sight)) and since:
+        if controller.drive(ledger.create(key, mine)) and since:
             begins[action.name] = schedule.following(action.schedule, service.timezone, at)
+        sights[action.name] = controller.drive(get(key, FirstSight)) or mine
     return begins
 
 
-def _sights(controller: Controller, *only: str) -> dict[str, FirstSight]:
-    """Read since when schedules count, as far as that is on record."""
+def _sights(controller: Controller, problems: list[str]) -> dict[str, FirstSight]:
+    """Read since when schedules count, as far as that is on record; of one that cannot be read nothing is started."""
     service = controller.service
+    found: dict[str, FirstSight] = {}
     if not controller.exists():
-        return {}
-    scheduled = [action.name for action in service.actions.values() if action.schedule]
-    keys = {name: names.first_sight(service.name, service.version, name) for name in only or scheduled}
-    found = {name: controller.drive(get(key, FirstSight)) for name, key in keys.items()}
-    return {name: sight for name, sight in found.items() if sight}
+        return found
+    for action in service.actions.values():
+        key = names.first_sight(service.name, service.version, action.name)
+        try:
+            sight = controller.drive(get(key, FirstSight)) if action.schedule else None
+        except CorruptError as error:
+            problems.append(f"the schedule of {action.name} is not kept: {error.summary}; remove that record")
+            sight = FirstSight(nonce="", since=NEVER, at=now())
+        if sight:
+            found[action.name] = sight
+    return found
 
 
 # --- what is due ------------------------------------------------------------------------------------------------------
@@ -159,7 +170,7 @@ def due(
         found = survey(controller, Memory(), horizon=at)
     order = [action.name for action in in_order(controller)]
     actions = controller.service.actions
-    listed = [item for name in order for item in _due(controller, actions[name], at, since.get(name))]
+    listed = [item for name in order for item in _due(controller, actions[name], at, since.get(name), found)]
     scheduled = {item.action for item in listed}
     missing: dict[str, Due] = {}
     consumers = list(listed)
@@ -189,14 +200,20 @@ def in_order(controller: Controller) -> list[Action]:
     return list(placed.values())
 
 
-def _due(controller: Controller, action: Action, at: datetime, since: datetime | None) -> Iterator[Due]:
+def _due(
+    controller: Controller, action: Action, at: datetime, since: datetime | None, found: Survey
+) -> Iterator[Due]:
     if action.schedule:
         date = schedule.previous(action.schedule, controller.service.timezone, at)
         if since is None or date > since:
             why = f"schedule {action.schedule}"
             yield Due(action=action.name, date=date, key=names.key(action.name, date), why=why)
     if action.after:
-        models = [_current(controller, name, at) for name in action.after]
+        try:
+            models = [_current(controller, name, at) for name in action.after]
+        except CorruptError as error:
+            found.problems.append(f"whether {action.name} is due is not known: {error.summary}")
+            return
         if all(models):
             newest = max((model.run for model in models if model), key=lambda run: run.order)
             cause = " and ".join(model.run.label for model in models if model)
@@ -208,7 +225,11 @@ def _due(controller: Controller, action: Action, at: datetime, since: datetime |
 def _first_inputs(controller: Controller, consumer: Due, found: Survey) -> Iterator[Due]:
     """An input that never succeeded is due at once, whatever its own schedule, unless it is under way."""
     for item in controller.service.actions[consumer.action].inputs:
-        if not found.holding(item.action) and _current(controller, item.action, consumer.date) is None:
+        try:
+            missing = _current(controller, item.action, consumer.date) is None
+        except CorruptError:
+            continue  # the start of the consumer meets the same, and tells
+        if missing and not found.holding(item.action):
             key = names.key(item.action, consumer.date)
             why = f"{consumer.action} needs its first model"
             yield Due(action=item.action, date=consumer.date, key=key, why=why)
@@ -227,14 +248,14 @@ def _current(controller: Controller, action: str, as_of: datetime) -> catalog.Mo
 def _started(
     controller: Controller, item: Due, found: Survey, done: Sequence[Ticked], look: Callable[[], Survey]
 ) -> Ticked:
-    if known := _known(controller, item):
-        return Ticked(due=item, run=known)
     action = controller.service.actions[item.action]
     holds = None if action.overlap else _under_way(item.action, found, done)
-    if holds:
-        return Ticked(due=item, waits_for=holds)
     asked = Asked(date=item.date, key=item.key, again=False, future=True)
     try:
+        if known := _known(controller, item):
+            return Ticked(due=item, run=known)
+        if holds:
+            return Ticked(due=item, waits_for=holds)
         asked = controller.prepare(item.action, asked)
         # That may have taken minutes, in which another tick, or a person, may have started one.
         if not action.overlap and (holds := look().holding(item.action)):

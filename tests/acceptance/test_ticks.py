@@ -205,6 +205,14 @@ def test_the_steps_of_the_readme_are_followed_by_a_quiet_tick(stage: Stage) -> N
         assert isinstance(sight, FirstSight)
 
 
+def test_a_date_that_lies_ahead_is_refused_as_by_every_start(stage: Stage) -> None:
+    stage.action("training", "true", more='schedule = "0 0 1 * *"')
+    said = tick(stage, "--date", "2126-11-02")
+    assert (said.code, stage.runs("training")) == (2, [])
+    assert tick(stage, "--date", "2126-11-02", "--future").out == "training/21261101T000000Z-1\n"
+    foretell(stage.root, "wait", "training/21261101T000000Z-1")
+
+
 def test_an_application_waits_for_its_first_model_in_plain_words(stage: Stage) -> None:
     wait = f'while [ ! -e "{stage.root}/go" ]; do sleep 0.05; done; echo model > output/model'
     stage.action("training", wait, more='schedule = "0 0 1 * *"')

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib
 import runpy
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from foretell.survey import Memory, survey
 from tests.airflow.toy import Toy
 
 pytestmark = [
@@ -37,6 +39,16 @@ def test_a_training_and_its_application_end_green_with_rows(toy: Toy) -> None:
     assert play(toy, "training") == ("success", dict.fromkeys(("start", "wait", "check", "stop"), "success"))
     assert play(toy, "application")[0] == "success"
     assert [state for _, state in toy.runs("application")] == ["succeeded"]
+    assert must_be_told(toy) == ["application", "training"]
+
+
+def must_be_told(toy: Toy) -> list[str]:
+    """That `check` showed each end is on record, so `tick` tells none; give whose ends these are."""
+    found = survey(toy.controller, Memory(), horizon=datetime(2026, 1, 1, tzinfo=UTC))
+    assert (found.ended, found.open) == ([], [])
+    words = sorted(toy.controller.store.directory.rglob("told/tick.json"))
+    assert all(b'"by": "Airflow, ' in word.read_bytes() for word in words)
+    return sorted(word.parents[3].name for word in words)
 
 
 def test_a_failure_of_today_stays_red_whatever_yesterday_was(toy: Toy) -> None:
@@ -46,3 +58,4 @@ def test_a_failure_of_today_stays_red_whatever_yesterday_was(toy: Toy) -> None:
     assert state == "failed"
     assert (tasks["wait"], tasks["check"], tasks["stop"]) == ("success", "failed", "failed")
     assert [state for _, state in toy.runs("training")][-1] == "failed"
+    must_be_told(toy)

@@ -109,6 +109,23 @@ def test_a_run_that_cannot_be_read_is_a_problem_and_hides_no_other(past: Past) -
     assert [broken.label in problem and "cannot be read" in problem for problem in found.problems] == [True]
 
 
+def test_who_began_to_note_that_an_end_was_told_had_told_it(past: Past) -> None:
+    run = past.add(ago(hours=1), "failed")
+    acknowledge(past.controller, run, "run")
+    (past.root / ".foretell" / "store" / run.told).write_bytes(b"")
+    assert look(past) == Survey()
+
+
+def test_a_folder_that_is_no_run_yet_is_not_taken_for_settled(past: Past) -> None:
+    run = past.add(ago(hours=1), "failed")
+    request = past.root / ".foretell" / "store" / run.request
+    request.rename(aside := past.root / "request.json")
+    memory = Memory()
+    assert look(past, memory).ended == []
+    aside.rename(request)
+    assert list(ends(look(past, memory))) == [run]
+
+
 def test_the_runs_of_another_version_are_looked_at_where_that_is_asked(past: Past) -> None:
     run = past.add(ago(hours=1), "running")
     newer = Past(past.root, f'version = "2"\n{TOML.strip()}'.replace("\n    ", "\n"))

@@ -325,6 +325,53 @@ def test_ends_of_the_version_before_are_told_for_a_week(tmp_path: Path) -> None:
     assert (ended, failed in late) == ([failed], False)
 
 
+# --- what cannot be read --------------------------------------------------------------------------------------------
+
+
+def damage(past: Past, key: str) -> None:
+    (past.root / ".foretell" / "store" / key).write_bytes(b"")
+
+
+def test_a_model_that_cannot_be_read_holds_up_what_needs_it_and_nothing_else(past: Past) -> None:
+    damage(past, past.add(FIRST).outcome)
+    lately = (datetime.now(UTC) - NOON).total_seconds()
+    past.add(NOON - timedelta(hours=1), "failed", action="byhand", took=lately)
+    found = tick(past.unstarted, NOON, dated=True)
+    training, application = found.done
+    assert training.run
+    assert "cannot be started: the record" in str(application)
+    assert [one.run.action for one in found.found.ended] == ["byhand"]
+    assert [problem.partition(" ")[0] for problem in found.found.problems] == [
+        f"training/{names.stamp(FIRST)}-1"
+    ]
+
+
+def test_what_comes_after_a_run_that_cannot_be_read_is_a_problem(past: Past) -> None:
+    past.add(FIRST)
+    damage(past, past.add(LATEST, action="application").outcome)
+    found = tick(past.unstarted, NOON, dated=True)
+    assert "report" not in [one.due.action for one in found.done]
+    assert any(problem.startswith("whether report is due is not known: ") for problem in found.found.problems)
+
+
+def test_a_run_of_a_due_key_that_cannot_be_read_is_not_started_again(past: Past) -> None:
+    damage(past, past.add(FIRST).request)
+    found = {one.due.action: one for one in tick(past.unstarted, NOON, dated=True).done}
+    assert (found["training"].run, found["training"].new) == (None, False)
+    assert "cannot be read" in found["training"].problem
+
+
+def test_a_first_sight_that_cannot_be_read_starts_nothing_of_its_schedule(past: Past) -> None:
+    past.add(FIRST)
+    tick(past.unstarted, NOON)
+    damage(past, names.first_sight("toy", "1", "application"))
+    found = tick(past.unstarted, NOON + timedelta(days=40))
+    assert [one.due.action for one in found.done] == ["training"]
+    (problem,) = found.found.problems
+    assert problem.startswith("the schedule of application is not kept: the record")
+    assert problem.endswith("remove that record")
+
+
 # --- models that are too old ----------------------------------------------------------------------------------------
 
 DAILY = """

@@ -17,7 +17,7 @@ from foretell.controller import Controller
 from foretell.errors import InfrastructureError, UsageError
 from foretell.janitor import Tidied
 from foretell.names import Run, rfc3339
-from foretell.order import now
+from foretell.order import Asked, must_not_lie_ahead, now
 from foretell.protocol import Phase
 from foretell.survey import Memory, Standing
 from foretell.timetable import Tick, Ticked
@@ -37,6 +37,7 @@ def _add_tick(made: ArgumentParser) -> None:
         metavar="D",
         help="what was due at this time, also before tick first saw the action (default: now)",
     )
+    made.add_argument("--future", action="store_true", help="allow a date that lies ahead")
     made.add_argument(
         "--log",
         type=Path,
@@ -55,6 +56,7 @@ def tick(args: Namespace, out: Output) -> int:
         out.document({"crontab": line})
         return 0
     at = opening.aware(args.date, controller.service) if args.date else datetime.now(UTC)
+    must_not_lie_ahead(Asked(date=at, future=args.future))
     place = _memory_of(controller)
     memory = survey.recall(place) if place else Memory()
     voice = _Voice(args, out, memory)
