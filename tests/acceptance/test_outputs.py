@@ -11,8 +11,8 @@ import pytest
 
 from foretell import history
 from foretell.names import Run
-from foretell.records import Exit
-from tests.acceptance.stage import DELIVERY, PREDICTIONS, Stage
+from foretell.records import Exit, Outcome
+from tests.acceptance.stage import DELIVERY, PREDICTIONS, ROWS, Stage
 
 pytestmark = pytest.mark.slow
 
@@ -159,13 +159,18 @@ def test_a_delivery_is_never_taken_from_outside(stage: Stage, output: str) -> No
     assert '"p.csv" of the output is left out' in notes(stage, run)
 
 
-def test_a_delivery_may_be_a_link_inside(stage: Stage) -> None:
+@pytest.mark.parametrize("file", ["predictions.csv", "*.csv", "**/*.csv"])
+def test_a_delivery_may_be_a_link_inside_and_brings_its_rows_once(stage: Stage, file: str) -> None:
     script = (
         f"{PREDICTIONS}; mv output/predictions.csv output/today.csv; ln -s today.csv output/predictions.csv"
     )
-    stage.action("application", script, delivery=DELIVERY)
+    stage.action("application", script, delivery=DELIVERY.replace("predictions.csv", file))
     assert stage.act("run", "application") == "succeeded", stage.tell()
-    assert kept(stage, stage.runs("application")[0]) == {"today.csv", "predictions.csv"}
+    (run,) = stage.runs("application")
+    assert kept(stage, run) == {"today.csv", "predictions.csv"}
+    outcome = stage.read(run.outcome, Outcome)
+    assert isinstance(outcome, Outcome)
+    assert outcome.rows == len(ROWS)
 
 
 def test_an_output_may_have_ten_thousand_files(stage: Stage, tmp_path: Path) -> None:

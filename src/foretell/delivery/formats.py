@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path, PurePosixPath
@@ -51,14 +52,21 @@ def find(pattern: str, output: Path) -> list[File]:
 
 
 def _globbed(pattern: str, output: Path) -> list[File]:
-    """Return the files of a glob, sorted by path, without those that are hidden or below a hidden directory."""
+    """
+    Return the files of a glob, sorted by path, without those that are hidden or below a hidden directory.
+
+    One that several names lead to by links is given once, by its own name if the glob means that.
+    """
     everything = f"{pattern}/*" if PurePosixPath(pattern).name == "**" else pattern
-    found = ((path, path.relative_to(output)) for path in sorted(set(output.glob(everything))))
-    return [
-        File(path, name.as_posix())
-        for path, name in found
-        if path.is_file() and not any(part.startswith(".") for part in name.parts)
-    ]
+    root = os.path.realpath(output)
+    files: dict[str, File] = {}
+    for path in sorted(set(output.glob(everything))):
+        name = path.relative_to(output)
+        if path.is_file() and not any(part.startswith(".") for part in name.parts):
+            goal = os.path.realpath(path)
+            if goal not in files or goal == f"{root}/{name.as_posix()}":
+                files[goal] = File(path, name.as_posix())
+    return sorted(files.values(), key=lambda file: file.path)
 
 
 def open_all(
