@@ -382,12 +382,14 @@ def test_the_partition_of_a_withdrawn_run_is_free(warehouse: Warehouse, ship: Sh
     warehouse.deliver(wrong)
     assert warehouse.withdraw(wrong).scope == f"{warehouse.receipt('u2').scope.partition('$')[0]}${DAYS[1]}"
     assert ids(warehouse) == ["kept", "wrong"]
+    assert ids(warehouse, "predictions_latest") == ["kept"], "the newest of what was not taken back"
     assert {each.uid: each.state for each in warehouse.query("predictions").receipts} == {
         "u1": "delivered",
         "u2": "withdrawn",
     }
     assert warehouse.deliver(ship("u3", "right", day=DAYS[1], n=1, delivery=PARTITION)).state == "delivered"
     assert ids(warehouse) == ["kept", "right"]
+    assert ids(warehouse, "predictions_latest") == ["right"]
 
 
 def test_what_stands_of_a_withdrawn_run_is_still_its_owners(warehouse: Warehouse, ship: Shipper) -> None:

@@ -124,6 +124,8 @@ class Past:
 
     def request(self, run: Run, *, key: str, trial: bool, inputs: tuple[Pin, ...]) -> Request:
         """The request of a run, as `start` would have written it."""
+        delivery, zone = self.service.actions[run.action].delivery, self.service.timezone
+        by_partition = delivery is not None and delivery.mode == "partition"
         return Request(
             key=key,
             uid=run.id,
@@ -137,7 +139,8 @@ class Past:
             spec=self.service.actions[run.action],
             target=self.service.targets["local"],
             source=self.service.source,
-            timezone=self.service.timezone,
+            timezone=zone,
+            partition=names.partition(delivery.granularity, run.date, zone) if by_partition else None,
             fingerprint="f",
             trial=trial,
             asked_at=names.rfc3339(run.date),

@@ -65,6 +65,9 @@ def _rows(receipt: Receipt) -> str:
     match receipt.cause if receipt.state == "withdrawn" else "":
         case base.STANDS:
             rows = f"{counted(receipt.rows, 'row')} {'stays' if receipt.rows == 1 else 'stay'}"
+            if scope:
+                latest = f"{receipt.table}_latest passes over it"
+                return f"{rows} in {place} until that partition is delivered again; {latest}"
             return f"{rows} in {place} until the next delivery, which this run keeps off no more"
         case base.REMOVED:
             return f"removed from {place}"

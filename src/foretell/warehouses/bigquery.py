@@ -179,7 +179,7 @@ class BigQueryWarehouse:
         delivery = shipment.delivery
         changed = tables.shape(jobs.client, table, shipment, self.settings.labels)
         view = table.beside(f"{table.name}_latest")
-        if delivery.mode == "partition" and (changed or tables.find(jobs.client, view) is None):
+        if delivery.mode == "partition" and (changed or not tables.knows(jobs.client, view, script.LEDGER)):
             text = script.sql("latest", table, **tables.latest(table, delivery))
             self._run(jobs, f"foretell_view_{names.nonce()}", text, {})
 

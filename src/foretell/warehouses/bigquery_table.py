@@ -94,6 +94,12 @@ def find(client: Client, table: Table) -> bigquery.Table | None:
         return None
 
 
+def knows(client: Client, view: Table, name: str) -> bool:
+    """Whether a view is there and asks a table of this name: those of earlier versions did not ask the ledger."""
+    there = find(client, view)
+    return there is not None and name in (there.view_query or "")
+
+
 def shape(client: Client, table: Table, shipment: Shipment, labels: Mapping[str, str]) -> bool:
     """
     Make the table where it is missing, and columns that the declaration has gained; tell whether anything changed.
@@ -215,7 +221,8 @@ def latest(table: Table, delivery: Delivery) -> dict[str, str]:
         "view": table.beside(f"{table.name}_latest").sql,
         "target": table.sql,
         "start": truncated.format(column),
-        "newest": truncated.format(f"MAX({column})"),
+        "withdrawn": truncated.format(f"CAST(SPLIT(scope, '$')[OFFSET(1)] AS {type_})"),
+        "key": table.key,
     }
 
 

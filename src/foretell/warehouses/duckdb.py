@@ -34,8 +34,8 @@ from foretell.warehouses.base import (
     run_column,
     unmarked,
 )
-from foretell.warehouses.duckdb_table import Table, columns, put, said, select
-from foretell.warehouses.duckdb_withdrawal import LAID, held, withdraw
+from foretell.warehouses.duckdb_table import LAID, Table, columns, put, said, select
+from foretell.warehouses.duckdb_withdrawal import held, withdraw
 
 Connection: TypeAlias = duckdb.DuckDBPyConnection
 T = TypeVar("T")

@@ -28,6 +28,8 @@ NOES = (
 )
 """What DuckDB raises for a table that will not take the rows, however often they are offered."""
 
+LAID = "(state = 'delivered' OR (state = 'withdrawn' AND turn > 0))"
+"""Of the ledger: runs whose rows were put into the table. A withdrawn one keeps the turn in which they were, else 0."""
 PLAIN = {"VARCHAR", "BIGINT", "DOUBLE", "BOOLEAN", "JSON"}
 READ = {
     "BLOB": "to_base64({})",
@@ -131,11 +133,19 @@ def _insert(connection: Connection, shipment: Shipment, table: Table) -> int:
 
 
 def _show_latest(connection: Connection, table: Table, delivery: Delivery) -> None:
-    """(Re)make the view of the newest partition: it must know columns that were just added."""
+    """(Re)make the view of the newest partition, none of a withdrawn run: it must know columns that were just added."""
     column = identifier(str(delivery.partition))
-    newest = f"SELECT {_start(f'max({column})', delivery)} FROM {table.sql}"
+    (kind,) = {TYPES[each.type] for each in delivery.columns if each.name == delivery.partition}
+    start = _start(column, delivery)
+    withdrawn = f"""
+        SELECT {_start(f"CAST(split_part(scope, '$', 2) AS {kind})", delivery)} FROM (
+            SELECT scope, state FROM foretell.ledger
+            WHERE "table" = {literal(table.key)} AND mode = 'partition' AND {LAID}
+            QUALIFY row_number() OVER (PARTITION BY scope ORDER BY turn DESC) = 1
+        ) WHERE state = 'withdrawn'"""
+    newest = f"SELECT max({start}) FROM {table.sql} WHERE {start} NOT IN ({withdrawn})"
     view = identifier(table.dataset, f"{table.name}_latest")
-    rows = f"SELECT * FROM {table.sql} WHERE {_start(column, delivery)} = ({newest})"
+    rows = f"SELECT * FROM {table.sql} WHERE {start} = ({newest})"
     connection.execute(f"CREATE OR REPLACE VIEW {view} AS {rows}")
 
 

@@ -6,12 +6,10 @@ from typing import TypeAlias
 
 from foretell.delivery.sql import duckdb, identifier
 from foretell.warehouses.base import NOTHING, REMOVED, STANDS, Shipment, run_column, shared, unmarked
-from foretell.warehouses.duckdb_table import Table, columns
+from foretell.warehouses.duckdb_table import LAID, Table, columns
 
 Connection: TypeAlias = duckdb.DuckDBPyConnection
 
-LAID = "(state = 'delivered' OR (state = 'withdrawn' AND turn > 0))"
-"""Of the ledger: runs whose rows were put into the table. A withdrawn one keeps the turn in which they were, else 0."""
 ALIKE = f"""
     SELECT count(*) FROM foretell.ledger
     WHERE "table" = $1 AND uid <> $2 AND {LAID} AND ends_with(run, '/' || $3)"""
