@@ -447,6 +447,31 @@ def test_the_first_fault_is_told_by_file_row_and_declared_column(desk: Desk) -> 
         assert refusal.where == 'row 300001 of "2.csv", column "x"'
 
 
+@pytest.mark.parametrize("kind", ["csv", "ndjson"])
+def test_many_columns_are_looked_at_as_strictly_as_few(desk: Desk, kind: str) -> None:
+    names = [f"c{place}" for place in range(300)]
+    columns = [column(name, "INT64" if place % 2 else "FLOAT64") for place, name in enumerate(names)]
+    columns[7] = column("c7", "INT64", mode="REQUIRED")
+
+    def row(**other: str) -> str:
+        values = {name: other.get(name, "1") for name in names}
+        if kind == "csv":
+            return ",".join(values.values())
+        return "{" + ", ".join(f'"{name}": {value or "null"}' for name, value in values.items()) + "}"
+
+    head = [",".join(names)] if kind == "csv" else []
+
+    def write(*rows: str) -> None:
+        desk.write(f"p.{kind}", "\n".join([*head, *rows]) + "\n")
+
+    write(row(), row(c2="", c9=""), row(c2="0.5"))
+    assert [found[:10:9] for found in desk.rows(*columns, file=f"p.{kind}")] == [(1, 1), (1, None), (1, 1)]
+    write(row(), row(c251="3.7"), row(c1="0.5"))
+    assert desk.refusal(*columns, file=f"p.{kind}").where == f'row 2 of "p.{kind}", column "c251"'
+    write(row(), row(c7=""))
+    assert desk.refusal(*columns, file=f"p.{kind}").what == 'column "c7" is REQUIRED and has no value'
+
+
 def test_a_long_value_is_cut_in_the_message(desk: Desk) -> None:
     desk.write("p.csv", "x\n" + "9" * 5000 + "\n")
     assert len(desk.refusal(column("x", "INT64")).what) < 150

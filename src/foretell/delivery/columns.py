@@ -18,6 +18,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from foretell.delivery import validate
+from foretell.delivery.conversion import Contract, steps
 from foretell.delivery.declaration import is_table, line, named, quoted
 from foretell.delivery.files import DELIMITERS, NDJSON, Cell, Connection, File, Source, broken
 from foretell.delivery.formats import find, open_all
@@ -306,12 +307,12 @@ def _held(connection: Connection, sources: Sequence[Source], trials: Mapping[str
             for place, (name, trial) in enumerate(trials.items())
         ]
         part = Source(source.files, source.relation, {name: source.columns[name] for name in trials})
-        cells, faults = validate.conversion(
-            validate.Contract(
-                delivery=Delivery(file="", table="", columns=tuple(columns)), constants={}, partition=None
-            ),
-            part,
+        contract = Contract(
+            delivery=Delivery(file="", table="", columns=tuple(columns)), constants={}, partition=None
         )
+        each = list(enumerate(steps(contract, part)))
+        cells = ", ".join(step.cells(place) for place, step in each)
+        faults = [step.fault(place) or "NULL" for place, step in each]
         asked = ", ".join(
             f"bool_and(t{place} IS NULL OR (({fault}) IS NULL AND {_written(trial, f't{place}')})), count(t{place})"
             for place, (trial, fault) in enumerate(zip(trials.values(), faults, strict=True))

@@ -7,6 +7,7 @@ import re
 import shutil
 import sys
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
@@ -99,7 +100,7 @@ def _header(file: File) -> list[str]:
         raise unreadable(file, why="its header is not UTF-8", hint='write it with encoding="utf-8"')
     if not header:
         raise unreadable(file, why="its first line, the header, is empty")
-    twice = [name for name in dict.fromkeys(header) if header.count(name) > 1]
+    twice = [name for name, times in Counter(header).items() if times > 1]
     if twice:
         raise unreadable(file, why=f"its header has {listed(twice)} more than once")
     return header

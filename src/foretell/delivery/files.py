@@ -56,12 +56,13 @@ class Cell(Struct, frozen=True):
     """
     A column's value in SQL over the relation of its file, and DuckDB's name of its type there.
 
-    A value in a line of JSON has its text and its JSON beside it, number by number as they are written.
+    A value in a line of JSON has beside it its text, a number's own digits as text, and JSON of such digits.
     """
 
     sql: str
     type: str = "VARCHAR"
     text: str = ""
+    digits: str = ""
     document: str = ""
 
 

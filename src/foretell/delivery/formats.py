@@ -105,7 +105,7 @@ def _opened(connection: Connection, files: Sequence[File], work: Path, null: Seq
             source = parquet_files.opened(connection, file)
         elif (own := keys[file]) is not None:
             mine = [key for key in known if key in own or key not in path]
-            source = json_lines.opened(plain[file], own, mine)
+            source = json_lines.opened(plain[file], mine)
         else:
             continue
         sources.append(replace(source, path=path))

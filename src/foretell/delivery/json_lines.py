@@ -109,23 +109,27 @@ def _unsound(file: File, row: int) -> DeliveryRejectedError:
     )
 
 
-def opened(file: File, own: Sequence[str], known: Sequence[str]) -> Source:
-    """Return a file with its own keys as columns, and those that other files of the delivery have, without a value."""
-    there = set(own)
-    columns = {name: _cell(name) if name in there else Cell("CAST(NULL AS VARCHAR)") for name in known}
-    return Source((file,), f"read_ndjson_objects({{files}}, {READING})", columns)
+def opened(file: File, names: Sequence[str]) -> Source:
+    """Return a file with these keys as columns; every line is taken apart once, however many they are."""
+    pointers = [literal("/" + name.replace("~", "~0").replace("/", "~1")) for name in names]
+    lines = f"read_ndjson_objects({{files}}, {READING})"
+    all_of_them = f"[{', '.join(pointers)}]"
+    values = f"json_extract(json, {all_of_them}) AS found, json_extract_string(json, {all_of_them}) AS told"
+    relation = f"(SELECT json, {values} FROM {lines})"
+    cells = (_cell(place, pointer) for place, pointer in enumerate(pointers, 1))
+    return Source((file,), relation, dict(zip(names, cells, strict=True)))
 
 
-def _cell(name: str) -> Cell:
-    pointer = literal("/" + name.replace("~", "~0").replace("/", "~1"))
-    found = f"(json -> {pointer})"
+def _cell(place: int, pointer: str) -> Cell:
+    found = f"found[{place}]"
     told = f"CAST({found} AS VARCHAR)"
     exact = f"CAST(({_numbers_as_text(MARK)} -> {pointer}) AS VARCHAR)"
     return Cell(
         found,
         "JSON",
-        text=f"CASE WHEN json_type({found}) = 'DOUBLE' THEN ({_numbers_as_text()} ->> {pointer})"
-        f" ELSE ({found} ->> '$') END",
+        text=f"told[{place}]",
+        digits=f"CASE WHEN json_type({found}) = 'DOUBLE' THEN ({_numbers_as_text()} ->> {pointer})"
+        f" ELSE told[{place}] END",
         document=f"CASE WHEN NOT regexp_matches(json, {LONG}) THEN {told} WHEN {MARKED} THEN NULL"
         f" ELSE regexp_replace({exact}, '\"{MARK}([^\"]*){MARK}\"', '\\1', 'g') END",
     )

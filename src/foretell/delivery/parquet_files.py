@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 
 import msgspec
 
@@ -24,7 +24,7 @@ def opened(connection: Connection, file: File) -> Source:
     except duckdb.Error as error:
         raise broken(file, error) from error
     names = _top(tree)
-    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    twice = [name for name, times in Counter(names).items() if times > 1]
     if twice:
         raise unreadable(file, why=f"it has {listed(twice)} more than once")
     columns = {name: _cell(ours, kind) for name, (ours, kind, *_) in zip(names, described, strict=True)}

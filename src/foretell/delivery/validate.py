@@ -11,25 +11,26 @@ a TIMESTAMP without offset is UTC, BYTES are base64. Nothing is ever rounded or 
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from foretell.delivery.conversion import Contract, Step, steps
 from foretell.delivery.csv_files import count_records, refuse_closing_delimiter
-from foretell.delivery.declaration import entry
-from foretell.delivery.files import Cell, Connection, File, Source, broken, listed, shown, unreadable
+from foretell.delivery.files import Cell, Connection, File, Source, broken, shown, unreadable
 from foretell.delivery.formats import find, open_all
-from foretell.delivery.rules import RULES, WIDENINGS
 from foretell.delivery.rules import hint as hint_of
 from foretell.delivery.sql import duckdb, identifier, literal, paths
 from foretell.errors import DeliveryRejectedError, ForetellError
 from foretell.service import TYPES, Column, Delivery
 
-INEXACT = re.compile(r'BLOB|HUGEINT|DECIMAL\((?:1[6-9]|[23]\d)|TUPLE|(?:\(|, )"" ')
-"""Types that DuckDB (2.0) puts into JSON as something else, rounded, or not at all where a field has no name."""
+MANY = 24
+"""Columns of one type that are looked at as a list."""
+AT_ONCE = 100
+"""Columns of one query for the first fault: DuckDB takes more than twice as long for twice as many."""
 
 
 class Checked(Struct, frozen=True, kw_only=True):
@@ -37,15 +38,6 @@ class Checked(Struct, frozen=True, kw_only=True):
 
     files: tuple[Path, ...]
     rows: int
-
-
-class Contract(Struct, frozen=True, kw_only=True):
-    """The declaration, with the run's values of @date, @run, @model and its partition."""
-
-    delivery: Delivery
-    constants: dict[str, str | None]
-    partition: str | None
-    texts: frozenset[str] = frozenset()
 
 
 def check(  # noqa: PLR0913 - what is known of a run has no name of its own here
@@ -102,15 +94,8 @@ def _nothing(delivery: Delivery, file: File) -> Source:
 
 def _write(connection: Connection, contract: Contract, source: Source, part: Path) -> int:
     """Check and write the rows of a source in one pass; give their number."""
-    cells, faults = conversion(contract, source)
-    values = ", ".join(
-        f"CASE WHEN ({fault}) IS NULL THEN {_written(contract, column, f'v{place}')} ELSE error('fault') END"
-        f" AS {identifier(column.name)}"
-        for place, (column, fault) in enumerate(zip(contract.delivery.columns, faults, strict=True))
-    )
-    rows = f"SELECT {values} FROM (SELECT {cells} FROM {source.over(source.files)})"
     try:
-        count = _copy(connection, rows, part)
+        count = _copy(connection, _rows(contract, source), part)
     except duckdb.Error as error:
         if source.roomy and "Maximum line size" in str(error):
             return _write(connection, contract, replace(source, relation=source.roomy, roomy=""), part)
@@ -120,8 +105,32 @@ def _write(connection: Connection, contract: Contract, source: Source, part: Pat
     return count
 
 
-def _written(contract: Contract, column: Column, value: str) -> str:
-    return f"CAST({value} AS VARCHAR)" if column.type in contract.texts else value
+def _rows(contract: Contract, source: Source) -> str:
+    """
+    Return SQL for the rows of a source, which raises an error where one has a fault.
+
+    DuckDB (2.0) takes long to plan a condition for every column, so many columns of one type are looked at as a list.
+    """
+    each = steps(contract, source)
+    alike: dict[tuple[str, str] | None, list[Step]] = {}
+    for step in each:
+        alike.setdefault(step.alike, []).append(step)
+    lists = [group for common, group in alike.items() if common and len(group) >= MANY]
+    listed = {id(step) for group in lists for step in group}
+    values = []
+    for place, (column, step) in enumerate(zip(contract.delivery.columns, each, strict=True)):
+        value = f"CAST(v{place} AS VARCHAR)" if column.type in contract.texts else f"v{place}"
+        if id(step) not in listed and (fault := step.fault(place)):
+            value = f"CASE WHEN ({fault}) IS NULL THEN {value} ELSE error('fault') END"
+        values.append(f"{value} AS {identifier(column.name)}")
+    cells = ", ".join(step.cells(place) for place, step in enumerate(each))
+    sound = [
+        f"CASE WHEN len(list_filter([{', '.join(step.text for step in group)}], lambda t:"
+        f" {group[0].unsound('t', group[0].value.replace('{text}', 't'))})) = 0 THEN true ELSE error('fault') END"
+        for group in lists
+    ]
+    where = f" WHERE {' AND '.join(sound)}" if sound else ""
+    return f"SELECT {', '.join(values)} FROM (SELECT {cells} FROM {source.over(source.files)}{where})"
 
 
 def _copy(connection: Connection, rows: str, part: Path) -> int:
@@ -172,26 +181,38 @@ def _first_fault(
     if isinstance(error, duckdb.FatalException):
         return broken(source.files[0], error)  # the connection is of no more use
     connection.execute("SET threads = 1")
-    cells, faults = conversion(contract, source)
-    told = ", ".join(f"{fault} AS f{place}" for place, fault in enumerate(faults))
-    told += "".join(f", CAST(t{place} AS VARCHAR)" for place in range(len(faults)))
-    any_fault = " OR ".join(f"f{place} IS NOT NULL" for place in range(len(faults)))
+    each = list(enumerate(steps(contract, source)))
     for file in source.files:
-        rows = f"SELECT row_number() OVER () AS row, {cells} FROM {source.over([file])}"
-        bad = f"SELECT row, {told} FROM ({rows}) WHERE {any_fault} ORDER BY row LIMIT 1"
-        try:
-            row = connection.execute(bad).fetchone()
-        except duckdb.Error as reading:
-            return broken(file, reading)
-        if row:
-            return _told(contract, file, row)
+        found = []
+        for first in range(0, len(each), AT_ONCE):
+            some = each[first : first + AT_ONCE]
+            try:
+                row = connection.execute(_bad(some, source.over([file]))).fetchone()
+            except duckdb.Error as reading:
+                return broken(file, reading)
+            found += [(row[0], first, row[1:])] if row else []
+        if found:
+            number, first, told = min(found)
+            columns = contract.delivery.columns[first : first + AT_ONCE]
+            return _told(contract, columns, (file, number), told)
     return broken(source.files[0], error)
 
 
-def _told(contract: Contract, file: File, row: tuple[object, ...]) -> DeliveryRejectedError:
-    """Tell the first fault of a row, which is its number, then each column's fault, then each column's text."""
-    columns = contract.delivery.columns
-    number, faults, texts = row[0], row[1 : len(columns) + 1], row[len(columns) + 1 :]
+def _bad(some: list[tuple[int, Step]], relation: str) -> str:
+    """Return SQL for the first row with a fault in some columns: its number, then each one's fault, and its text."""
+    cells = ", ".join(step.cells(place) for place, step in some)
+    faults = ", ".join(f"{step.fault(place) or 'CAST(NULL AS VARCHAR)'} AS f{place}" for place, step in some)
+    texts = ", ".join(f"CAST(t{place} AS VARCHAR)" for place, _ in some)
+    bad = " OR ".join(f"f{place} IS NOT NULL" for place, _ in some)
+    rows = f"SELECT row_number() OVER () AS row, {cells} FROM {relation}"
+    return f"SELECT row, {faults}, {texts} FROM ({rows}) WHERE {bad} ORDER BY row LIMIT 1"
+
+
+def _told(
+    contract: Contract, columns: Sequence[Column], at: tuple[File, int], told: tuple[object, ...]
+) -> DeliveryRejectedError:
+    """Tell the first fault of a row, by each column's fault, then each column's text."""
+    (file, number), faults, texts = at, told[: len(columns)], told[len(columns) :]
     column, fault, text = next(each for each in zip(columns, faults, texts, strict=True) if each[1])
     renamed = column.source not in (column.name, *contract.constants)
     origin = f' (in the file "{column.source}")' if renamed else ""
@@ -212,152 +233,3 @@ def _told(contract: Contract, file: File, row: tuple[object, ...]) -> DeliveryRe
     }[str(fault)]
     where = f'row {number} of "{file.name}", column "{column.name}"{origin}'
     return DeliveryRejectedError(what, where=where, hint=hint)
-
-
-def conversion(contract: Contract, source: Source) -> tuple[str, list[str]]:
-    """
-    Give the SQL that both passes share.
-
-    A select list of each declared column's text tN and value vN; and, over them, what is wrong with each: NULL
-    where nothing is, else "type", "null" or "partition".
-    """
-    cells, faults = [], []
-    matched = zip(contract.delivery.columns, _matched(contract, source), strict=True)
-    for place, (column, cell) in enumerate(matched):
-        kind, text, value = TYPES[column.type], f"t{place}", f"v{place}"
-        found, cast = _read(source, column, cell)
-        cells.append(f"{found} AS {text}, {cast} AS {value}")
-        whens = []
-        if cell.type == "JSON" and kind == "VARCHAR":
-            cells.append(f"json_type({cell.sql}) IN ('OBJECT', 'ARRAY') AS n{place}")
-            whens += [f"WHEN n{place} THEN 'nested'"]
-        if sound := _sound(cell, kind):
-            sound = sound.replace("{text}", text).replace("{value}", value)
-            whens += [f"WHEN {text} IS NOT NULL AND NOT ({value} IS NOT NULL AND {sound}) THEN 'type'"]
-        whens += [f"WHEN {value} IS NULL THEN 'null'"] if column.mode == "REQUIRED" else []
-        whens += _in_partition(contract, column, value)
-        faults.append(f"CASE {' '.join(whens)} END" if whens else "CAST(NULL AS VARCHAR)")
-    return ", ".join(cells), faults
-
-
-def _read(source: Source, column: Column, cell: Cell) -> tuple[str, str]:
-    """Return SQL for the text of a cell, or what it is instead of text, and for its value."""
-    kind = TYPES[column.type]
-    if kind == "JSON" and cell.type == "JSON":  # a JSON null is meant as no value
-        there = f"json_type({cell.sql}) <> 'NULL'"
-        return (
-            f"CASE WHEN {there} THEN CAST({cell.sql} AS VARCHAR) END",
-            f"CASE WHEN {there} THEN TRY_CAST({cell.document} AS JSON) END",
-        )
-    if cell.type == kind:
-        return cell.sql, cell.sql
-    found = cell.sql if cell.type in WIDENINGS.get(kind, ()) else _text(source, column, cell)
-    if kind == "BLOB":
-        return found, f"TRY(from_base64({found}))"
-    return found, f"TRY_CAST({found} AS {kind})"
-
-
-def _sound(cell: Cell, kind: str) -> str:
-    """Return SQL over {text} and {value} that holds for a value; empty where every one is."""
-    rule = RULES[kind]
-    guard = "true" if cell.type in {kind, *WIDENINGS.get(kind, ())} and kind != "JSON" else rule.guard
-    parts = [f"({part})" for part in (guard, rule.within) if part != "true"]
-    certain = kind in {cell.type, "VARCHAR"}  # text is text, and what has the type already is of the type
-    return "" if certain and not parts else " AND ".join(parts) or "true"
-
-
-def _in_partition(contract: Contract, column: Column, value: str) -> list[str]:
-    """A delivery replaces its partition and nothing else: a row of another one would stay for ever."""
-    if contract.partition is None or column.name != contract.delivery.partition:
-        return []
-    start = f"date_trunc('{contract.delivery.granularity}', {value})"
-    partition = f"CAST({literal(contract.partition)} AS {TYPES[column.type]})"
-    return [f"WHEN {start} IS DISTINCT FROM {partition} THEN 'partition'"]
-
-
-def _text(source: Source, column: Column, cell: Cell) -> str:
-    """Give the text of a cell, so that every format obeys the rules of CSV."""
-    kind = TYPES[column.type]
-    nested = cell.type.startswith(("STRUCT", "MAP", "UNION", "VARIANT", "TUPLE")) or cell.type.endswith("]")
-    if cell.type == "BLOB" or (nested and (kind != "JSON" or INEXACT.search(cell.type))):
-        declared = "declare JSON" if nested and kind != "JSON" else "declare BYTES"
-        raise DeliveryRejectedError(
-            f'column "{column.source}" of "{source.files[0].name}" holds {shown(cell.type)}, not {column.type}',
-            hint=f"convert it before it is written{'' if nested and kind == 'JSON' else f', or {declared}'}",
-        )
-    if nested:
-        return f"CAST(to_json({cell.sql}) AS VARCHAR)"
-    if cell.type == "JSON":
-        by_digits = kind in {"VARCHAR", "BLOB"} or kind.startswith("DECIMAL")
-        return cell.text if by_digits else f"({cell.sql} ->> '$')"
-    if cell.type == "FLOAT" and kind.startswith("DECIMAL"):  # its shortest text is that of another number
-        return f"CAST(CAST({cell.sql} AS DOUBLE) AS VARCHAR)"
-    return f"CAST({cell.sql} AS VARCHAR)"
-
-
-def _matched(contract: Contract, source: Source) -> list[Cell]:
-    """Give each declared column's cell, by name; refuse a file that lacks one or has others."""
-    declared = contract.delivery.columns
-    wanted = [column.source for column in declared if column.source not in contract.constants]
-    columns = {**source.path, **source.columns}
-    missing = [name for name in dict.fromkeys(wanted) if name not in columns]
-    extra = [name for name in source.columns if name not in wanted and name not in source.index]
-    if missing or (extra and contract.delivery.extra == "refuse"):
-        raise _other_columns(contract, source, missing, extra)
-    constants = contract.constants
-    return [
-        _constant(contract, column) if column.source in constants else columns[column.source]
-        for column in declared
-    ]
-
-
-def _constant(contract: Contract, column: Column) -> Cell:
-    value = contract.constants[column.source]
-    if value is None:
-        return Cell("CAST(NULL AS VARCHAR)")
-    if column.source == "@date":
-        partition = contract.partition if column.name == contract.delivery.partition else None
-        # The day alone, but where the column has room for the time, and for the offset.
-        ends = {"TIMESTAMP": len("2026-11-21T06:00:00"), "TIMESTAMP WITH TIME ZONE": None}
-        value = (partition or value)[: ends.get(TYPES[column.type], len("2026-11-21"))]
-    return Cell(literal(value))
-
-
-def _other_columns(
-    contract: Contract, source: Source, missing: list[str], extra: list[str]
-) -> DeliveryRejectedError:
-    name, constants = source.files[0].name, contract.constants
-    declared = [column.source for column in contract.delivery.columns if column.source not in constants]
-    parts = [f"declared: {listed(declared)}", f"in the file: {listed(list(source.columns))}"]
-    parts += [f"missing: {listed(missing)}"] if missing else []
-    parts += [f"not declared: {listed(extra)}"] if extra else []
-    return DeliveryRejectedError(
-        f'the columns of "{name}" are not the declared ones',
-        why="; ".join(parts),
-        hint=_mending(source, contract.delivery.columns, missing, extra),
-    )
-
-
-def _mending(source: Source, columns: tuple[Column, ...], missing: list[str], extra: list[str]) -> str:
-    """Return what mends columns that are not the declared ones."""
-    hints = []
-    names = list(source.columns)
-    if "" in extra and names.index("") == len(names) - 1 and len(names) > 1:
-        hints.append("the header ends with a delimiter: leave it out at the end of every line")
-    elif "" in extra:
-        hints.append(
-            "the column without a name is the index of a pandas frame: to_csv(..., index=False) leaves it out"
-        )
-    if len(names) == 1 and (other := re.search("[;|\t,]", names[0])):
-        sep, between = {".tsv": ("\\t", "tabs")}.get(source.files[0].suffix, (",", "commas"))
-        hints.append(f'it has {shown(other[0])} between its fields: write {between} (in pandas: sep="{sep}")')
-    elif len(missing) == len(extra) == 1:
-        mended = ", ".join(
-            entry(column, extra[0] if column.source in missing else column.source) for column in columns
-        )
-        hints.append(f"if {shown(extra[0])} is meant: columns = {{{mended}}}")
-    elif not hints:
-        hints.append("write exactly the declared columns, or change `columns` in the action's delivery")
-    if extra and not missing:
-        hints.append('extra = "ignore" leaves out what is not declared')
-    return "; ".join(hints)
