@@ -107,6 +107,7 @@ def test_what_declares_nothing_is_passed_over(
         ('"python train.py"', True),
         ('["python3.11", "-u", "./train.py", "x"]', True),
         ('"./train.py"', True),
+        ('commands = ["make", ["python", "train.py"]]', True),
         ('"python -m train.py"', False),
         ('"python other.py train.py"', False),
         ('"sh -c train.py"', False),
@@ -115,7 +116,8 @@ def test_what_declares_nothing_is_passed_over(
 def test_a_script_that_says_what_it_needs_is_found_by_the_command(
     tmp_path: Path, command: str, script: bool
 ) -> None:
-    write(tmp_path, {"train.py": SCRIPT, "foretell.toml": f'name = "a"\n[actions.a]\ncommand = {command}\n'})
+    line = command if command.startswith("commands") else f"command = {command}"
+    write(tmp_path, {"train.py": SCRIPT, "foretell.toml": f'name = "a"\n[actions.a]\n{line}\n'})
     found = load(tmp_path, environ={}).source
     assert found.requirements == (("train.py",) if script else ())
     assert found.python == (">=3.8" if script else None)

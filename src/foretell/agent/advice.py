@@ -40,25 +40,32 @@ def failed(what: str, errors: str, *, also: str = "", hint: str = "") -> Environ
 
 
 def older_python(
-    resolves: Callable[[Sequence[str], str], bool], culprit: Sequence[str] | None, tools: Tools, python: Path
+    has_wheels: Callable[[Sequence[str], str], bool],
+    culprit: Sequence[str],
+    every: Sequence[str],
+    tools: Tools,
+    python: Path,
 ) -> str:
-    """Return the next step where an older Python has wheels for what this one has none for; "" where none has."""
-    if not culprit:
-        return ""
+    """
+    Return the next step where an older Python has wheels for a requirement that this one has none for; "" elsewhere.
+
+    Of several the newest that has them for `every` requirement, if one has. `has_wheels` tells it of one version.
+    """
     said = tools.call([str(python), "-c", "import sys; print(sys.version_info[1])"], quiet=True)
     running = int(said.output) if said.ok else sys.version_info[1]
-    version = next(
-        (f"3.{minor}" for minor in range(running - 1, OLDEST - 1, -1) if resolves(culprit, f"3.{minor}")), ""
-    )
-    if not version:
+    if has_wheels(culprit, f"3.{running}"):
         return ""
+    older = [f"3.{minor}" for minor in range(running - 1, OLDEST - 1, -1)]
+    able = [version for version in older if has_wheels(culprit, version)]
+    if not able:
+        return ""
+    version = next((version for version in able if has_wheels(every, version)), able[0])
     found = there(version, tools.ask, tools.environ)
     where = (
-        f"which is on this machine ({found})"
-        if found
-        else f"which is not on this machine: uv python install {version}"
+        f"is on this machine ({found})" if found else f"is not on this machine: `uv python install {version}`"
     )
-    return f'there are packages ready for Python {version}, {where}; in foretell.toml: [source] python = "{version}"'
+    mend = f'in foretell.toml: [source] python = "{version}"'
+    return f"there are packages ready for Python {version}, which {where}; {mend}"
 
 
 def _meaning(errors: str, what: str) -> tuple[str, str]:

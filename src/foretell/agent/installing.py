@@ -59,7 +59,8 @@ def install(needs: Needs, python: Path, place: Path, tools: Tools) -> None:
         step, said = failing
         culprit = inside.culprit(step) if step.for_pip else None
         if culprit is None or not all(one.for_pip for one in wanted) or not inside.pip_has(step, culprit):
-            hint = advice.older_python(inside.resolves, culprit, tools, python) if step.for_pip else ""
+            every = inside.lines(step)
+            hint = advice.older_python(inside.has_wheels, culprit, every, tools, python) if culprit else ""
             raise advice.failed("the requirements cannot be installed", said.errors, hint=hint)
         tools.log(b"uv cannot install these requirements, so the interpreter's own pip is tried\n")
         made = tools.call([str(python), "-m", "venv", "--clear", str(place)])
@@ -112,9 +113,22 @@ class _Inside:
         asked = [self._python, f"{wheel}/pip", "download", *options, *self._of_text(culprit, step)]
         return self._tools.call(asked, quiet=True).ok
 
-    def resolves(self, text: Sequence[str], version: str) -> bool:
-        """Tell whether a Python of another version has wheels for all that is asked for."""
-        options = ("--python", self._python, "--python-version", version, "--only-binary", ":all:")
+    def lines(self, step: Step) -> list[str]:
+        """Return the lines of all files of a step."""
+        options, wanted = _parted(step, self._tools.cwd, self._tools.environ)
+        return [*options, *wanted]
+
+    def has_wheels(self, text: Sequence[str], version: str) -> bool:
+        """Tell whether there are wheels for a version of Python, of all that is named."""
+        options = (
+            "--python",
+            self._python,
+            "--python-version",
+            version,
+            "--only-binary",
+            ":all:",
+            "--no-deps",
+        )
         nowhere = ("--quiet", "--output-file", str(self._aside / "resolved.txt"))
         return self._tools.pip("compile", *options, *nowhere, *self._of_text(text)[1:], quiet=True).ok
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from configparser import ConfigParser, Error
@@ -22,6 +24,8 @@ AS_UV = {
     "keyring-provider": "UV_KEYRING_PROVIDER",
     "constraint": "UV_CONSTRAINT",
 }
+SECONDS = ("timeout", "default-timeout")
+NUMBER = re.compile(r"\d+(\.\d*)?")
 FLAGS = {
     "no-index": ("UV_NO_INDEX", "1"),
     "pre": ("UV_PRERELEASE", "allow"),
@@ -51,6 +55,9 @@ def for_uv(options: Mapping[str, str]) -> dict[str, str]:
             # uv takes for a fault what pip passes over: a directory that is not there
             places = [os.path.expanduser(part) for part in value.split()]  # noqa: PTH111 - it may be a URL
             found[AS_UV[option]] = ",".join(part for part in places if "://" in part or Path(part).exists())
+        elif option in SECONDS:
+            # pip takes parts of a second
+            found |= {AS_UV[option]: str(math.ceil(float(value)))} if NUMBER.fullmatch(value.strip()) else {}
         elif option in AS_UV:
             found[AS_UV[option]] = " ".join(value.split())
     return {name: value for name, value in found.items() if value}
