@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from foretell.sources.copying import copy_directory
+from foretell.sources.snapshot import freeze
+from foretell.sources.tree import scan
 from tests.acceptance.test_cli import foretell
 
 pytestmark = pytest.mark.slow
@@ -136,3 +140,32 @@ def test_a_long_copy_is_told(root: Path) -> None:
     assert said.code == 0, said.err
     assert "froze the sources: copied 6 files, 1.2 GB, in " in said.err
     assert "foretell: made the working directory: copied 6 files, 1.2 GB, in " in said.err
+
+
+@pytest.mark.soak
+def test_where_files_can_be_cloned_copies_take_no_room(tmp_path: Path) -> None:
+    disk, image = tmp_path / "disk", tmp_path / "image"
+    disk.mkdir()
+    with image.open("wb") as file:
+        file.truncate(2**30)
+    made = subprocess.run(["mkfs.btrfs", "--quiet", image], check=False).returncode == 0
+    if not made or subprocess.run(["mount", "-o", "loop", image, disk], check=False).returncode:
+        pytest.skip("a disk with clones takes btrfs-progs and rights that are not given here")
+    try:
+        root = disk / "service"
+        root.mkdir()
+        (root / "large.bin").write_bytes(os.urandom(300_000_000))
+        os.sync()
+        free = shutil.disk_usage(disk).free
+        for _ in range(3):
+            _, place = freeze(scan(root, []), disk / "home" / "snapshots")
+            work = disk / f"work-{os.urandom(4).hex()}"
+            work.mkdir()
+            copy_directory(place, work)  # in all more than the disk has
+            with (work / "large.bin").open("r+b") as file:
+                file.write(b"changed")
+        os.sync()
+        assert free - shutil.disk_usage(disk).free < 20_000_000
+        assert (place / "large.bin").read_bytes() == (root / "large.bin").read_bytes()
+    finally:
+        subprocess.run(["umount", "--lazy", disk], check=True)

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PrivateFormat, PublicFormat, pkcs12
 
 from foretell.cli import main as door
+from foretell.errors import UsageError
 from foretell.images import context
 from foretell.loading import load
 from foretell.sources.ignore import by_docker
@@ -51,6 +52,10 @@ def told(tree: Tree) -> dict[str, str]:
 
 def image(root: Path) -> Tree:
     return context.scan(load(root, environ={}))
+
+
+def refuse(_path: Path) -> bytes:
+    raise PermissionError(13, "Permission denied")
 
 
 def git(root: Path, *arguments: str) -> None:
@@ -411,6 +416,21 @@ def test_a_dockerfile_may_have_its_own(root: Path) -> None:
     write(root, {".dockerignore": "a", "docker/Dockerfile.dockerignore": "b", "a": "", "b": ""})
     assert "a" in paths(image(root))
     assert "b" not in paths(image(root))
+
+
+@pytest.mark.parametrize("name", [".foretellignore", ".dockerignore"])
+def test_an_ignore_file_that_cannot_be_read_is_named(root: Path, name: str) -> None:
+    (root / name).symlink_to(name)
+    with pytest.raises(UsageError, match=f"{name}.* cannot be read"):
+        image(root)
+
+
+def test_a_key_that_may_not_be_read_is_a_secret(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(root, {"theirs.key": "x", "theirs.txt": "x"})
+    (root / "theirs.key").chmod(0)
+    if not os.geteuid():  # who reads everything
+        monkeypatch.setattr(Path, "read_bytes", refuse)
+    assert told(scan(root, [])) == {"theirs.key": "secret"}
 
 
 # --- told -------------------------------------------------------------------------------------------------------------

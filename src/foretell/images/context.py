@@ -46,7 +46,10 @@ def scan(service: Service) -> Tree:
     tree = trees.of(service)
     kept: list[Entry] = []
     left_out = list(tree.left_out)
-    judge = _Judge(service, tree)
+    try:
+        judge = _Judge(service, tree)
+    except OSError as error:
+        raise trees.unreadable(tree.root, error) from error
     for entry in tree.entries:
         if entry.path in OWN:
             continue

@@ -37,12 +37,19 @@ def is_named(name: str, *, directory: bool) -> bool:
 
 
 def is_held(path: str, size: int) -> bool:
-    """Return whether a file holds a secret: a private key or a credential, by the end of its name; OSError."""
+    """
+    Return whether a file holds a secret: a private key or a credential, by the end of its name; OSError.
+
+    One that may not be read by us holds one.
+    """
     plain = path.lower()
     if not plain.endswith((*KEYS, JSON)) or not 0 < size <= LARGEST:
         return False
+    try:
+        data = Path(path).read_bytes()
+    except PermissionError:
+        return True
     # text as some editors and shells write it, two bytes a character, reads like any other without the zeros
-    data = Path(path).read_bytes()
     text = data.replace(b"\0", b"")
     if plain.endswith(JSON):
         return bool(CREDENTIAL.search(text))

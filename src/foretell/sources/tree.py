@@ -79,8 +79,8 @@ def scan(root: Path, outputs: Collection[str], *, links: Collection[str] = ()) -
     UsageError for what cannot be read.
     """
     root = Path(os.path.realpath(root))
-    looking = _Scan(root, _normal(outputs), _normal(links))
     try:
+        looking = _Scan(root, _normal(outputs), _normal(links))
         entries = list(looking.entries())
     except OSError as error:
         raise unreadable(root, error) from error
