@@ -239,8 +239,8 @@ class Session(_StoreWorld):
         """Lay out the source; give the model's environment, which an image brings along where it needs one."""
         snapshot = Path(names.IMAGE_SERVICE if self.request.image else self.request.snapshot or ".")
         shutil.rmtree(self.work, ignore_errors=True)  # of an agent of this machine that was here before
-        if self.request.left_out:
-            self.note(missed(self.request.left_out, "the working directory"), logged=self.agent.number == 1)
+        if self.request.left_out and self.agent.number == 1:
+            self.note(missed(self.request.left_out, "the working directory"))
         copied = workspace.prepare(snapshot, self.work, output=self.request.spec.output)
         if copied.is_long:
             self._remark(f"made the working directory: copied {copied}")
