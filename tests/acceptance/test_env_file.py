@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.acceptance.stage import Stage
+from tests.acceptance.stage import DELIVERY, Stage
 from tests.acceptance.test_cli import foretell
 
 pytestmark = pytest.mark.slow
@@ -39,6 +39,18 @@ def test_its_values_reach_the_command_and_no_record_log_or_snapshot(filed: Stage
         if SECRET.encode() in path.read_bytes() or b"declared-secret" in path.read_bytes()
     ]
     assert str(filed.root / "conf" / "prod.env") in foretell(filed.root, "show", run.label).out
+
+
+def test_a_cause_that_would_repeat_a_value_does_not(filed: Stage) -> None:
+    text = (filed.root / "foretell.toml").read_text()
+    (filed.root / "applies.sh").write_text('printf "a,b\\nx,$TOKEN\\n" > output/predictions.csv\n')
+    table = "[actions.applies]\ncommand = '/bin/sh applies.sh'\n[actions.applies.delivery]\n"
+    (filed.root / "foretell.toml").write_text(f"{text}\n{table}{DELIVERY}\n")
+    said = foretell(filed.root, "run", "applies")
+    assert said.code == 5
+    assert "***TOKEN***" in said.err
+    kept = [path for path in (filed.root / ".foretell").rglob("*") if path.is_file()]
+    assert not [path for path in kept if SECRET.encode() in path.read_bytes()]
 
 
 def test_a_missing_or_broken_one_is_told_before_anything_is_started(filed: Stage) -> None:

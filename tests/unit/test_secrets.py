@@ -40,6 +40,15 @@ def test_no_value_ever_shows(noise: bytes, cuts: list[int]) -> None:
     assert b"s3cret-value" not in shown(text, cuts)
 
 
+def test_a_text_that_is_no_stream_is_cleaned_at_once() -> None:
+    redactor = Redactor({"TOKEN": "hunter2 and more", "SHORT": "true"})
+    assert (
+        redactor.whole('"hunter2 and more" is no number, true \udcff é')
+        == '"***TOKEN***" is no number, true \udcff é'
+    )
+    assert Redactor({}).whole("hunter2") == "hunter2"
+
+
 def test_every_line_of_a_value_is_replaced() -> None:
     assert shown(b"x abcdefgh y\n", []) == b"x ***KEY*** y\n"
     assert shown(SECRETS["KEY"].encode(), []) == b"***KEY***\n"

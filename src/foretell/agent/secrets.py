@@ -106,6 +106,13 @@ class Redactor:
         held, self._held = self._held, {}
         yield from ((stream, self._pattern.sub(self._mark, data)) for stream, data in held.items() if data)
 
+    def whole(self, text: str) -> str:
+        """Return a text that is no stream with the values replaced."""
+        if not self._names:
+            return text
+        cleaned = self._pattern.sub(self._mark, text.encode(errors="surrogateescape"))
+        return cleaned.decode(errors="surrogateescape")
+
     def _mark(self, found: re.Match[bytes]) -> bytes:
         return f"***{self._names[found[0]]}***".encode()
 

@@ -340,6 +340,7 @@ class Session(_StoreWorld):
         with suppress(StoreFullError):
             self.log.close()
         facts = ended or execute.Ended()
+        cause = self.log.clean(cause)  # it may repeat a value that the command wrote
         self.log.event(
             "ERROR" if fault else "INFO", cause or "the command has succeeded", fault=fault, code=facts.code
         )
@@ -357,7 +358,7 @@ class Session(_StoreWorld):
             steps=self._steps,
             stages=dict(self.stages),
             log=self.log.chunks,
-            notes=tuple(self._notes),
+            notes=tuple(map(self.log.clean, self._notes)),
             at=now(),
         )
 

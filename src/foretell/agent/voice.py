@@ -50,6 +50,10 @@ class Voice:
                 self._say(stream, data)
             self._say(2, (b"\n" if self._line_open else b"") + line)
 
+    def clean(self, text: str) -> str:
+        """Return what may stand in a record of a text: without the values that are hidden."""
+        return self._redactor.whole(text)
+
     def event(self, severity: str, message: str, **facts: object) -> None:
         """Tell what becomes of the attempt, where people look for its log; the records have it anyway."""
         if self._wire:
