@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 DATE = datetime(2026, 11, 21, 6, tzinfo=UTC)
-"""What a start asks for: without a number of days to add to it, the key of all of one action is the same."""
+"""What a start asks for: without a number of days to add, the key of all of one action is the same. It may lie ahead."""
 HERE = Path(__file__).resolve()
 
 
@@ -167,9 +167,9 @@ def verb(who: str, root: str, *args: str) -> object:
     around(platform, "stop", who, lambda *_: "stop")
     match who:
         case "start":
-            return controller.start(args[0], Asked(date=asked_date(*args[1:]))).label
+            return controller.start(args[0], Asked(date=asked_date(*args[1:]), future=True)).label
         case "run":
-            run = controller.start(args[0], Asked(date=asked_date(*args[1:])))
+            run = controller.start(args[0], Asked(date=asked_date(*args[1:]), future=True))
             print(run.label, flush=True)
             return controller.wait(run).phase
         case "tick":
