@@ -80,7 +80,7 @@ def test_an_image_of_an_older_foretell_is_given_nothing_that_it_would_ignore(toy
     image = toy.locked()["image"]
     lock = toy.root / "foretell.lock"
     assert "reads = 2\n" in lock.read_text()
-    toy.actions["training"] = 'commands = ["/bin/sh training.sh", "/bin/echo done"]\n'
+    toy.actions["training"] = 'commands = ["/bin/sh training.sh", "/bin/sh -c true"]\n'
     toy.write()
 
     toy.foretell("run", "training")  # an agent of today heeds it
