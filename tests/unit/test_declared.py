@@ -77,6 +77,15 @@ def test_the_source_comes_before_the_root(tmp_path: Path, name: str) -> None:
     assert found[1:] == ((name,) if name == "requirements.txt" else ())
 
 
+@pytest.mark.parametrize("later", [name for name, _ in IN_ORDER if name not in {"train.py", "uv.lock"}])
+def test_whatever_says_it_in_the_source_comes_before_all_that_the_root_has(
+    tmp_path: Path, later: str
+) -> None:
+    root = {name: text for name, text in IN_ORDER if name != "train.py"} | {"pyproject.toml": PROJECT}
+    found = source(tmp_path, files=root | {f"source/{later}": dict(IN_ORDER)[later]})
+    assert taken(found)[0] == f"source/{later}"
+
+
 @pytest.mark.parametrize(
     ("files", "expected"),
     [

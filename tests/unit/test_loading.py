@@ -164,16 +164,18 @@ def test_a_project_without_lock_and_requirement_files_gives_its_dependencies(tmp
     write(tmp_path, {"source/pyproject.toml": '[project]\ndependencies = ["pandas"]\n'})
     assert loaded(tmp_path, LEAST).source.requirements == ("source/pyproject.toml",)
     write(tmp_path, {"requirements.txt": ""})
-    assert loaded(tmp_path, LEAST).source.requirements == ("requirements.txt",)
+    assert loaded(tmp_path, LEAST).source.requirements == ("source/pyproject.toml",)
+    write(tmp_path, {"source/requirements.txt": ""})
+    assert loaded(tmp_path, LEAST).source.requirements == ("source/requirements.txt", "requirements.txt")
 
 
-def test_a_locked_project_stands_where_there_are_no_requirements(tmp_path: Path) -> None:
-    write(tmp_path, {"source/pyproject.toml": "", "source/uv.lock": ""})
+def test_a_locked_project_stands_instead_of_requirements_of_the_root(tmp_path: Path) -> None:
+    write(tmp_path, {"source/pyproject.toml": "", "source/uv.lock": "", "requirements.txt": ""})
     source = loaded(tmp_path, LEAST).source
     assert (source.requirements, source.locked) == ((), "source")
-    write(tmp_path, {"requirements.txt": ""})
+    write(tmp_path, {"source/requirements.txt": ""})
     source = loaded(tmp_path, LEAST).source
-    assert (source.requirements, source.locked) == (("requirements.txt",), None)
+    assert (source.requirements, source.locked) == (("source/requirements.txt", "requirements.txt"), None)
     source = loaded(tmp_path, LEAST + '[source]\nrequirements = ["requirements.txt"]\n').source
     assert (source.requirements, source.locked) == (("requirements.txt",), None)
 

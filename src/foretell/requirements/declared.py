@@ -77,7 +77,11 @@ KINDS: tuple[tuple[Kind, tuple[str, ...]], ...] = (
 
 
 def look(places: Sequence[Place], scripts: Iterable[str] = ()) -> Declared:
-    """Look for what is needed, the source's place before the root's; `scripts` are those of the commands."""
+    """
+    Look for what is needed: in the source's place, and where nothing says it there, in the root's.
+
+    A requirements.txt of the root adds to one of the source. `scripts` are those of the commands.
+    """
     ways = _ways(places, scripts)
     kind = ways[0].kind if ways else None
     together = kind in (FIRST, METADATA)
@@ -130,8 +134,8 @@ def _ways(places: Sequence[Place], scripts: Iterable[str]) -> list[_Way]:
     """Return every way that is there, the first first."""
     found = [
         _Way(kind, place.inner(file), frozenset(map(place.inner, owned)))
-        for kind, owned in KINDS
         for place in places
+        for kind, owned in KINDS
         if (file := kind(place))
     ]
     root = places[-1].root
