@@ -83,3 +83,34 @@ def test_packages_that_uv_has_locked(toy: Toy, engine: Engine) -> None:
 
     (toy.root / "pyproject.toml").write_text(PROJECT.replace('"toml"', '"toml>=0.10.2"'))
     assert "uv.lock" in toy.foretell("build", "--quiet", code=3).stderr
+
+
+POETRY = """\
+[tool.poetry]
+name = "model"
+package-mode = false
+[tool.poetry.dependencies]
+python = ">=3.9"
+toml = "*"
+"""
+LOCK = """\
+[[package]]
+name = "toml"
+version = "0.10.1"
+groups = ["main"]
+files = []
+[metadata]
+lock-version = "2.1"
+"""
+
+
+def test_packages_that_poetry_has_locked(toy: Toy, engine: Engine) -> None:
+    engine.fetch(["toml==0.10.1"])
+    engine.fetch(["toml==0.10.2"])
+    (toy.root / "pyproject.toml").write_text(POETRY)
+    (toy.root / "poetry.lock").write_text(LOCK)
+    (toy.root / "predict.py").write_text(f'import toml\nprint("toml", toml.__version__)\n{WRITES}')
+    toy.command("application", "exec python predict.py")
+    toy.foretell("run", "training")
+    assert "toml 0.10.1" in toy.foretell("run", "application").stderr
+    assert toy.rows() == ROWS
