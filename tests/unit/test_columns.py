@@ -96,6 +96,18 @@ def test_parquet_says_its_types_itself(tmp_path: Path) -> None:
     assert {each.name: each.type for each in found} == {name: kind for name, (_, kind) in values.items()}
 
 
+def test_what_directories_say_is_a_column_where_nothing_is_declared(tmp_path: Path) -> None:
+    for day in ("2026-01-01", "2026-01-02"):
+        (tmp_path / f"day={day}").mkdir()
+        duckdb.execute(f"COPY (SELECT 'a7' AS id) TO '{tmp_path}/day={day}/p.parquet'")
+    found = infer(anything("day=*/p.parquet"), tmp_path, tmp_path / "aside")
+    assert {each.name: each.type for each in found} == {"day": "DATE", "id": "STRING"}
+    declared = Delivery(
+        file="*/p.parquet", table="t", columns=(Column(name="id", type="INT64", source="id"),)
+    )
+    assert mending(declared, tmp_path, tmp_path / "aside") == 'columns = "id:STRING"'
+
+
 def test_what_is_declared_is_kept_as_far_as_it_holds(tmp_path: Path) -> None:
     (tmp_path / "p.csv").write_text("key,n,p,more\n1,2.5,1,x\n")
     columns = (
@@ -119,6 +131,19 @@ def test_what_is_ignored_is_not_declared(tmp_path: Path) -> None:
         file="p.csv", table="t", columns=(Column(name="n", type="INT64", source="n"),), extra="ignore"
     )
     assert mending(delivery, tmp_path, tmp_path / "aside") == 'columns = "n:FLOAT64"'
+
+
+def test_bytes_and_nested_values_are_not_declared_as_text(tmp_path: Path) -> None:
+    duckdb.execute(f"COPY (SELECT [1] AS l, 'a'::BLOB AS b, 1 AS n) TO '{tmp_path}/p.parquet'")
+    columns = tuple(Column(name=name, type="STRING", source=name) for name in "lbn")
+    delivery = Delivery(file="p.parquet", table="t", columns=columns)
+    assert mending(delivery, tmp_path, tmp_path / "aside") == 'columns = "l:JSON,b:BYTES,n:STRING"'
+
+
+@pytest.mark.parametrize("content", [b"", b"\x1f\x8b", b"a,a\n", b"a\n1,2\n", b"\xff\n1\n"])
+def test_of_what_is_no_table_nothing_is_said(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "p.csv").write_bytes(content)
+    assert mending(anything("p.csv"), tmp_path, tmp_path / "aside") == ""
 
 
 def test_there_is_nothing_to_mend_where_the_declaration_holds(tmp_path: Path) -> None:
@@ -175,7 +200,7 @@ def test_the_line_is_toml_whatever_the_names() -> None:
         (["part-0.csv", "part-1.csv", "part-10.csv"], ["part-*.csv"]),
         (["d=1/p.parquet", "d=2/p.parquet"], ["d=*/p.parquet"]),
         (["a.jsonl.gz", "b.tsv", "c.CSV"], ["a.jsonl.gz", "b.tsv", "c.CSV"]),
-        (["model.pkl"], []),
+        (["model.pkl", "._a.csv", ".cache/a.csv", "d/.part.parquet"], []),
     ],
 )
 def test_the_parts_of_a_table_are_one(names: list[str], expected: list[str]) -> None:

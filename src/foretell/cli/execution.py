@@ -117,7 +117,8 @@ def _known(controller: Controller, found: Found, asked: Asked, args: Namespace, 
     changed = " (the code has changed since)" if now != found.request.fingerprint else ""
     trial = " --trial" if found.request.trial else ""
     again = opening.again(args, f"{verb} {found.run.action} --date {found.request.date}{trial} --key NAME")
-    ended = f"{label} has {state.phase} at {moment(outcome.at)} UTC, {key}"
+    how = "has succeeded" if state.phase is Phase.SUCCEEDED else f"ended as {state.phase}"
+    ended = f"{label} {how} at {moment(outcome.at)} UTC, {key}"
     return f"{ended}, and is not run again{changed}; to run it again: `{again}`"
 
 

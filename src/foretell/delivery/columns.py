@@ -23,7 +23,7 @@ from foretell.delivery.declaration import is_table, line, named, quoted
 from foretell.delivery.files import DELIMITERS, NDJSON, Cell, Connection, File, Source, broken
 from foretell.delivery.formats import find, open_all
 from foretell.delivery.sql import duckdb, identifier, literal
-from foretell.errors import DeliveryRejectedError
+from foretell.errors import DeliveryRejectedError, ForetellError
 from foretell.service import Column, Delivery
 
 LONGEST_LINE = 1_000_000
@@ -120,7 +120,9 @@ def infer(delivery: Delivery, output: Path, into: Path) -> tuple[Column, ...]:
     known = {column.source: column for column in _of_file(delivery)}
     files = find(delivery.file, output)
     with validate.desk(into) as connection:
-        sources = _with_paths(open_all(connection, files, into, null=delivery.null), known)
+        opened = open_all(connection, files, into, null=delivery.null)
+        wanted = known if delivery.columns else {name for source in opened for name in source.path}
+        sources = _with_paths(opened, wanted)
         if not sources:
             raise DeliveryRejectedError(f'"{files[0].name}" has no rows, and so no columns')
         own = sources[0].index - known.keys()
@@ -140,7 +142,8 @@ def infer(delivery: Delivery, output: Path, into: Path) -> tuple[Column, ...]:
         try:
             trials = {name: _trials(connection, sources, name, cell) for name, cell in cells.items()}
             for name in trials.keys() & known.keys():
-                trials[name] = (Trial(known[name].type), *trials[name])
+                if STRING in trials[name]:  # else it is bytes or nested, which no other type takes
+                    trials[name] = (Trial(known[name].type), *trials[name])
             samples, whole = _sampled(connection, sources)
             _rule_out(connection, samples[0], trials)
             _settle(connection, samples, trials)
@@ -164,11 +167,15 @@ def _first_keys(file: File) -> list[str]:
 
 
 def mending(delivery: Delivery, output: Path, into: Path) -> str:
-    """Give the line by which what was written would be accepted; "" where that is declared, or it is no table."""
+    """
+    Give the line by which what was written would be accepted; "" where that is declared, or nothing can be said.
+
+    It goes with a refusal, whose own words must be heard whatever becomes of it.
+    """
     declared = {(column.source, column.type) for column in _of_file(delivery)}
     try:
         found = _wanted(delivery, infer(delivery, output, into))
-    except DeliveryRejectedError:
+    except (ForetellError, duckdb.Error):
         return ""
     return "" if declared == {(each.source, each.type) for each in found} else _line(delivery, found)
 
@@ -197,10 +204,10 @@ def alternative(delivery: Delivery, output: Path, into: Path) -> str:
     return f"null = [{null}]\n{_line(delivery, columns)}"
 
 
-def _with_paths(sources: Iterable[Source], known: Container[str]) -> list[Source]:
-    """Return sources that have declared columns of their directories' names as their own."""
+def _with_paths(sources: Iterable[Source], wanted: Container[str]) -> list[Source]:
+    """Return sources that have these columns of their directories' names as their own."""
     return [
-        replace(each, columns={n: c for n, c in each.path.items() if n in known} | dict(each.columns))
+        replace(each, columns={n: c for n, c in each.path.items() if n in wanted} | dict(each.columns))
         for each in sources
     ]
 
@@ -228,7 +235,7 @@ def _line(delivery: Delivery, found: Sequence[Column]) -> str:
 
 def _trials(connection: Connection, sources: Sequence[Source], name: str, cell: Cell) -> Trials:
     suffix = sources[0].files[0].suffix
-    if suffix in DELIMITERS:
+    if suffix in DELIMITERS or cell == sources[0].path.get(name):
         return TEXT
     if suffix in NDJSON:
         return _of_json(connection, sources, name)

@@ -40,7 +40,7 @@ class Table(Struct, frozen=True, kw_only=True):
 
 def is_table(name: str) -> bool:
     """Tell whether a file is a table by its name. JSON in the plain mostly is a document, and is none."""
-    return bool(TABLE.search(name.lower()))
+    return bool(TABLE.search(name.lower())) and not any(part.startswith(".") for part in name.split("/"))
 
 
 def line(columns: Iterable[Column]) -> str:
