@@ -87,6 +87,10 @@ def test_metrics_are_said_in_a_line() -> None:
         == "mae 0.1235 · n 12 · ok true · by "
     )
     assert wording.metrics(None) == ""
+    assert (
+        wording.metrics({"auc": {"train": 0.9, "test": {"a": 1}}, "n": {}})
+        == "auc.train 0.9 · auc.test.a 1 · n {}"
+    )
 
 
 def table(capfd: pytest.CaptureFixture[str], *rows: list[str]) -> list[str]:

@@ -191,7 +191,7 @@ DELIVERY_FAULTS = [
     ("columns = 'a b:BOOL'\n", '6: bad column name "a b"'),
     ("columns = ''\n", '6: missing key "columns"'),
     ("columns = {}\n", '6: missing key "columns"'),
-    ("", '4: missing key "columns"'),
+    ("", '4: missing key "columns": write "customer_id:STRING,label:BOOL"; a run without this table ends with'),
     ("columns = {a = 3}\n", '6: "a" must be a string or a table'),
     ("columns = {a = {mode = 'REQUIRED'}}\n", '6: the column "a" has no "type"'),
     ("columns = {a = {type = 'BOOL', mode = 'REPEATED'}}\n", '6: "mode" must be "NULLABLE" or "REQUIRED"'),

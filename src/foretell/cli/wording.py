@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
 from foretell.cli.output import Cell
@@ -29,8 +29,16 @@ def moment(text: str | datetime) -> str:
 
 
 def metrics(found: Mapping[str, object] | None) -> str:
-    """Say metrics in a line."""
-    return " · ".join(f"{name} {_metric(value)}" for name, value in (found or {}).items())
+    """Say metrics in a line, nested ones by their path."""
+    return " · ".join(f"{name} {_metric(value)}" for name, value in _flat(found or {}))
+
+
+def _flat(found: Mapping[str, object], within: str = "") -> Iterator[tuple[str, object]]:
+    for name, value in found.items():
+        if isinstance(value, dict) and value:
+            yield from _flat(value, f"{within}{name}.")
+        else:
+            yield f"{within}{name}", value
 
 
 def phase(found: Phase) -> Cell:

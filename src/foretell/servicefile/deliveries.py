@@ -91,7 +91,8 @@ def _names(delivery: Delivery | None, target: Target) -> list[str]:
 def _columns(table: DeliveryTable, path: KeyPath, faults: Faults) -> tuple[Column, ...]:
     key = (*path, "columns")
     if not table.columns:
-        faults.missing(key, 'missing key "columns": write "customer_id:STRING,label:BOOL"')
+        without = "a run without this table ends with the line for what it wrote"
+        faults.missing(key, f'missing key "columns": write "customer_id:STRING,label:BOOL"; {without}')
         return ()
     if isinstance(table.columns, str):
         listed = list(_listed(table.columns, key, faults))
