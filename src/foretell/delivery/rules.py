@@ -58,24 +58,24 @@ def strict(text: str) -> str:
     numbers = f"regexp_extract_all({bare}, '-?[0-9][0-9.eE+-]*')"
     beyond = f"list_filter({numbers}, lambda n: coalesce(isinf(TRY_CAST(n AS DOUBLE)), true))"
     sound = f"NOT regexp_matches({bare}, '[nN][aA]|[iI]|,[ \\t\\r\\n]*[]}}]') AND len({beyond}) = 0"
-    return f"(NOT regexp_matches({text}, {LAX}) OR ({sound}))"
+    return f"(CASE WHEN NOT regexp_matches({text}, {LAX}) THEN true ELSE {sound} END)"
 
 
 def _shallow(text: str) -> str:
     bare = f"""regexp_replace({text}, '"(?:[^"\\\\]|\\\\.)*"|[^][{{}}"]', '', 'g')"""
     return (
-        f"(strlen({text}) <= {2 * DEPTH} OR strlen({bare}) <= {2 * DEPTH}"
-        f" OR regexp_full_match(translate({bare}, '{{}}', '[]'), '{_deep()}'))"
+        f"(CASE WHEN strlen({text}) <= {2 * DEPTH} THEN true WHEN strlen({bare}) <= {2 * DEPTH} THEN true"
+        f" ELSE regexp_full_match(translate({bare}, '{{}}', '[]'), '{_deep()}') END)"
     )
 
 
 DATES = "dates are from 0001-01-01 to 9999-12-31"
 WHOLE = (
-    "strlen({text}) < 16 OR contains({text}, '.') OR NOT "
-    + _form("[+-]?[0-9]+")
-    + " OR rtrim(ltrim({text}, ' +-0'), ' ') = ltrim(printf('%.0f', {value}), '-')"
+    "CASE WHEN strlen({text}) < 16 OR contains({text}, '.') THEN true"
+    f" WHEN NOT {_form('[+-]?[0-9]+')} THEN true"
+    " ELSE rtrim(ltrim({text}, ' +-0'), ' ') = ltrim(printf('%.0f', {value}), '-') END"
 )
-"""A whole number as text, which a double must then hold as it stands."""
+"""A whole number as text, which a double must then hold exactly. By CASE: of an OR DuckDB may try all sides."""
 
 RULES = {
     "VARCHAR": Rule(),

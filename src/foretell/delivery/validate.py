@@ -117,20 +117,23 @@ def _rows(contract: Contract, source: Source) -> str:
         alike.setdefault(step.alike, []).append(step)
     lists = [group for common, group in alike.items() if common and len(group) >= MANY]
     listed = {id(step) for group in lists for step in group}
-    values = []
+    values, cells = [], []
     for place, (column, step) in enumerate(zip(contract.delivery.columns, each, strict=True)):
         value = f"CAST(v{place} AS VARCHAR)" if column.type in contract.texts else f"v{place}"
-        if id(step) not in listed and (fault := step.fault(place)):
+        fault = "" if id(step) in listed else step.fault(place)
+        cells.append(step.cells(place) if fault else f"{step.value.replace('{text}', step.text)} AS v{place}")
+        if fault:
             value = f"CASE WHEN ({fault}) IS NULL THEN {value} ELSE error('fault') END"
         values.append(f"{value} AS {identifier(column.name)}")
-    cells = ", ".join(step.cells(place) for place, step in enumerate(each))
     sound = [
         f"CASE WHEN len(list_filter([{', '.join(step.text for step in group)}], lambda t:"
         f" {group[0].unsound('t', group[0].value.replace('{text}', 't'))})) = 0 THEN true ELSE error('fault') END"
         for group in lists
     ]
     where = f" WHERE {' AND '.join(sound)}" if sound else ""
-    return f"SELECT {', '.join(values)} FROM (SELECT {cells} FROM {source.over(source.files)}{where})"
+    return (
+        f"SELECT {', '.join(values)} FROM (SELECT {', '.join(cells)} FROM {source.over(source.files)}{where})"
+    )
 
 
 def _copy(connection: Connection, rows: str, part: Path) -> int:
