@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable
@@ -23,6 +25,9 @@ ROUNDS = 5
 
 def main() -> None:
     """Print a table for each of the two directories."""
+    parser = argparse.ArgumentParser(prog="python -m bench.copies", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    rounds = parser.parse_args().rounds
     print(timing.machine())
     with tempfile.TemporaryDirectory(prefix="foretell-bench-") as place:
         for name, fill in (("2,000 files of 4 KiB", fill_with_many), ("one file of 1 GiB", fill_with_one)):
@@ -31,15 +36,17 @@ def main() -> None:
             root.mkdir(parents=True)
             fill(root)
             time.sleep(2 * SETTLED / 1e9)  # a file that has just been written is not remembered
-            print(f"\n{name}\n\n{_compared(home, root)}")
+            print(f"\n{name}\n\n{_compared(home, root, rounds)}")
             shutil.rmtree(home)
 
 
-def _compared(home: Path, root: Path) -> str:
+def _compared(home: Path, root: Path, rounds: int) -> str:
     kept = home / "kept-before" / "snapshots"
     _, snapshot = freeze(scan(root, []), kept)
     contestants = {
-        "`cp -r`": partial(_go, home / "cp", lambda to: shutil.copytree(root, to / "x")),
+        "`cp -r`": partial(
+            _go, home / "cp", lambda to: subprocess.run(["cp", "-r", root, to / "x"], check=True)
+        ),
         "first start: the snapshot": partial(
             _go, home / "new", lambda to: freeze(scan(root, []), to / "snapshots")
         ),
@@ -47,7 +54,7 @@ def _compared(home: Path, root: Path) -> str:
         "next start: another file changed": partial(_go, home / "other", lambda _: _changed(root, kept)),
         "the working directory": partial(_go, home / "work", lambda to: copy_directory(snapshot, to)),
     }
-    results = timing.in_turn(contestants, rounds=ROUNDS)
+    results = timing.in_turn(contestants, rounds=rounds)
     bare = next(iter(contestants))
     rows = [
         [
