@@ -84,6 +84,7 @@ class Cast:
         """Called with (run, request) whenever a start has made or found its run."""
         world.watcher = self.judge
         world.on_end["waiter"] = world.on_end["start"] = self._restart
+        world.on_end["withdraw"] = self._regretted
         self.warehouse.committed = self.judge.committed
         world.nested[lifecycle.Command] = lambda agent, _: self._command(agent)
         world.nested[lifecycle.Upload] = lambda agent, wish: self._upload(agent, wish.end)
@@ -316,6 +317,17 @@ class Cast:
     def stop(self, process: Process, run: Run) -> Talk:
         if (yield from ledger.get(run.request, Request)):
             yield from ledger.cancel(run, process.mint(), self.world.stamp(), "stopped")
+
+    def regret(self, run: Run, late: float) -> None:
+        """Let somebody take a run back, and die of it perhaps; a waiter comes by so many seconds after that."""
+        process = Process(self.world, "withdraw", "withdraw")
+        process.again = lambda: self.world.after(late, self.new_waiter, run, "late")
+        self.world.spawn(process, self.withdraw(process, run), lambda _: self._regretted(process))
+
+    @staticmethod
+    def _regretted(process: Process) -> None:
+        if process.again:
+            process.again()
 
     def withdraw(self, process: Process, run: Run) -> Talk:
         request = yield from ledger.get(run.request, Request)

@@ -177,7 +177,7 @@ class Crowd:
 
 
 class Regret:
-    """Who takes runs back in a random world, and may die of it; a waiter comes by afterwards."""
+    """Who takes runs back in a random world, and may die of it; a waiter comes by after that."""
 
     def __init__(self, cast: Cast, rng: random.Random) -> None:
         self.cast = cast
@@ -194,8 +194,7 @@ class Regret:
             cast.world.after(rng.uniform(40, 400), self._withdraw_one)
             return
         run = names.run_of(found[-1] if rng.random() < 0.5 else rng.choice(found))
-        cast.other("withdraw", cast.withdraw, run, kind="withdraw")
-        cast.world.after(rng.uniform(0, 900), cast.new_waiter, run, "late")
+        cast.regret(run, rng.uniform(0, 900))
 
 
 # --- small worlds, in which every fault is placed everywhere ----------------------------------------------
