@@ -7,7 +7,7 @@ import importlib
 import os
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +30,8 @@ def marker(machine: str) -> str:
 
 
 def survivors(entry: str) -> list[int]:
-    """List the live processes but this one whose environment holds `entry` ("NAME=value"), newest first."""
-    # newest first, since a process that forks and ends all the time is caught only while it is young
-    return [pid for pid in sorted(_pids(), reverse=True) if pid != os.getpid() and _carries(pid, entry)]
+    """Return the live processes but this one whose environment holds `entry` ("NAME=value"), newest first."""
+    return list(_carriers(entry))
 
 
 def kill_survivors(entry: str, *, patience: float = 5.0) -> list[int]:
@@ -44,10 +43,12 @@ def kill_survivors(entry: str, *, patience: float = 5.0) -> list[int]:
     killed: set[int] = set()
     end, quiet = time.monotonic() + patience, 0
     while quiet < (MORE_LOOKS if killed else LOOKS) and time.monotonic() < end:
-        found = survivors(entry)
-        for pid in found:
+        found = False
+        # each is killed as it is found: who forks and ends all the time is gone when the last process was looked at
+        for pid in _carriers(entry):
             _kill_if(pid, entry)
-        killed.update(found)
+            killed.add(pid)
+            found = True
         quiet = 0 if found else quiet + 1
         time.sleep(PAUSE if found else 0)
     return sorted(killed)
@@ -114,6 +115,11 @@ def kill(pids: Iterable[int], number: int = signal.SIGKILL) -> None:
             os.kill(pid, number)
         except (ProcessLookupError, PermissionError):
             continue
+
+
+def _carriers(entry: str) -> Iterator[int]:
+    # newest first, since a process that forks and ends all the time is caught only while it is young
+    return (pid for pid in sorted(_pids(), reverse=True) if pid != os.getpid() and _carries(pid, entry))
 
 
 def _pids() -> list[int]:
