@@ -224,7 +224,7 @@ class Controller:
         in_table = outcome.kind == "produced" and request.delivers
         if in_table and not self.drive(withdrawal.is_settled(run)):
             shipping.must_be_removable(run, request, outcome)
-        mine = Withdrawn(nonce=names.nonce(), by=asker(), reason=reason, at=now())
+        mine = Withdrawn(nonce=names.nonce(), by=asker(), reason=reason, at=now(), table=True)
         word = self.drive(withdrawal.withdraw(run, mine)) or mine
         return Taken(word, self._revoke(run, request, outcome) if in_table else None)
 

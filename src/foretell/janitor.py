@@ -93,7 +93,8 @@ def _runs(controller: Controller, *, every: bool) -> Iterator[Run]:
 def _is_half_withdrawn(controller: Controller, run: Run) -> bool:
     """Whether a run was taken back, and the warehouse may not know it: who did it died, or it did not answer."""
     try:
-        if not controller.drive(withdrawn(run)) or controller.drive(get(run.withdrawal, Receipt)):
+        word = controller.drive(withdrawn(run))
+        if not word or not word.table or controller.drive(get(run.withdrawal, Receipt)):
             return False
         request, outcome = (
             controller.drive(get(run.request, Request)),

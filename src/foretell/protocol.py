@@ -259,7 +259,7 @@ def next_step(records: Records, seen: Seen) -> Step:
     if outcome := records.outcome:
         if outcome.kind != "produced" or not records.request.delivers:
             return Finish()
-        if records.withdrawn and not records.withdrawal:
+        if records.withdrawn and records.withdrawn.table and not records.withdrawal:
             return Revoke()  # at once: an agent that is delivering meets it in the ledger
         if records.delivery:
             return Finish()

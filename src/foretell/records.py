@@ -283,6 +283,8 @@ class Withdrawn(Record, frozen=True, kw_only=True):
     by: str = ""
     reason: str = ""
     at: str = ""
+    table: bool = False
+    """Whether its table follows of itself. The word of a Foretell 0.1.0 was about the model: its rows stay."""
 
 
 class FirstSight(Record, frozen=True, kw_only=True):

@@ -331,7 +331,7 @@ class Cast:
 
     def withdraw(self, process: Process, run: Run) -> Talk:
         request = yield from ledger.get(run.request, Request)
-        word = yield from withdrawal.withdraw(run, Withdrawn(nonce=process.mint(), by="a person"))
+        word = yield from withdrawal.withdraw(run, Withdrawn(nonce=process.mint(), by="a person", table=True))
         outcome = yield from ledger.get(run.outcome, Outcome)
         if word and request and request.delivers and outcome and outcome.kind == "produced":
             patience = self.world.times.deliver

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from foretell import Asked, catalog, ledger, names
+from foretell import Asked, catalog, janitor, ledger, names
 from foretell.errors import UsageError
 from foretell.names import Run
 from foretell.order import must_not_lie_ahead
@@ -26,7 +26,7 @@ TOML = """
     {more}
     columns = "a:STRING"
 """
-WORD = Withdrawn(nonce="w", by="ann@host")
+WORD = Withdrawn(nonce="w", by="ann@host", table=True)
 
 
 def service(root: Path, mode: str = "replace") -> Past:
@@ -65,6 +65,15 @@ def test_a_withdrawal_that_the_ledger_knows_is_over(tmp_path: Path) -> None:
     past.write(run.withdrawal, replace(delivered, state="withdrawn"))
     assert isinstance(next_step(records(past, run), Seen()), Finish)
     assert past.controller.check(run).phase is Phase.SUCCEEDED, "what it was is not taken back"
+
+
+def test_the_word_of_an_older_foretell_was_about_the_model_and_no_row_goes_by_itself(tmp_path: Path) -> None:
+    past = service(tmp_path, "append")
+    run = past.add(NOON, "delivered", action="application")
+    past.write(run.withdrawn, replace(WORD, table=False))
+    assert isinstance(next_step(records(past, run), Seen()), Finish)
+    assert janitor.tidy(past.controller) == janitor.Tidied()
+    assert past.controller.drive(ledger.get(run.withdrawal, Receipt)) is None
 
 
 def test_of_a_model_nothing_but_the_word_is_needed(tmp_path: Path) -> None:
