@@ -20,7 +20,7 @@ def upgrading(service: Service, target: Target) -> Iterator[Check]:
         return
     if entry is None or entry.reads >= FORMAT:
         return
-    newer = asked_since_2(service.source, *service.actions.values())
+    newer = asked_since_2(service.source, *service.actions.values()) + ["env_file"] * bool(service.env_file)
     fix = f"foretell build --push --on {target.name}"
     if newer:
         detail = f"built by an older Foretell, it would ignore {', '.join(newer)}: no run is started with it"
