@@ -453,23 +453,50 @@ def hold(name: str, case: tuple[str, Table, list[str]]) -> None:
             assert same(kind, value, cell), (kind, value, cell)
 
 
-SOUND = {
-    "text": "STRING",
-    "integer": "INT64",
-    "float": "FLOAT64",
-    "flag": "BOOL",
-    "date": "DATE",
-    "moment": "DATETIME",
+SOUND: dict[str, tuple[str, st.SearchStrategy[object]]] = {
+    "text": (
+        "STRING",
+        st.text(st.sampled_from("abcé 07"), min_size=1).filter(lambda text: text.strip() == text),
+    ),
+    "integer": ("INT64", st.integers(-(2**53), 2**53)),
+    "float": ("FLOAT64", st.floats(-1e9, 1e9)),
+    "flag": ("BOOL", st.booleans()),
+    "date": ("DATE", st.dates(date(1700, 1, 1), date(2200, 1, 1))),
+    "moment": ("DATETIME", st.datetimes(datetime(1700, 1, 1), datetime(2200, 1, 1))),  # noqa: DTZ001
 }
+"""Sorts of values that no format has a doubt about, and the type that each is declared as."""
+BY_JSON = ("text", "integer", "float", "flag")
 
 
-def hold_sound(name: str, writer: str, table: Table, kinds: list[str]) -> None:
-    """Values of the declared types are delivered, whoever wrote them."""
-    writers, ending, _ = FORMATS[name]
-    with tempfile.TemporaryDirectory() as directory:
-        path = Path(directory) / f"p.{ending}"
-        writers[writer](path, table)
-        assert len(delivered(path, names(table), kinds, ("NA",))) == len(table)
+@st.composite
+def sound_tables(draw: st.DrawFn, sorts: tuple[str, ...]) -> tuple[Table, list[str]]:
+    chosen = draw(st.lists(st.sampled_from(sorts), min_size=1, max_size=3))
+    rows = st.lists(st.tuples(*(SOUND[sort][1] for sort in chosen)).map(list), min_size=1, max_size=5)
+    return draw(rows), [SOUND[sort][0] for sort in chosen]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "writer"),
+    [(name, writer) for name in ("CSV", "JSON lines", "Parquet") for writer in FORMATS[name][0]],
+)
+def test_values_of_the_declared_types_are_delivered_whoever_wrote_them(name: str, writer: str) -> None:
+    writers, ending, read = FORMATS[name]
+
+    @settings(max_examples=10, deadline=None, database=None, suppress_health_check=HEALTHY)
+    @given(sound_tables(BY_JSON if name == "JSON lines" else tuple(SOUND)))
+    def sound(case: tuple[Table, list[str]]) -> None:
+        table, kinds = case
+        with tempfile.TemporaryDirectory() as directory:
+            path = Path(directory) / f"p.{ending}"
+            writers[writer](path, table)
+            found = delivered(path, names(table), kinds, ())
+            written = read(path, names(table))
+        assert len(found) == len(table)
+        for row, expected in zip(found, written, strict=True):
+            assert all(map(same, kinds, row, expected)), (kinds, row, expected)
+
+    sound()
 
 
 def check_format(name: str, examples: int) -> None:
