@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from foretell import artifacts, catalog, ledger
+from foretell import artifacts, catalog, contents, ledger
 from foretell.errors import CorruptError, StoreError
 from foretell.ledger import Create, Folders, Get, Sleep
 from foretell.names import STORE_RECORD, run_named
@@ -152,7 +152,7 @@ def test_an_output_comes_back_as_it_was(store: Store, tmp_path: Path) -> None:
         (output / str(number)).write_text(str(number))
     (output / "hollow").mkdir()
     attempt = RUN.attempt(1)
-    digest = artifacts.commit(store, attempt, artifacts.save(store, attempt, output, untouched={}))
+    digest = artifacts.commit(store, attempt, artifacts.save(store, attempt, contents.survey(output)))
     found: Manifest = artifacts.manifest(store, attempt, digest)
     assert found.directories == ("hollow",)
     artifacts.load(store, found.files, tmp_path / "loaded")
@@ -164,7 +164,7 @@ def test_an_output_comes_back_as_it_was(store: Store, tmp_path: Path) -> None:
 def test_an_object_that_was_changed_is_no_output(store: Store, tmp_path: Path) -> None:
     (tmp_path / "output").mkdir()
     (tmp_path / "output" / "model").write_bytes(b"model")
-    found = artifacts.save(store, RUN.attempt(1), tmp_path / "output", untouched={})
+    found = artifacts.save(store, RUN.attempt(1), contents.survey(tmp_path / "output"))
     store.put(found.files[0].key, b"MODEL")
     with pytest.raises(CorruptError, match="not what was saved"):
         artifacts.load(store, found.files, tmp_path / "loaded")
