@@ -61,6 +61,14 @@ def test_rows_of_several_megabytes_are_read(desk: Desk) -> None:
     assert desk.rows(ID, P, file="p.jsonl") == [("z" * 17_000_000, 3)]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("file", ["p.csv", "p.jsonl"])
+def test_rows_of_a_hundred_megabytes_are_read(desk: Desk, file: str) -> None:
+    long = "z" * 99_000_000
+    desk.write(file, f"id,p\na,1\n{long},2\n" if file == "p.csv" else json.dumps({"id": long, "p": 2}) + "\n")
+    assert desk.rows(ID, P, file=file)[-1] == (long, 2)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "why", "mend"),
     [

@@ -74,16 +74,17 @@ def opened(file: File, null: Sequence[str], work: Path) -> Source:
     relation = (
         f"read_csv({{files}}, delim = '{DELIMITERS[file.suffix]}', quote = '\"', escape = '\"', header = true,"
         f" auto_detect = false, strict_mode = true, nullstr = [{nulls}], allow_quoted_nulls = false,"
-        f" hive_partitioning = false, parallel = {not seen.quoted}, columns = {{{columns}}}"
+        f" hive_partitioning = false, columns = {{{columns}}}"
     )
     lines = seen.breaks + (seen.last != b"\n") - 1 - sum(name.count("\n") for name in header)
     return Source(
         (file,),
-        f"{relation})",
+        f"{relation}, parallel = {not seen.quoted})",
         {name: Cell(f"c{place}") for place, name in enumerate(header)},
         lines=lines,
         closing=seen.closing,
-        roomy=f"{relation}, max_line_size = {ROW}, buffer_size = {2 * ROW})",
+        # a row that is longer than what a thread takes of a file has been refused where several threads read
+        roomy=f"{relation}, parallel = false, max_line_size = {ROW}, buffer_size = {2 * ROW})",
     )
 
 
