@@ -70,6 +70,7 @@ def older_python(
 
 def _meaning(errors: str, what: str) -> tuple[str, str]:
     """Return what is wrong, and the next step."""
+    errors = " ".join(errors.split())  # uv breaks its lines where a terminal would end
     if found := OTHER.search(errors):
         name = f' "{found[1]}"' if found[1] else ""
         return (
