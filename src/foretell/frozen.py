@@ -87,7 +87,7 @@ def freeze(
 
 
 def fingerprint(service: Service, snapshots: Path) -> str:
-    """Give the fingerprint that a snapshot of the code would have now, without making one."""
+    """Return the fingerprint that a snapshot of the code would have now, without making one."""
     return of_sources(tree.of(service), snapshot.remembered(snapshots))
 
 

@@ -75,7 +75,7 @@ def lines(
     broken: Callable[[Run, CorruptError], None] = lambda *_: None,
 ) -> list[Line]:
     """
-    Give the runs of one action or of all that were asked for last, the last one first.
+    Return the runs of one action or of all that were asked for last, the last one first.
 
     The store knows runs by date, so with a limit they are those of the newest dates, `WINDOW` times as many.
     `broken` is told of a run that is unreadable.

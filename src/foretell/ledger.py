@@ -283,7 +283,7 @@ def decided(run: Run, number: int, nonce: str, *, read: Callable[..., Talk[Any]]
 
 
 def withdrawn(run: Run) -> Talk[Withdrawn | None]:
-    """Give a person's word against a run, if there is one."""
+    """Return a person's word against a run, if there is one."""
     return (yield from get(run.withdrawn, Withdrawn))
 
 

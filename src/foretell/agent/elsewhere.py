@@ -67,7 +67,7 @@ class Lost(Struct, frozen=True, kw_only=True):
 
 
 def scan(work: Path, output: str) -> dict[str, Stamp]:
-    """Give every file of a working directory by its name in it, but for the output's and what tools leave."""
+    """Return every file of a working directory by its name in it, but for the output's and what tools leave."""
     found: dict[str, Stamp] = {}
     without = os.path.normpath(output)
     pending = [""]
@@ -89,7 +89,7 @@ def scan(work: Path, output: str) -> dict[str, Stamp]:
 
 
 def stamps(work: Path, output: str, files: Iterable[Path]) -> dict[str, Stamp]:
-    """Give what `scan` would find of these files of a working directory."""
+    """Return what `scan` would find of these files of a working directory."""
     names = {os.path.relpath(path, work): path for path in files}
     inside = os.path.normpath(output) + "/"
     return {name: Stamp.of(path.lstat()) for name, path in names.items() if not name.startswith(inside)}

@@ -102,7 +102,7 @@ def _table(delivery: Delivery, output: Path, aside: Path) -> Table:
 
 
 def _told(run: Run, outcome: Outcome, file: str) -> Table:
-    """Give what the agent said of an output that was refused, and is kept nowhere."""
+    """Return what the agent said of an output that was refused, and is kept nowhere."""
     for told in reversed(outcome.cause.splitlines()):
         if told.strip().startswith(KEY):
             return Table(file=file, line=told.strip())
@@ -115,7 +115,7 @@ def _told(run: Run, outcome: Outcome, file: str) -> Table:
 
 
 def at_a_glance(controller: Controller, run: Run, outcome: Outcome) -> list[Table]:
-    """Give the tables among what a run kept, as far as they are at hand and small enough to be read unasked."""
+    """Return the tables among what a run kept, as far as they are at hand and small enough to be read unasked."""
     if outcome.attempt is None or outcome.manifest is None or controller.store.directory is None:
         return []
     attempt = run.attempt(outcome.attempt)
@@ -139,7 +139,7 @@ def _tables(files: Sequence[File], output: Path, aside: Path) -> list[Table]:
 
 @contextmanager
 def _laid_out(controller: Controller, attempt: Attempt, files: Sequence[File]) -> Iterator[Path]:
-    """Give a directory that holds these files: the store's own where they lie there as they are."""
+    """Return a directory that holds these files: the store's own where they lie there as they are."""
     store, place = controller.store, f"{attempt.folder}/output"
     if store.directory is not None and all(file.key == f"{place}/{file.path}" for file in files):
         yield store.directory / place

@@ -149,7 +149,7 @@ def _progress(out: Output) -> Callable[[str], None]:
 
 
 def _asked(args: Namespace, controller: Controller, out: Output) -> Asked:
-    """Give what the arguments ask for, and tell people in passing what is done for it before it starts."""
+    """Return what the arguments ask for, and tell people in passing what is done for it before it starts."""
     return replace(order(args, controller.service), tell=lambda sentence: out.tell((sentence, "faint")))
 
 
@@ -286,7 +286,7 @@ def _sum_up(
 
 
 def _undelivered(controller: Controller, run: Run, request: Request, outcome: Outcome | None) -> list[Table]:
-    """Give the tables that a run wrote and that nobody asked it to deliver."""
+    """Return the tables that a run wrote and that nobody asked it to deliver."""
     asked = request.spec.delivery or request.is_model
     if asked or outcome is None or outcome.attempt is None or outcome.manifest is None:
         return []
@@ -328,7 +328,7 @@ def _next(service: Service, run: Run, state: State, request: Request, outcome: O
 
 
 def _slip(state: State) -> str:
-    """Give the run that superseded one of today and lies ahead of it; "" where that is not so."""
+    """Return the run that superseded one of today and lies ahead of it; "" where that is not so."""
     found = re.search(r'"(\S+)/(\d\S+)"', state.cause) if state.phase is Phase.SUPERSEDED else None
     if found is None or run_named("", "", found[1], found[2]).date - datetime.now(UTC) < AHEAD:
         return ""

@@ -144,7 +144,7 @@ def _delivery(service: Service, action: str | None) -> Delivery:
 
 
 def _likely(service: Service) -> str:
-    """Give the action that a delivery most likely belongs to: one that applies a model, else the last."""
+    """Return the action that a delivery most likely belongs to: one that applies a model, else the last."""
     return next(
         (name for name, action in service.actions.items() if action.inputs), list(service.actions)[-1]
     )

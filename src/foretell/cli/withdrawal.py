@@ -82,7 +82,7 @@ def _rows(receipt: Receipt) -> str:
 def _repeated(
     controller: Controller, run: Run, receipt: Receipt, args: Namespace
 ) -> tuple[Run | None, str | None]:
-    """Give the run that should be repeated, if there is one, and the command that has the table right again."""
+    """Return the run that should be repeated, if there is one, and the command that has the table right again."""
     if receipt.cause not in (base.STANDS, base.REMOVED):
         return None, None  # nothing of it was there
     request = controller.request(run)
@@ -104,7 +104,7 @@ def _order(run: Run, key: str = "") -> str:
 
 
 def _free_key(run: Run, request: Request, withdrawn: Run) -> str:
-    """Give a key for the repeat of a success, whose own key gives that run itself."""
+    """Return a key for the repeat of a success, whose own key gives that run itself."""
     taken = names.original(request.key) == names.key(run.action, run.date)
     return f"instead-of-{withdrawn.id}" if taken else ""
 

@@ -105,13 +105,13 @@ OF_PARQUET: dict[str, Trials] = {
 
 
 def anything(file: str) -> Delivery:
-    """Give a delivery of a file of which nothing is known."""
+    """Return a delivery of a file of which nothing is known."""
     return Delivery(file=file, table="", columns=())
 
 
 def infer(delivery: Delivery, output: Path, into: Path) -> tuple[Column, ...]:
     """
-    Give the columns of what was written in `output` for a delivery; `into` is a directory to work in.
+    Return the columns of what was written in `output` for a delivery; `into` is a directory to work in.
 
     Of declared columns name and mode are kept, and the type where all values are of it. What a declaration takes from
     the run itself is not among them, nor what it cannot name: a column whose own name begins with "@".
@@ -155,7 +155,7 @@ def infer(delivery: Delivery, output: Path, into: Path) -> tuple[Column, ...]:
 
 
 def _first_keys(file: File) -> list[str]:
-    """Give the keys of the first line of JSON in their order, which a relation of all lines does not keep."""
+    """Return the keys of the first line of JSON in their order, which a relation of all lines does not keep."""
     if file.suffix not in NDJSON:
         return []
     try:
@@ -168,7 +168,7 @@ def _first_keys(file: File) -> list[str]:
 
 def mending(delivery: Delivery, output: Path, into: Path) -> str:
     """
-    Give the line by which what was written would be accepted; "" where that is declared, or nothing can be said.
+    Return the line by which what was written would be accepted; "" where that is declared, or nothing can be said.
 
     It goes with a refusal, whose own words must be heard whatever becomes of it.
     """
@@ -181,12 +181,12 @@ def mending(delivery: Delivery, output: Path, into: Path) -> str:
 
 
 def declaring(delivery: Delivery, output: Path, into: Path) -> str:
-    """Give the line that declares what was written, as far as it can by the names and types that are declared."""
+    """Return the line that declares what was written, as far as it can by the names and types that are declared."""
     return _line(delivery, _wanted(delivery, infer(delivery, output, into)))
 
 
 def alternative(delivery: Delivery, output: Path, into: Path) -> str:
-    """Give the lines that declare more types, were texts such as NA no value; "" where no column would gain one."""
+    """Return the lines that declare more types, were texts such as NA no value; "" where no column would gain one."""
     found = _wanted(delivery, infer(delivery, output, into))
     strings = {column.source for column in found if column.type == "STRING"}
 
@@ -217,14 +217,14 @@ def _of_file(delivery: Delivery) -> list[Column]:
 
 
 def _wanted(delivery: Delivery, found: Sequence[Column]) -> list[Column]:
-    """Give the columns that belong into the line: all, unless those that are not declared are ignored."""
+    """Return the columns that belong into the line: all, unless those that are not declared are ignored."""
     sources = {column.source for column in delivery.columns}
     ignoring = delivery.extra == "ignore" and any(column.source in sources for column in found)
     return [column for column in found if column.source in sources or not ignoring]
 
 
 def _line(delivery: Delivery, found: Sequence[Column]) -> str:
-    """Give the line of these columns, with those that the declaration takes from the run itself."""
+    """Return the line of these columns, with those that the declaration takes from the run itself."""
     there = {column.name.lower() for column in found}
     own = [
         each for each in delivery.columns if each.source.startswith("@") and each.name.lower() not in there
@@ -306,7 +306,7 @@ def _settle(connection: Connection, sources: Sequence[Source], trials: dict[str,
 
 
 def _held(connection: Connection, sources: Sequence[Source], trials: Mapping[str, Trial]) -> set[str]:
-    """Give the columns whose every value is of its trial's type and written so; without a value, none is."""
+    """Return the columns whose every value is of its trial's type and written so; without a value, none is."""
     held, told = set(trials), set[str]()
     for source in sources:
         columns = [
@@ -344,7 +344,7 @@ def _written(trial: Trial, text: str) -> str:
 
 
 def _named(types: Mapping[str, str], known: Mapping[str, Column]) -> Iterator[Column]:
-    """Give each column a name that a warehouse takes, and no two the same."""
+    """Return the columns by names that a warehouse takes, no two of them the same."""
     taken = {column.name.lower() for source, column in known.items() if source in types}
     for source, kind in types.items():
         if column := known.get(source):
@@ -354,7 +354,7 @@ def _named(types: Mapping[str, str], known: Mapping[str, Column]) -> Iterator[Co
 
 
 def tables(names: Iterable[str]) -> list[str]:
-    """Give what could be delivered of the files of an output: a path each, and one glob for the parts of a table."""
+    """Return what could be delivered of the files of an output: a path each, and one glob for the parts of a table."""
     alike: dict[tuple[str, ...], list[str]] = {}
     for name in sorted(names):
         if is_table(name):
@@ -363,6 +363,6 @@ def tables(names: Iterable[str]) -> list[str]:
 
 
 def _pattern(part: str) -> str:
-    """Give a glob for a part of a path that is numbered."""
+    """Return a glob for a part of a path that is numbered."""
     ends = re.fullmatch(r"(\D*)\d.*?(\D*)", part)
     return f"{ends[1]}*{ends[2]}" if ends else part

@@ -124,7 +124,7 @@ def _in_partition(contract: Contract, column: Column) -> list[str]:
 
 
 def _text(source: Source, column: Column, cell: Cell) -> str:
-    """Give the text of a cell, so that every format obeys the rules of CSV."""
+    """Return the text of a cell, so that every format obeys the rules of CSV."""
     kind = TYPES[column.type]
     nested = cell.type.startswith(("STRUCT", "MAP", "UNION", "VARIANT", "TUPLE")) or cell.type.endswith("]")
     if cell.type == "BLOB" or (nested and (kind != "JSON" or INEXACT.search(cell.type))):
@@ -144,7 +144,7 @@ def _text(source: Source, column: Column, cell: Cell) -> str:
 
 
 def _matched(contract: Contract, source: Source) -> list[Cell]:
-    """Give each declared column's cell, by name; refuse a file that lacks one or has others."""
+    """Return each declared column's cell, by name; refuse a file that lacks one or has others."""
     declared = contract.delivery.columns
     wanted = dict.fromkeys(column.source for column in declared if column.source not in contract.constants)
     columns = {**source.path, **source.columns}

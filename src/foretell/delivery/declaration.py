@@ -33,7 +33,7 @@ class Table(Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
     def document(self) -> dict[str, object]:
-        """Give it as it stands in a JSON document."""
+        """Return it as it stands in a JSON document."""
         value = tomllib.loads(self.line)["columns"]
         return {"file": self.file, "line": self.line, "columns": value, "notes": self.notes}
 
@@ -44,7 +44,7 @@ def is_table(name: str) -> bool:
 
 
 def line(columns: Iterable[Column]) -> str:
-    """Give the line that declares these columns, each by name and type where that says it all."""
+    """Return the line that declares these columns, each by name and type where that says it all."""
     told = tuple(columns)
     if all(PLAIN.fullmatch(column.name) and _is_plain(column) for column in told):
         return f'{KEY}"{",".join(f"{column.name}:{column.type}" for column in told)}"'
@@ -52,7 +52,7 @@ def line(columns: Iterable[Column]) -> str:
 
 
 def entry(column: Column, source: str) -> str:
-    """Give a column of another source as it is written in the table `columns`."""
+    """Return a column of another source as it is written in the table `columns`."""
     key = column.name if BARE.fullmatch(column.name) else quoted(column.name)
     if source == column.name and column.mode == "NULLABLE":
         return f'{key} = "{column.type}"'
@@ -62,7 +62,7 @@ def entry(column: Column, source: str) -> str:
 
 
 def quoted(text: str) -> str:
-    """Give a text as TOML has it."""
+    """Return a text as TOML has it."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 

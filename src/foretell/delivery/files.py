@@ -113,13 +113,13 @@ def unreadable(file: File, *, why: str, hint: str = "") -> DeliveryRejectedError
 
 
 def shown(value: object) -> str:
-    """Give a value in quotes, cut where it is long."""
+    """Return a value in quotes, cut where it is long."""
     text = str(value)
     return f'"{text}"' if len(text) <= SHOWN else f'"{text[:SHOWN]}…"'
 
 
 def listed(names: Sequence[str]) -> str:
-    """Give names in quotes, the first of them where they are many."""
+    """Return names in quotes, the first of them where they are many."""
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return ", ".join(shown(name) for name in names[:SHOWN]) + more
 

@@ -30,7 +30,7 @@ NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 
 
 def find(pattern: str, output: Path) -> list[File]:
-    """Give the files in `output` that a path or glob means, sorted; a name that is there is not read as a glob."""
+    """Return the files in `output` that a path or glob means, sorted; a name that is there is not read as a glob."""
     if not pattern or Path(pattern).is_absolute() or ".." in Path(pattern).parts:
         raise DeliveryRejectedError(
             f'"{pattern}" is not in the output directory', hint="name a file in it by `file`"

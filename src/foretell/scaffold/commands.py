@@ -106,7 +106,7 @@ def _scripts(source: Path) -> dict[str, str]:
 
 
 def _mains(source: Path) -> dict[str, str]:
-    """Give the modules that can be run with -m, and their texts."""
+    """Return the modules that can be run with -m, and their texts."""
     found = {}
     for package in sorted(Path(entry.path) for entry in _entries(source)):
         for file, module in (("__main__.py", package.name), ("main.py", f"{package.name}.main")):
@@ -117,7 +117,7 @@ def _mains(source: Path) -> dict[str, str]:
 
 
 def _of_main(root: Path, module: str, text: str) -> dict[str, str]:
-    """Give a main's commands: by --action, else by the subcommands that it seems to know."""
+    """Return a main's commands: by --action, else by the subcommands that it seems to know."""
     if "--action" in text:
         names = _configured(root) or list(WORDS)
         return {
@@ -135,7 +135,7 @@ def _of_main(root: Path, module: str, text: str) -> dict[str, str]:
 
 
 def _configured(root: Path) -> list[str]:
-    """Give the actions that have a config of their name, where training is one of them."""
+    """Return the actions that have a config of their name, where training is one of them."""
     names = sorted(
         path.stem for path in (root / "configs").glob("*.*") if re.fullmatch(r"[a-z][a-z0-9_-]*", path.stem)
     )
@@ -157,7 +157,7 @@ def _config(root: Path, action: str) -> str:
 
 
 def _candidates(source: Path, prefix: str) -> dict[str, tuple[str, ...]]:
-    """Give commands by the action that a file's or a rule's name speaks of, those nearest to the root first."""
+    """Return commands by the action that a file's or a rule's name speaks of, those nearest to the root first."""
     found: dict[str, list[str]] = {action: [] for action in LIKELY}
     for path in _files(source):
         program = PROGRAMS.get(path.suffix.lower())
@@ -173,7 +173,7 @@ def _candidates(source: Path, prefix: str) -> dict[str, tuple[str, ...]]:
 
 
 def _files(source: Path) -> Iterator[Path]:
-    """Give the files that may be code, by their distance from the root."""
+    """Return the files that may be code, by their distance from the root."""
     seen = 0
     level = [source]
     for _ in range(DEPTH):
@@ -212,7 +212,7 @@ def _rules(makefile: Path) -> list[str]:
 
 
 def _asked_for(script: Path) -> tuple[str, ...]:
-    """Give the arguments without which a script refuses to run, as far as it asks for them by argparse."""
+    """Return the arguments without which a script refuses to run, as far as it asks for them by argparse."""
     try:
         tree = ast.parse(script.read_bytes())
     except (OSError, SyntaxError, ValueError, RecursionError):

@@ -41,7 +41,7 @@ def bring(directory: Path) -> list[str]:
 
 
 def _led(path: str, directory: Path, led: dict[str, None], lost: dict[str, None]) -> str:
-    """Give a path as it is written from the service: below source/ where it is there and nowhere else."""
+    """Return a path as it is written from the service: below source/ where it is there and nowhere else."""
     plain = path.removeprefix("./")
     if (directory / plain).exists() or plain.split("/")[0] == SOURCE:
         return path

@@ -24,7 +24,7 @@ DELIVERY = """
 
 
 def describe(name: str, found: Found) -> str:
-    """Give the text of a foretell.toml with the commands that were found; what was not is a comment to fill in."""
+    """Return the text of a foretell.toml with the commands that were found; what was not is a comment to fill in."""
     lines = [
         f'name = "{slug(name)}"',
         "# Every key, with its default: `foretell schema`, or docs/service-file.md of Foretell.",

@@ -233,7 +233,7 @@ def _clone(origin: int, copy: int, devices: tuple[int, int]) -> bool:
 
 
 def _data(origin: int, info: os.stat_result) -> Iterator[tuple[int, int]]:
-    """Give the ranges of a file that hold data; the whole of one that has no holes, however it grows meanwhile."""
+    """Return the ranges of a file that hold data; the whole of one that has no holes, however it grows meanwhile."""
     if info.st_blocks * BLOCKS >= info.st_size:
         yield 0, sys.maxsize
         return

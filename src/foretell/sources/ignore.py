@@ -132,7 +132,7 @@ def _git(place: Path, *arguments: str) -> bytes | None:
 
 
 def _gitignores(root: Path, place: str) -> Iterator[tuple[str, Rule]]:
-    """Give the rules of the .gitignore files below a directory, each with where it holds; the nearest last."""
+    """Return the rules of the .gitignore files below a directory, each with where it holds; the nearest last."""
     for folder, folders, files in os.walk(root / place):
         folders[:] = sorted(set(folders) - {".git"})
         if GIT_IGNORE in files:
@@ -150,7 +150,7 @@ def _says(rules: Iterable[tuple[str, Rule]], path: str) -> bool:
 
 
 def _docker_patterns(text: str) -> Iterator[tuple[re.Pattern[str], bool]]:
-    """Give each line's pattern, as Docker reads it, and whether it is an exception."""
+    """Return each line's pattern, as Docker reads it, and whether it is an exception."""
     for line in text.splitlines():
         pattern = "" if line.startswith("#") else line.strip()
         negated = pattern.startswith("!")

@@ -51,7 +51,7 @@ def summed(found: Iterable[LeftOut]) -> tuple[LeftOut, ...]:
 
 
 def lines(left_out: Sequence[LeftOut]) -> Iterator[str]:
-    """Give a line for each, up to so many, and how many more there are."""
+    """Return a line for each, up to so many, and how many more there are."""
     yield from map(str, left_out[:MOST])
     if (more := len(left_out) - MOST) > 0:
         yield f"and {more:,} more"

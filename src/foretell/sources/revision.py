@@ -24,7 +24,7 @@ def ask_revision(root: Path, outputs: Collection[str] = ()) -> Popen[bytes] | No
 
 
 def read_revision(asked: Popen[bytes] | None, *, patience: float = 5.0) -> str:
-    """Give HEAD (40 hex), with "+" where the work tree differs from it, or "" without Git or commit."""
+    """Return HEAD (40 hex), with "+" where the work tree differs from it, or "" without Git or commit."""
     if asked is None:
         return ""
     with asked:

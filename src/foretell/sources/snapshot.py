@@ -117,7 +117,7 @@ class _Kept:
 
     @contextmanager
     def alone(self) -> Iterator[bool]:
-        """Give whether nobody else is at work here; if so, they wait."""
+        """Return whether nobody else is at work here; if so, they wait."""
         with (self._place / LOCK).open("a") as file:
             try:
                 fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -257,7 +257,7 @@ def _is_whole(place: Path, entries: Iterable[Marked]) -> bool:
 
 
 def _published(draft: Path, place: Path, entries: list[Marked]) -> Path:
-    """Give the draft its name; where another was faster take that, and where one is damaged put it aside."""
+    """Publish the draft under its name; where another was faster take that, and put a damaged one aside."""
     for _ in range(RACES):
         try:
             draft.rename(place)

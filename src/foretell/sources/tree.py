@@ -129,7 +129,7 @@ class _Scan:
                 yield Entry(path=folder, kind="directory")
 
     def _within(self, folder: str, secret: str) -> Iterator[Entry | None]:
-        """Give what lies directly in a directory; None for another directory, which is looked at later."""
+        """Return what lies directly in a directory; None for another directory, which is looked at later."""
         with os.scandir(self.root / folder) as items:
             for item in items:
                 if item.name == GIT:
@@ -200,7 +200,7 @@ def _normal(paths: Collection[str]) -> frozenset[str]:
 
 
 def _own_places(service: Service) -> Iterator[str]:
-    """Give where Foretell itself writes, as far as it lies in the service's directory."""
+    """Return where Foretell itself writes, as far as it lies in the service's directory."""
     root = os.path.realpath(service.root)
     for target in service.targets.values():
         if target.store.startswith(FILE_URL):

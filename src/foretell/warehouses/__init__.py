@@ -13,7 +13,7 @@ BIGQUERY_TEXTS = frozenset({"TIME", "DATETIME", "JSON"})
 
 
 def connect(settings: WarehouseSettings, waits: Callable[[str], None] = lambda _: None) -> Warehouse:
-    """Give the warehouse of these settings; nothing is opened yet. `waits` is told once what it waits for longer."""
+    """Return the warehouse of these settings; nothing is opened yet. `waits` is told once what it waits for longer."""
     match settings:
         case DuckDBSettings():
             from foretell.warehouses.duckdb import DuckDBWarehouse

@@ -157,7 +157,7 @@ NOTHING = "withdrawn; none of its rows were in the table"
 
 
 def run_column(delivery: Delivery) -> str | None:
-    """Give the column that says which run a row is of."""
+    """Return the column that says which run a row is of."""
     return next((column.name for column in delivery.columns if column.source == "@run"), None)
 
 

@@ -33,7 +33,7 @@ def identity() -> tuple[Credentials, str]:
 
 
 def member(credentials: Credentials) -> str:
-    """Give who is asking, as IAM names it."""
+    """Return who is asking, as IAM names it."""
     email = getattr(credentials, "service_account_email", None)
     return f"serviceAccount:{email}" if email and "@" in email else 'user:"$(gcloud config get account)"'
 

@@ -17,7 +17,7 @@ LONGEST_QUERY = 600.0
 
 
 def ask(jobs: Jobs, query: str, values: Mapping[str, str | int]) -> list[Any]:
-    """Give the rows of a query, which changes nothing and may be asked again."""
+    """Return the rows of a query, which changes nothing and may be asked again."""
     found = jobs.client.query_and_wait(
         query,
         job_config=script.parameters(values),

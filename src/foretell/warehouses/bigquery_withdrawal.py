@@ -27,7 +27,7 @@ NEEDED = ("uid", "table", "scope", "owner", "mode", "date", "n", "run", "attempt
 
 
 def transaction(jobs: Jobs, table: Table, shipment: Shipment) -> tuple[str, str, dict[str, str | int]]:
-    """Give the stem of a withdrawal's job's name, its script and its values."""
+    """Return the stem of a withdrawal's job's name, its script and its values."""
     delivery, columns = shipment.delivery, _columns(jobs, table)
     removes = delivery.mode == "append" and columns is not None
     remove = f"DELETE FROM {table.sql} WHERE `{run_column(delivery)}` = @id;" if removes else "-- rows stay"
@@ -56,7 +56,7 @@ def held(jobs: Jobs, table: Table, shipment: Shipment) -> str:
 
 
 def _held(table: Table, delivery: Delivery, columns: Collection[str] | None) -> str:
-    """Give the condition under which rows cannot be told from others."""
+    """Return the condition under which rows cannot be told from others."""
     if delivery.mode != "append" or columns is None:
         return "FALSE"
     column = run_column(delivery)

@@ -94,7 +94,7 @@ def _shape(connection: Connection, table: Table, delivery: Delivery) -> None:
 
 
 def _named(kinds: Mapping[str, str]) -> dict[str, str]:
-    """Give the types as foretell.toml names them; those that it cannot declare as DuckDB does."""
+    """Return the types as foretell.toml names them; those that it cannot declare as DuckDB does."""
     names = {kind: name for name, kind in reversed(TYPES.items())}
     return {column: names.get(kind, kind) for column, kind in kinds.items()}
 

@@ -53,7 +53,7 @@ def withdraw(connection: Connection, shipment: Shipment, table: Table, state: st
 
 
 def _columns(connection: Connection, table: Table) -> set[str] | None:
-    """Give the names of the table's columns, None where the table was dropped."""
+    """Return the names of the table's columns, None where the table was dropped."""
     query = "SELECT count(*) FROM duckdb_tables() WHERE lower(schema_name || '.' || table_name) = ?"
     ((there,),) = connection.execute(query, [table.key]).fetchall()
     return {name.lower() for name in columns(connection, table)} if there else None
