@@ -30,19 +30,25 @@ class Frozen(Struct, frozen=True, kw_only=True):
     revision: str | None = None
     left_out: tuple[LeftOut, ...] = ()
     """What is not in it though it is in the directory, as far as that is known."""
-    reads: int = FORMAT
-    """Which format of requests the agent reads that is with the code."""
+    reads: int | None = FORMAT
+    """Which format of requests the agent reads that is with the code; None where that is not on record."""
 
     def must_heed(self, request: Request) -> None:
         """Refuse a request of which this agent would ignore a part."""
         newer = asked_since_2(request)
-        if newer and self.reads < FORMAT:
+        if newer and self._format() < FORMAT:
             raise UsageError(
                 f"the image of this run would ignore {', '.join(newer)} of foretell.toml",
                 where=self.image or "",
                 why="its agent is of an older Foretell, or nobody here knows of which",
                 hint=f"run `foretell build --push --on {request.target.name}`",
             )
+
+    def _format(self) -> int:
+        if self.reads is not None or self.image is None:
+            return self.reads or FORMAT
+        asked: int = importlib.import_module("foretell.images.chosen").labelled(self.image)
+        return asked
 
 
 def freeze(

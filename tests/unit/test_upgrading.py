@@ -49,7 +49,8 @@ def test_a_named_image_reads_what_the_lock_says_of_it_and_else_the_least(
     assert chosen.named(service, target, f"{IMAGE[:-1]}3").reads == FORMAT
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("FORETELL_ENGINE", raising=False)
-    assert chosen.named(service, target, IMAGE).reads == 1
+    assert chosen.named(service, target, IMAGE).reads is None
+    assert chosen.labelled(IMAGE) == 1, "no engine of this machine knows it"
 
 
 def test_an_old_agent_is_refused_what_it_would_ignore_and_given_all_else(
@@ -68,6 +69,12 @@ def test_an_old_agent_is_refused_what_it_would_ignore_and_given_all_else(
     assert "would ignore output of foretell.toml" in refused.value.what
     assert refused.value.where == IMAGE
     assert "`foretell build --push --on here`" in refused.value.hint
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("FORETELL_ENGINE", raising=False)
+    unknown = replace(old, reads=None)
+    unknown.must_heed(request)
+    with pytest.raises(UsageError):
+        unknown.must_heed(newer)
 
 
 def test_the_doctor_tells_of_an_older_image(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,7 +50,7 @@ class Draft(Order):
             entry = lock.read(self._service.root).get(self._target.name)
             draft = build.Draft(self._service, self._target)
             known = entry.image if entry else f"{draft.tag.rpartition(':')[0]}@<the digest of what is built>"
-            reads = entry.reads if entry else FORMAT
+            reads: int | None = entry.reads if entry else FORMAT
             if self._asked.image:
                 known = self._asked.image
                 reads = chosen.named(self._service, self._target, known).reads

@@ -22,8 +22,8 @@ class Chosen(Struct, frozen=True, kw_only=True):
     image: str
     fingerprint: str = ""
     revision: str | None = ""
-    reads: int = FORMAT
-    """Which format of requests its agent reads; 1 where nobody here knows."""
+    reads: int | None = FORMAT
+    """Which format of requests its agent reads; None where that is not on record."""
     left_out: tuple[LeftOut, ...] = ()
 
 
@@ -32,16 +32,16 @@ def named(service: Service, target: Target, image: str) -> Chosen:
     entry = lock.read(service.root).get(target.name)
     if entry and entry.image == image:
         return Chosen(image=image, fingerprint=entry.fingerprint, revision=entry.revision, reads=entry.reads)
-    return Chosen(image=lock.pinned(image), reads=_labelled(image))
+    return Chosen(image=lock.pinned(image), reads=None)
 
 
-def _labelled(image: str) -> int:
-    """Return which format the agent in an image reads, as its label says where an engine of this machine has it."""
+def labelled(image: str) -> int:
+    """Return which format the agent in an image reads, by its label; 1 where no engine of this machine has it."""
+    label = f'{{{{index .Config.Labels "{build.READS}"}}}}'
     try:
-        engine = engines.find()
+        said = engines.find().call("image", "inspect", "--format", label, image)
     except PlatformError:
         return 1
-    said = engine.call("image", "inspect", "--format", f'{{{{index .Config.Labels "{build.READS}"}}}}', image)
     return int(said.output) if said.ok and said.output.strip().isdecimal() else 1
 
 
