@@ -37,8 +37,8 @@ __all__ = [
     "theatre",
 ]
 
-SLOW = {"acceptance", "contract", "docker", "google"}
-"""Folders whose tests start processes, engines and databases: seconds each, so not in the first stage."""
+SLOW = {"acceptance", "contract", "docker", "google", "property"}
+"""Folders whose tests start processes, engines and databases, or try hundreds of inputs: not in the first stage."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
