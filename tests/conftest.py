@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.docker.engine import Engine, started
 from tests.google import bigquery as bigqueries
@@ -36,6 +38,11 @@ __all__ = [
     "shared_hypervisor",
     "theatre",
 ]
+
+# the same code gets the same inputs in CI; others are tried by hand and by make soak
+settings.register_profile("ci", derandomize=True, database=None)
+if os.environ.get("CI"):
+    settings.load_profile("ci")
 
 SLOW = {"acceptance", "contract", "docker", "google", "property"}
 """Folders whose tests start processes, engines and databases, or try hundreds of inputs: not in the first stage."""
