@@ -71,7 +71,7 @@ setup: $(if $(ALL),.venv/all,.venv/foretell) ## make .venv; with ALL=1 everythin
 
 .venv/foretell: $(UV) pyproject.toml constraints.txt
 	$(UV) pip install --quiet --compile-bytecode --constraints constraints.txt --editable .
-	$(BIN)/python -m compileall -q -x resources src
+	$(BIN)/python -m compileall -q -x scaffold/template src
 	@touch $@
 
 .venv/all: .venv/foretell tools/system.sh

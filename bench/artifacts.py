@@ -12,10 +12,10 @@ from pathlib import Path
 
 from bench import timing
 from bench.timing import Usage
-from foretell import artifacts, contents
-from foretell.names import STORE_RECORD, Attempt
-from foretell.records import StoreId, encode
-from foretell.store import Store
+from foretell.protocol.keys import Attempt
+from foretell.protocol.records import StoreId, encode
+from foretell.store import Store, artifacts, contents
+from foretell.store.directory import STORE_RECORD
 
 ROUNDS = 5
 MANY, SMALL = 2000, 4096

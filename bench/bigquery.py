@@ -26,7 +26,7 @@ from google.cloud.bigquery import Client, LoadJobConfig, Table
 from bench import timing
 from bench.delivery import COLUMNS, ROWS
 from bench.timing import Usage
-from foretell.service import BigQuerySettings, Column, Delivery
+from foretell.service.model import BigQuerySettings, Column, Delivery
 from foretell.warehouses import connect
 from foretell.warehouses.base import Shipment
 from tests.google import bigquery, storage

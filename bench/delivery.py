@@ -22,7 +22,7 @@ from typing import TypeAlias
 import duckdb
 
 from foretell.delivery.validate import check
-from foretell.service import Column, Delivery, DuckDBSettings
+from foretell.service.model import Column, Delivery, DuckDBSettings
 from foretell.warehouses import connect
 from foretell.warehouses.base import Shipment
 

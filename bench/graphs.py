@@ -22,7 +22,7 @@ from uv import find_uv_bin
 
 from bench import timing
 from bench.timing import Usage
-from foretell import names
+from foretell.system import paths
 
 SERVICES = 1000
 ROUNDS = 3
@@ -190,7 +190,7 @@ def _written(python: Path, layouts: Layouts, services: int) -> Iterator[dict[str
 def environment() -> Path:
     """Give the Python of an environment with Airflow, the others, and the Foretell of this directory; made once."""
     release = version("apache-airflow")
-    place = names.cache(os.environ) / "bench" / f"airflow-{release}"
+    place = paths.cache(os.environ) / "bench" / f"airflow-{release}"
     python, made_for = place / "bin" / "python", place / "made-for"
     if not made_for.exists() or made_for.read_text() != str(ROOT):
         subprocess.run(

@@ -12,9 +12,22 @@ from pathlib import Path
 
 from bench import timing
 from bench.timing import Contestant
-from foretell.names import STORE_RECORD, Run, machine, rfc3339
-from foretell.records import Beat, Claimed, Exit, Launch, Manifest, Outcome, Record, Request, StoreId, encode
-from foretell.service import Service
+from foretell.protocol.keys import Run, machine
+from foretell.protocol.records import (
+    Beat,
+    Claimed,
+    Exit,
+    Launch,
+    Manifest,
+    Outcome,
+    Record,
+    Request,
+    StoreId,
+    encode,
+)
+from foretell.service.model import Service
+from foretell.store.directory import STORE_RECORD
+from foretell.system.times import rfc3339
 
 MODEL = Path(__file__).parent / "model"
 ROUNDS = 15

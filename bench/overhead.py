@@ -15,9 +15,9 @@ import uv
 
 from bench import timing
 from bench.timing import Contestant, Results
-from foretell import names
 from foretell.agent import environment
-from foretell.service import Service
+from foretell.service.model import Service
+from foretell.system import paths
 
 HERE = Path(__file__).parent
 MODEL = HERE / "model"
@@ -71,7 +71,7 @@ def _bare(home: Path) -> Contestant:
     """The two commands, in the very environment that Foretell makes for them."""
     shutil.copytree(MODEL, home)
     source = Service.load(home / "foretell.toml").source
-    cache = names.cache(os.environ) / "environments"
+    cache = paths.cache(os.environ) / "environments"
     place = environment.ensure(source, home, cache, log=lambda _: None, environ=os.environ)
     if place is None:
         raise AssertionError(source)
@@ -113,7 +113,7 @@ def _shell(line: str, home: Path, bin_: Path) -> Contestant:
 
 def _venv(peer: str) -> Path:
     """Give the bin of a peer's own environment, made once, with the model's requirements in it."""
-    place = names.cache(os.environ) / "bench" / PINS[peer].replace("==", "-")
+    place = paths.cache(os.environ) / "bench" / PINS[peer].replace("==", "-")
     if not (place / "complete").exists():
         tool = uv.find_uv_bin()
         subprocess.run([tool, "venv", "--quiet", "--clear", "--python", sys.executable, place], check=True)

@@ -18,15 +18,17 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from bench import graphs, postgres, timing
-from foretell import catalog, loading, names
-from foretell.controller import Controller, connect
-from foretell.ledger import get
-from foretell.names import Run
-from foretell.order import Asked, now
-from foretell.records import Beat, Claimed, Launch, Outcome, Request, encode
-from foretell.service import ComputeEngineSettings
+from foretell.controller.controller import Controller, connect
+from foretell.controller.resolve import Asked, now
+from foretell.protocol import models
+from foretell.protocol.effects import get
+from foretell.protocol.keys import Run
+from foretell.protocol.records import Beat, Claimed, Launch, Outcome, Request, encode
+from foretell.service import load
+from foretell.service.model import ComputeEngineSettings
 from foretell.store import Store
-from foretell.survivors import children
+from foretell.system import times
+from foretell.system.processes import children
 from tests.airflow.components import Components
 
 RUNS = 1000
@@ -124,7 +126,7 @@ def _service(airflow: Components) -> Controller:
     home.mkdir()
     (home / "foretell.toml").write_text(SERVICE.format(home=airflow.home))
     (home / "dags.py").write_text(graphs.FORETELL)
-    return connect(loading.load(home, environ=os.environ), "local")
+    return connect(load.load(home, environ=os.environ), "local")
 
 
 # --- a thousand at once -----------------------------------------------------------------------------------------------
@@ -177,7 +179,7 @@ def _make_runs(airflow: Components, controller: Controller, count: int) -> list[
     runs = []
     for number in range(1, count + 1):
         run = first._replace(date=first.date + timedelta(minutes=number))
-        date, uid = names.rfc3339(run.date), f"{made.uid}-{number}"
+        date, uid = times.rfc3339(run.date), f"{made.uid}-{number}"
         store, attempt = controller.store, run.attempt(1)
         store.create(run.request, encode(replace(made, date=date, uid=uid, key=date, target=target)))
         launch = Launch(nonce="bench", machine="bench", failures_left=0, losses_left=2, at=now())
@@ -293,7 +295,7 @@ def _delay(airflow: Components, rounds: int) -> str:
 
 
 def _outcome(controller: Controller) -> float:
-    (run,) = controller.drive(catalog.newest("bench", "1", "training", 1))
+    (run,) = controller.drive(models.newest("bench", "1", "training", 1))
     directory = controller.store.directory
     if directory is None:
         raise AssertionError(controller.store.url)

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from foretell.loading import schema
+from foretell.service.load import schema
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "service-file.md"
 MARK = "<!-- From here on written by tools/reference.py. -->\n"

@@ -10,17 +10,17 @@ from __future__ import annotations
 import importlib
 
 PUBLIC = {
-    "Asked": "foretell.order",
-    "Controller": "foretell.controller",
+    "Asked": "foretell.controller.resolve",
+    "Controller": "foretell.controller.controller",
     "ForetellError": "foretell.errors",
-    "Phase": "foretell.protocol",
-    "Run": "foretell.names",
-    "Service": "foretell.service",
-    "State": "foretell.protocol",
-    "check": "foretell.library",
-    "run": "foretell.library",
-    "start": "foretell.library",
-    "wait": "foretell.library",
+    "Phase": "foretell.protocol.rules",
+    "Run": "foretell.protocol.keys",
+    "Service": "foretell.service.model",
+    "State": "foretell.protocol.rules",
+    "check": "foretell.controller.library",
+    "run": "foretell.controller.library",
+    "start": "foretell.controller.library",
+    "wait": "foretell.controller.library",
 }
 
 __all__ = sorted(PUBLIC)  # noqa: PLE0605 - the table is the list

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from foretell.survivors import kill_survivors, marker
+from foretell.system.processes import kill_survivors, marker
 from tests.acceptance.stage import DELIVERY, PREDICTIONS, Stage
 
 

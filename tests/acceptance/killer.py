@@ -107,8 +107,8 @@ class WatchedConnection:
 
 def arm(who: str) -> None:
     """Make the moments of this process."""
-    from foretell import artifacts, warehouses
-    from foretell.store import Store
+    from foretell import warehouses
+    from foretell.store import Store, artifacts
 
     around(Store, "create", who, lambda _, key, *rest: f"create {key}")
     around(Store, "create_file", who, lambda _, key, *rest: f"create {key}")
@@ -120,7 +120,7 @@ def arm(who: str) -> None:
 def _watched_warehouse(settings: Any, who: str) -> Any:
     import duckdb  # late, as the product does
 
-    from foretell.warehouses.duckdb import DuckDBWarehouse
+    from foretell.warehouses.duckdb.warehouse import DuckDBWarehouse
 
     def connect(*args: Any, **named: Any) -> Any:
         return WatchedConnection(duckdb.connect(*args, **named), who)
@@ -132,14 +132,14 @@ def _watched_warehouse(settings: Any, who: str) -> Any:
 
 
 def guard(argv: list[str]) -> int:
-    from foretell.agent import execute
+    from foretell.agent import command
     from foretell.agent import guard as post
 
     become, testify = post._become_agent, post._testify
 
     def become_agent(*args: Any) -> None:
         arm("agent")
-        around(execute, "run", "agent", lambda *_: "command")
+        around(command, "run", "agent", lambda *_: "command")
         strike("agent", "before", "life")
         become(*args)
 
@@ -155,8 +155,9 @@ def guard(argv: list[str]) -> int:
 
 
 def verb(who: str, root: str, *args: str) -> object:
-    from foretell import Asked, Controller, Service, janitor, timetable
+    from foretell import Asked, Controller, Service
     from foretell.cli.main import main as main_of_cli
+    from foretell.controller import tick, tidy
 
     arm(who)
     sys.executable = str(HERE.with_name("interpreter.sh"))
@@ -173,7 +174,7 @@ def verb(who: str, root: str, *args: str) -> object:
             print(run.label, flush=True)
             return controller.wait(run).phase
         case "tick":
-            found = timetable.tick(controller, DATE, dated=True)
+            found = tick.tick(controller, DATE, dated=True)
             return [f"{one.due.key} {one.new} {one.problem}" for one in found.done]
         case "cli":
             os.chdir(root)
@@ -185,7 +186,7 @@ def verb(who: str, root: str, *args: str) -> object:
         case "withdraw":
             return controller.withdraw(controller.find(args[0]), "").receipt.state
         case "tidy":
-            done = janitor.tidy(controller)
+            done = tidy.tidy(controller)
             return "; ".join(f"{name} {getattr(done, name)}" for name in done.__struct_fields__)
         case _:
             raise AssertionError(who)

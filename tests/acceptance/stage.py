@@ -15,12 +15,13 @@ from textwrap import dedent
 
 import duckdb
 
-from foretell import catalog, history, janitor, ledger
-from foretell.controller import Controller
-from foretell.names import Run
-from foretell.records import Launch, Outcome, Receipt, Request, decode
-from foretell.service import Service
-from foretell.survivors import marker, survivors
+from foretell.controller import history, tidy
+from foretell.controller.controller import Controller
+from foretell.protocol import effects, models
+from foretell.protocol.keys import Run
+from foretell.protocol.records import Launch, Outcome, Receipt, Request, decode
+from foretell.service.model import Service
+from foretell.system.processes import marker, survivors
 
 KILLER = Path(__file__).with_name("killer.py")
 TIMES = {
@@ -133,7 +134,7 @@ class Stage:
 
     def runs(self, action: str) -> list[Run]:
         controller = self.controller
-        return controller.drive(catalog.newest(self.name, "1", action, None)) if controller.exists() else []
+        return controller.drive(models.newest(self.name, "1", action, None)) if controller.exists() else []
 
     def read(self, key: str, kind: type) -> object:
         """Read a record, None where there is none."""
@@ -143,7 +144,7 @@ class Stage:
     def machines(self, run: Run) -> list[str]:
         """The machine of every launch on record."""
         names = []
-        while isinstance(slot := self.read(run.attempt(len(names) + 1).launch, ledger.SLOT), Launch):
+        while isinstance(slot := self.read(run.attempt(len(names) + 1).launch, effects.SLOT), Launch):
             names.append(slot.machine)
         return names
 
@@ -205,7 +206,7 @@ class Stage:
         assert self.controller.check(run).phase == phase, self.tell()
         decided = (self.store / run.outcome).read_bytes()
         self.must_be_dead(self.machines(run))
-        told = janitor.tidy(self.controller)
+        told = tidy.tidy(self.controller)
         assert (told.ended, told.open, told.stopped, told.failed) == ([], [], [], [])
         assert (self.store / run.outcome).read_bytes() == decided
         assert self.left_behind() == [], self.left_behind_in_full()
@@ -255,7 +256,7 @@ class Stage:
         """Whatever is current now can be read in full."""
         controller = self.controller
         if controller.exists():
-            answer = controller.drive(catalog.current(self.name, "1", action, datetime.now(UTC)))
+            answer = controller.drive(models.current(self.name, "1", action, datetime.now(UTC)))
             if answer.model:
                 history.fetch(controller, answer.model.run, self.root.with_name("current"))
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from foretell import history
-from foretell.names import Run
-from foretell.protocol import State
-from foretell.records import Exit, Launch, Outcome
+from foretell.controller import history
+from foretell.protocol.keys import Run
+from foretell.protocol.records import Exit, Launch, Outcome
+from foretell.protocol.rules import State
 from tests.acceptance.stage import DELIVERY, PREDICTIONS, Stage, eventually, must_be_gone
 
 pytestmark = pytest.mark.slow

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from foretell import history
+from foretell.controller import history
 from foretell.errors import CorruptError, ForetellError, StoreRefusedError
-from foretell.names import Run
-from foretell.records import Host, Launch, Manifest, Outcome, encode
+from foretell.protocol.keys import Run
+from foretell.protocol.records import Host, Launch, Manifest, Outcome, encode
 from tests.acceptance.stage import DELIVERY, PREDICTIONS, Stage, eventually, must_be_gone
 
 pytestmark = pytest.mark.slow

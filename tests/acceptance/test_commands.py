@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from foretell.records import Exit, Request
+from foretell.protocol.records import Exit, Request
 from tests.acceptance.stage import Stage, eventually
 from tests.acceptance.test_cli import foretell
 

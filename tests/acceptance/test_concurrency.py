@@ -13,10 +13,10 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from foretell.controller.resolve import Asked
 from foretell.errors import UsageError
-from foretell.names import Run
-from foretell.order import Asked
-from foretell.records import Launch, Receipt
+from foretell.protocol.keys import Run
+from foretell.protocol.records import Launch, Receipt
 from foretell.store import Store
 from tests.acceptance.stage import DELIVERY, PREDICTIONS, Stage, eventually
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from foretell import catalog, history
+from foretell.controller import history
+from foretell.controller.resolve import Asked
 from foretell.errors import UsageError
-from foretell.names import Run
-from foretell.order import Asked
-from foretell.records import Exit, Outcome
+from foretell.protocol import models
+from foretell.protocol.keys import Run
+from foretell.protocol.records import Exit, Outcome
 from tests.acceptance.stage import Stage
 
 pytestmark = pytest.mark.slow
@@ -59,7 +60,7 @@ def test_a_run_that_kept_nothing_is_no_model_whenever_it_was_written(stage: Stag
     assert isinstance(outcome, Outcome)
     assert outcome.files == 0
     stage.action("application", "cat output/model.pkl", more='inputs = ["training"]')
-    assert stage.controller.drive(catalog.examine(run)) == "it kept nothing"
+    assert stage.controller.drive(models.examine(run)) == "it kept nothing"
     with pytest.raises(UsageError, match='needs a model of "training"') as refused:
         stage.controller.ask("application", Asked())
     assert refused.value.why.endswith("is none: it kept nothing")

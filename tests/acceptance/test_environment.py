@@ -22,8 +22,8 @@ from foretell.agent import environment
 from foretell.agent.environment import ensure
 from foretell.agent.interpreter import own
 from foretell.errors import EnvironmentFailedError
-from foretell.requirements.needs import read
-from foretell.service import Source
+from foretell.service.model import Source
+from foretell.service.requirements.needs import read
 
 LOCAL = "--no-index\n--find-links wheels\n"
 SOURCE = Source(requirements=("requirements.txt",))
@@ -169,7 +169,7 @@ MAKE = """
 import os, sys
 from pathlib import Path
 from foretell.agent.environment import ensure
-from foretell.service import Source
+from foretell.service.model import Source
 def log(data):
     os.write(1, data)
     if sys.argv[3:]:

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from foretell.errors import EnvironmentFailedError
-from foretell.requirements.needs import read
-from foretell.service import Source
+from foretell.service.model import Source
+from foretell.service.requirements.needs import read
 from tests.acceptance.test_environment import ENVIRON, PYENV, make, says, wheel
 
 pytestmark = pytest.mark.slow

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from foretell.service import Service
+from foretell.service.model import Service
 from tests.acceptance.test_cli import foretell
 
 MAIN = """

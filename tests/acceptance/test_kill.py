@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import pytest
 
-from foretell.names import Run
-from foretell.records import Exit
+from foretell.protocol.keys import Run
+from foretell.protocol.records import Exit
 from tests.acceptance.stage import Stage, eventually, must_be_gone
 
 pytestmark = pytest.mark.slow

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from foretell import history
-from foretell.names import Run
-from foretell.records import Exit, Outcome
+from foretell.controller import history
+from foretell.protocol.keys import Run
+from foretell.protocol.records import Exit, Outcome
 from tests.acceptance.stage import DELIVERY, PREDICTIONS, ROWS, Stage
 
 pytestmark = pytest.mark.slow

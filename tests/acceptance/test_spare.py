@@ -9,19 +9,19 @@ from collections.abc import Iterator
 
 import pytest
 
-from foretell import spare
-from foretell.protocol import Phase
+from foretell.protocol.rules import Phase
+from foretell.system import standby
 from tests.acceptance.stage import Stage, must_be_gone
 
 
 @pytest.fixture
-def waiting() -> Iterator[spare.Spare]:
-    spare.begin()
-    (found,) = spare._waiting
+def waiting() -> Iterator[standby.Spare]:
+    standby.begin()
+    (found,) = standby._waiting
     yield found
-    for left in spare._waiting:
+    for left in standby._waiting:
         left.line.close()
-    spare._waiting.clear()
+    standby._waiting.clear()
 
 
 def ended(pid: int, patience: float = 10) -> bool:
@@ -37,25 +37,25 @@ def ended(pid: int, patience: float = 10) -> bool:
     return False
 
 
-def test_it_takes_the_next_launch(stage: Stage, waiting: spare.Spare) -> None:
+def test_it_takes_the_next_launch(stage: Stage, waiting: standby.Spare) -> None:
     stage.action("trains", "echo model > output/model.txt")
     controller = stage.controller
 
     run = controller.start("trains")
 
-    assert not spare._waiting
+    assert not standby._waiting
     assert controller.wait(run).phase is Phase.SUCCEEDED
     assert ended(waiting.pid)
 
 
-def test_it_leaves_when_nobody_needs_it(waiting: spare.Spare) -> None:
+def test_it_leaves_when_nobody_needs_it(waiting: standby.Spare) -> None:
     waiting.line.close()
-    spare._waiting.clear()
+    standby._waiting.clear()
 
     assert ended(waiting.pid)
 
 
-def test_one_that_died_is_no_loss(stage: Stage, waiting: spare.Spare) -> None:
+def test_one_that_died_is_no_loss(stage: Stage, waiting: standby.Spare) -> None:
     os.kill(waiting.pid, signal.SIGKILL)
     assert ended(waiting.pid)
     stage.action("trains", "echo model > output/model.txt")
@@ -64,7 +64,7 @@ def test_one_that_died_is_no_loss(stage: Stage, waiting: spare.Spare) -> None:
     assert controller.wait(controller.start("trains")).phase is Phase.SUCCEEDED
 
 
-def test_stop_ends_it_and_its_command(stage: Stage, waiting: spare.Spare) -> None:
+def test_stop_ends_it_and_its_command(stage: Stage, waiting: standby.Spare) -> None:
     stage.action("stays", f"echo $$ > {stage.pids}; sleep 500")
     controller = stage.controller
     run = controller.start("stays")

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from foretell.names import Run
-from foretell.records import FirstSight, Told
+from foretell.protocol.keys import Run
+from foretell.protocol.records import FirstSight, Told
 from tests.acceptance.stage import PREDICTIONS, Stage, eventually
 from tests.acceptance.test_cli import Said, foretell
 

@@ -10,8 +10,8 @@ import pytest
 
 from foretell import Asked, start
 from foretell.errors import UsageError, WarehouseError
-from foretell.names import Run
-from foretell.records import Receipt, Withdrawn
+from foretell.protocol.keys import Run
+from foretell.protocol.records import Receipt, Withdrawn
 from tests.acceptance.stage import DELIVERY, PREDICTIONS, ROWS, Stage
 from tests.acceptance.test_cli import foretell
 
@@ -190,7 +190,7 @@ def test_killed_anywhere_while_it_withdraws_whoever_comes_goes_on(applying: Stag
 def test_a_warehouse_that_does_not_answer_is_told_later(
     applying: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("foretell.controller.PATIENCE_OF_A_VERB", 0.5)
+    monkeypatch.setattr("foretell.controller.controller.PATIENCE_OF_A_VERB", 0.5)
     label = applying.act("start", "replaces")
     applying.act("wait", label)
     file = applying.root / ".foretell" / "warehouse.duckdb"

@@ -21,8 +21,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from foretell.localairflow import COMPONENTS, HOST, MIGRATE, PARTS, environment
-from foretell.survivors import children, descendants, kill, kill_survivors
+from foretell.airflow.local import COMPONENTS, HOST, MIGRATE, PARTS, environment
+from foretell.system.processes import children, descendants, kill, kill_survivors
 
 PATIENCE = 180.0
 MARK = "FORETELL_TEST_AIRFLOW"

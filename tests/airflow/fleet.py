@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from foretell import history, janitor, names
-from foretell.ledger import SLOT
-from foretell.names import Run
-from foretell.protocol import Phase
-from foretell.records import Launch, Outcome, Receipt, Request
+from foretell.controller import history, tidy
+from foretell.protocol import keys
+from foretell.protocol.effects import SLOT
+from foretell.protocol.keys import Run
+from foretell.protocol.records import Launch, Outcome, Receipt, Request
+from foretell.protocol.rules import Phase
 from tests.acceptance.stage import DELIVERY, PREDICTIONS, ROWS, Stage, eventually
 from tests.airflow.components import ENDED, Components
 
@@ -84,7 +85,7 @@ class Fleet:
 
     def _is_of(self, run: Run, flight: Flight) -> bool:
         request = self.stage.read(run.request, Request)
-        return isinstance(request, Request) and names.original(request.key) == f"{flight.dag}/{flight.id}"
+        return isinstance(request, Request) and keys.original(request.key) == f"{flight.dag}/{flight.id}"
 
     def run(self, flight: Flight) -> Run:
         (run,) = self.runs(flight)
@@ -145,7 +146,7 @@ class Fleet:
         found = [run for action in stage.service.actions for run in stage.runs(action)]
         before = {run: (stage.store / run.outcome).read_bytes() for run in found}
         stage.must_be_dead(machine for run in found for machine in stage.machines(run))
-        told = janitor.tidy(controller)
+        told = tidy.tidy(controller)
         assert (told.ended, told.open, told.stopped, told.failed) == ([], [], [], [])
         assert {run: (stage.store / run.outcome).read_bytes() for run in found} == before
         assert stage.left_behind() == [], stage.left_behind_in_full()

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from foretell.localairflow import COMPONENTS
-from foretell.protocol import Phase
+from foretell.airflow.local import COMPONENTS
+from foretell.protocol.rules import Phase
 from tests.airflow.components import Components
 from tests.airflow.fleet import APPEND, Fleet, Flight
 

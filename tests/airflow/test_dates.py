@@ -7,10 +7,10 @@ from datetime import UTC, date, datetime, timedelta
 import duckdb
 import pytest
 
-from foretell import names
-from foretell.names import Run
-from foretell.protocol import Phase
-from foretell.records import Request
+from foretell.protocol import keys
+from foretell.protocol.keys import Run
+from foretell.protocol.records import Request
+from foretell.protocol.rules import Phase
 from tests.acceptance.stage import ROWS
 from tests.airflow.components import Components
 from tests.airflow.fleet import APPEND, Fleet, Flight
@@ -120,7 +120,7 @@ def _landed(fleet: Fleet, dag: str, ids: list[str]) -> list[Flight]:
 def _pinned(fleet: Fleet, run: Run) -> list[Run]:
     request = fleet.stage.read(run.request, Request)
     assert isinstance(request, Request)
-    return [names.run_of(pin.run) for pin in request.inputs]
+    return [keys.run_of(pin.run) for pin in request.inputs]
 
 
 def _rows(fleet: Fleet) -> list[tuple[object, ...]]:

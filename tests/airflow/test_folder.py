@@ -6,8 +6,8 @@ import shutil
 
 import pytest
 
-from foretell import loading
 from foretell.errors import ServiceFileError
+from foretell.service import load
 from tests.airflow.components import Components
 from tests.airflow.toy import Toy
 
@@ -28,7 +28,7 @@ def test_a_broken_service_is_an_import_error_and_takes_no_other_with_it(shared: 
     whole = (broken.place / "foretell.toml").read_text()
     (broken.place / "foretell.toml").write_text(whole.replace("schedule", "shedule"))
     with pytest.raises(ServiceFileError) as told:
-        loading.load(broken.place, environ={})
+        load.load(broken.place, environ={})
 
     found = shared.until(
         lambda: (errors := shared.import_errors()).get("broken/foretell.toml") and errors, "the import error"
@@ -56,6 +56,6 @@ def test_the_file_of_a_single_broken_service_fails_with_the_message_of_the_comma
     file = toy.place / "foretell.toml"
     file.write_text(file.read_text().replace("schedule", "shedule"))
     with pytest.raises(ServiceFileError) as told:
-        loading.load(file, environ={})
+        load.load(file, environ={})
     found = shared.until(lambda: shared.import_errors().get("alone/dags.py"), "the import error")
     assert str(told.value) in found

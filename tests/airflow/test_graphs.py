@@ -16,7 +16,15 @@ from tests.airflow.toy import Toy
 
 pytestmark = pytest.mark.airflow
 
-HEAVY = ("obstore", "duckdb", "_duckdb", "google", "requests", "foretell.store", "foretell.controller")
+HEAVY = (
+    "obstore",
+    "duckdb",
+    "_duckdb",
+    "google",
+    "requests",
+    "foretell.store",
+    "foretell.controller.controller",
+)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from foretell.names import Run
+from foretell.protocol.keys import Run
 from tests.airflow.browser import Browser
 from tests.airflow.components import Components
 from tests.airflow.fleet import DAGS, YEARLY

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from foretell.survey import Memory, survey
+from foretell.controller.survey import Memory, survey
 from tests.airflow.toy import Toy
 
 pytestmark = [

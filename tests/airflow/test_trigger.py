@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from foretell.airflow.watch import Watch
-from foretell.controller import Controller
-from foretell.names import Run
-from foretell.platforms.process import ProcessPlatform
-from foretell.survivors import kill, survivors
+from foretell.controller.controller import Controller
+from foretell.platforms.process.platform import ProcessPlatform
+from foretell.protocol.keys import Run
+from foretell.system.processes import kill, survivors
 from tests.airflow.toy import Toy
 
 pytestmark = pytest.mark.airflow

@@ -18,9 +18,9 @@ from typing import Any
 
 import pytest
 
+from foretell.airflow.local import COMPONENTS, ENDS, GROUPS, MARK
 from foretell.errors import InfrastructureError
-from foretell.localairflow import COMPONENTS, ENDS, GROUPS, MARK
-from foretell.survivors import directory, processes, survivors
+from foretell.system.processes import directory, processes, survivors
 from tests.airflow.toy import Toy
 
 pytestmark = pytest.mark.airflow

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import duckdb
 
-from foretell import loading
-from foretell.controller import Controller, connect
-from foretell.history import lines
-from foretell.survivors import survivors
+from foretell.controller.controller import Controller, connect
+from foretell.controller.history import lines
+from foretell.service import load
+from foretell.system.processes import survivors
 
 FILE = """\
 name = "{name}"
@@ -97,7 +97,7 @@ class Toy:
 
     @property
     def controller(self) -> Controller:
-        return connect(loading.load(self.place, environ=os.environ), self.target)
+        return connect(load.load(self.place, environ=os.environ), self.target)
 
     def runs(self, action: str) -> list[tuple[str, str]]:
         """Give (run id, state) of every run on record, oldest first."""

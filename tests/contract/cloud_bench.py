@@ -11,8 +11,8 @@ from textwrap import dedent
 
 import pytest
 
-from foretell.names import Run
-from foretell.records import Request, decode
+from foretell.protocol.keys import Run
+from foretell.protocol.records import Request, decode
 from tests.acceptance.stage import Stage, eventually
 from tests.docker.engine import REGISTRY, running
 from tests.google.cloud import PROJECT, Cloud

@@ -17,11 +17,11 @@ from msgspec.structs import replace
 
 from foretell import platforms
 from foretell.errors import RefusedError
-from foretell.names import Run
 from foretell.platforms.base import Platform
-from foretell.protocol import Life
-from foretell.records import Launch, Request
-from foretell.survivors import marker, survivors
+from foretell.protocol.keys import Run
+from foretell.protocol.records import Launch, Request
+from foretell.protocol.rules import Life
+from foretell.system.processes import marker, survivors
 from tests.acceptance.stage import Stage, eventually, must_be_gone
 from tests.contract.cloud_bench import Clouds
 
@@ -247,7 +247,7 @@ def test_a_machine_outlives_who_launched_it(bench: Bench) -> None:
     program = """
 import sys
 from foretell import Controller, Service
-from foretell.records import Launch, decode
+from foretell.protocol.records import Launch, decode
 root, label, record = sys.argv[1:]
 service = Service.load(root)
 controller = Controller(service, service.targets["local"])

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from foretell import artifacts, catalog, contents, ledger
 from foretell.errors import CorruptError, StoreError
-from foretell.ledger import Create, Folders, Get, Sleep
-from foretell.names import STORE_RECORD, run_named
-from foretell.records import Manifest, StoreId, encode
-from foretell.store import Store
+from foretell.protocol import effects, models
+from foretell.protocol.effects import Create, Folders, Get, Sleep
+from foretell.protocol.keys import run_named
+from foretell.protocol.records import Manifest, StoreId, encode
+from foretell.store import Store, artifacts, contents
 from foretell.store.bucket import LARGE
+from foretell.store.directory import STORE_RECORD
 
 RUN = run_named("toy", "1", "training", "20261121T060000Z-1")
 ODD = ("plain", "a b", "é", "x=1&y?", "(1)", "a+b~c", "%25", "日本")
@@ -121,8 +122,8 @@ def test_thirty_two_racers_make_one_object(store: Store, size: int) -> None:
 @pytest.mark.parametrize("losses", [0, 1, 3])
 def test_whose_object_it_is_is_known_although_answers_are_lost(store: Store, losses: int) -> None:
     mine, other = StoreId(id="mine"), StoreId(id="other")
-    assert ledger.drive(ledger.create("slot", mine), World(store, losses)) is True
-    assert ledger.drive(ledger.create("slot", other), World(store, losses)) is False
+    assert effects.drive(effects.create("slot", mine), World(store, losses)) is True
+    assert effects.drive(effects.create("slot", other), World(store, losses)) is False
     assert store.get("slot") == encode(mine)
 
 
@@ -179,6 +180,6 @@ def test_runs_are_found_by_their_names(store: Store) -> None:
     for run, other in itertools.product(runs, (None, RUN._replace(action="other"))):
         store.create((other or run).request, b"{}")
     store.create("toy/1/training/2026-11/note/of a person", b"")
-    newest = ledger.drive(catalog.newest("toy", "1", "training", None), World(store))
+    newest = effects.drive(models.newest("toy", "1", "training", None), World(store))
     assert newest == runs[::-1]
-    assert ledger.drive(catalog.newest("toy", "1", "training", 2), World(store)) == newest[:2]
+    assert effects.drive(models.newest("toy", "1", "training", 2), World(store)) == newest[:2]

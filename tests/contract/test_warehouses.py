@@ -17,11 +17,11 @@ import duckdb
 import pytest
 
 from foretell.errors import UsageError, WarehouseError
-from foretell.records import Receipt
-from foretell.service import BigQuerySettings, Column, Delivery, DuckDBSettings, WarehouseSettings
+from foretell.protocol.records import Receipt
+from foretell.service.model import BigQuerySettings, Column, Delivery, DuckDBSettings, WarehouseSettings
 from foretell.warehouses import connect, texts
 from foretell.warehouses.base import Shipment, Warehouse
-from foretell.warehouses.duckdb import DuckDBWarehouse
+from foretell.warehouses.duckdb.warehouse import DuckDBWarehouse
 
 MINE, OTHER = "store-1/churn/application", "store-1/value/application"
 DAYS = [f"2026-11-{day:02d}" for day in range(1, 31)]
@@ -761,7 +761,7 @@ def test_inserts_alone_do_not_conflict_in_duckdb() -> None:
 KILLED = """
 import os, pickle, random, signal, sys, time
 import duckdb
-from foretell.warehouses.duckdb import DuckDBWarehouse
+from foretell.warehouses.duckdb.warehouse import DuckDBWarehouse
 
 class Mortal:
     def __init__(self, connection, life): self.connection, self.life = connection, life
@@ -865,7 +865,7 @@ def test_waiting_for_a_file_is_told_once_and_only_when_it_lasts(
     ship: Shipper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = DuckDBSettings(path=str(tmp_path / "w.duckdb"))
-    monkeypatch.setattr("foretell.warehouses.duckdb.MOMENT", 0.2)
+    monkeypatch.setattr("foretell.warehouses.duckdb.warehouse.MOMENT", 0.2)
     told: list[str] = []
     hold = (
         "import duckdb, sys\nc = duckdb.connect(sys.argv[1])\nprint('held', flush=True)\nsys.stdin.readline()"
@@ -911,7 +911,7 @@ def test_the_file_is_made_whole_or_not_at_all(ship: Shipper, tmp_path: Path) -> 
 NO_ROOM = """
 import pickle, resource, signal, sys
 from foretell.errors import WarehouseError
-from foretell.warehouses.duckdb import DuckDBWarehouse
+from foretell.warehouses.duckdb.warehouse import DuckDBWarehouse
 settings, shipment = pickle.load(open(sys.argv[1], "rb"))
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (4_000_000, 4_000_000))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from foretell.records import Outcome
+from foretell.protocol.records import Outcome
 from tests.docker.engine import REGISTRY, Engine
 from tests.docker.toy import Toy, eventually
 

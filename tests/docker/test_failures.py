@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from foretell.records import Outcome
+from foretell.protocol.records import Outcome
 from tests.debian import lacking
 from tests.docker.engine import Engine
 from tests.docker.toy import PREDICTIONS, REGISTRY, ROWS, Toy, eventually

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from foretell.ledger import SLOT
-from foretell.records import Outcome
+from foretell.protocol.effects import SLOT
+from foretell.protocol.records import Outcome
 from tests.docker.engine import REGISTRY, Engine
 from tests.docker.toy import PREDICTIONS, ROWS, Toy, eventually
 

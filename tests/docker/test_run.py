@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from foretell.records import Request
+from foretell.protocol.records import Request
 from tests.docker.engine import Engine
 from tests.docker.toy import REGISTRY, ROWS, Toy, eventually
 

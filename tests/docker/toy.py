@@ -15,11 +15,11 @@ from typing import Any
 
 import duckdb
 
-from foretell import loading
-from foretell.controller import Controller
-from foretell.ledger import SLOT
-from foretell.names import Run, run_of
-from foretell.records import Host, Launch, Outcome, decode
+from foretell.controller.controller import Controller
+from foretell.protocol.effects import SLOT
+from foretell.protocol.keys import Run, run_of
+from foretell.protocol.records import Host, Launch, Outcome, decode
+from foretell.service import load
 from tests.docker.engine import INDEX, REGISTRY
 
 FORETELL = [sys.executable, "-m", "foretell"]
@@ -125,7 +125,7 @@ class Toy:
 
     @property
     def controller(self) -> Controller:
-        service = loading.load(self.root, environ={})
+        service = load.load(self.root, environ={})
         return Controller(service, service.targets["docker"])
 
     @property

@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from foretell import names
+from foretell.system import paths
 from tests.debian import lacking
 from tests.google.bigquery_proxy import Proxy
 from tests.google.faults import Faults
@@ -86,7 +86,7 @@ def started(environ: Mapping[str, str]) -> Iterator[BigQuery]:
 def home() -> Path:
     """Give the directory of the environment: one for all checkouts, named by what is in it."""
     mark = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()[:12]
-    return names.cache(os.environ) / "tests" / f"bigquery-{mark}"
+    return paths.cache(os.environ) / "tests" / f"bigquery-{mark}"
 
 
 def why_not() -> str:

@@ -12,11 +12,11 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
-from foretell import loading
-from foretell.controller import Controller
-from foretell.ledger import SLOT
-from foretell.names import Run
-from foretell.records import Host, Launch, Outcome, Request, decode
+from foretell.controller.controller import Controller
+from foretell.protocol.effects import SLOT
+from foretell.protocol.keys import Run
+from foretell.protocol.records import Host, Launch, Outcome, Request, decode
+from foretell.service import load
 from tests.docker.engine import REGISTRY, running
 from tests.google.bigquery import PROJECT as WAREHOUSE
 from tests.google.cloud import PROJECT, Cloud
@@ -125,7 +125,7 @@ class Production:
 
     @property
     def controller(self) -> Controller:
-        service = loading.load(self.root, environ={})
+        service = load.load(self.root, environ={})
         return Controller(service, service.targets["production"])
 
     # --- what there is --------------------------------------------------------------------------------------------

@@ -19,10 +19,10 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud.bigquery import Client
 
 from foretell.errors import UsageError, WarehouseError
-from foretell.service import BigQuerySettings, Column, Delivery
-from foretell.warehouses import bigquery_failures as failures
+from foretell.service.model import BigQuerySettings, Column, Delivery
 from foretell.warehouses.base import Shipment
-from foretell.warehouses.bigquery import BigQueryWarehouse
+from foretell.warehouses.bigquery import errors as failures
+from foretell.warehouses.bigquery.warehouse import BigQueryWarehouse
 from tests.contract.test_warehouses import APPEND, DAYS, OTHER, PARTITION, REPLACE, Shipper, ids
 from tests.google.bigquery import PROJECT, BigQuery
 from tests.google.faults import Fault
@@ -133,7 +133,7 @@ def test_a_transaction_that_stops_after_any_statement_leaves_nothing(
 KILLED = """
 import os, pickle, signal, sys
 import requests
-from foretell.warehouses.bigquery import BigQueryWarehouse
+from foretell.warehouses.bigquery.warehouse import BigQueryWarehouse
 settings, shipment, point, after = pickle.load(open(sys.argv[1], "rb"))
 ask, asked = requests.Session.request, []
 def mortal(self, *args, **options):

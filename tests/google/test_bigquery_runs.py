@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from foretell.records import Receipt, decode
+from foretell.protocol.records import Receipt, decode
 from tests.google.bigquery import BigQuery
 from tests.google.faults import Fault
 from tests.google.storage import Storage

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from foretell import ledger
 from foretell.errors import StoreError, StoreRefusedError
-from foretell.ledger import Create, Get, Sleep
-from foretell.names import nonce
-from foretell.records import StoreId
+from foretell.protocol import effects
+from foretell.protocol.effects import Create, Get, Sleep
+from foretell.protocol.keys import nonce
+from foretell.protocol.records import StoreId
 from foretell.store import Store
 from foretell.store import bucket as buckets
 from foretell.store.bucket import LARGE
@@ -162,12 +162,12 @@ def test_of_thirty_two_racers_one_wins_whatever_is_lost(storage: Storage, bucket
         def race(store: Store, key: str = key, start: threading.Barrier = start) -> StoreId | None:
             mine = StoreId(id=nonce())
             start.wait()
-            return mine if ledger.drive(ledger.create(key, mine), World(store)) else None
+            return mine if effects.drive(effects.create(key, mine), World(store)) else None
 
         with ThreadPoolExecutor(RACERS) as racers:
             winners = [mine for mine in racers.map(race, stores) if mine]
         storage.clear()
-        assert [ledger.drive(ledger.get(key, StoreId), World(stores[0]))] == winners
+        assert [effects.drive(effects.get(key, StoreId), World(stores[0]))] == winners
 
 
 def havoc(number: int) -> list[Fault]:

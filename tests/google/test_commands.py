@@ -15,10 +15,10 @@ from obstore.exceptions import GenericError, PermissionDeniedError, Unauthentica
 
 from foretell.doctor import google
 from foretell.doctor.check import Check
-from foretell.google.failures import Failure
+from foretell.google.errors import Failure
 from foretell.google.secrets import _refused
-from foretell.service import BigQuerySettings, ComputeEngineSettings, Service
-from foretell.store.trouble import told
+from foretell.service.model import BigQuerySettings, ComputeEngineSettings, Service
+from foretell.store.errors import told
 from tests.google.cloud import Cloud
 from tests.google.test_doctor import MENDED, look, mend, sound
 

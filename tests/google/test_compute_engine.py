@@ -11,10 +11,10 @@ import pytest
 
 from foretell.errors import PlatformError, RefusedError
 from foretell.google.rest import Rest
-from foretell.platforms import compute_engine
-from foretell.platforms.compute_engine import ComputeEnginePlatform
-from foretell.protocol import Life
-from foretell.records import Launch
+from foretell.platforms.compute_engine import platform
+from foretell.platforms.compute_engine.platform import ComputeEnginePlatform
+from foretell.protocol.records import Launch
+from foretell.protocol.rules import Life
 from tests.google.asking import PLACE, launch, request, settings
 from tests.google.cloud import Cloud
 from tests.google.play_compute import Fails, Machine
@@ -182,7 +182,7 @@ def test_the_next_zone_waits_until_the_last_ones_operation_has_ended(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A launch does not wait for ever: who probes and launches again goes on where it ended."""
-    monkeypatch.setattr(compute_engine, "FOLLOW", 0.1)
+    monkeypatch.setattr(platform, "FOLLOW", 0.1)
     bench.cloud.compute.pace = 0.6
     bench.cloud.compute.fails.append(Fails(code="STOCKOUT", zone=B))
     bench.launch()
@@ -207,7 +207,7 @@ def test_a_machine_that_nothing_would_end_is_deleted_at_once(bench: Bench) -> No
 def test_a_machine_that_nothing_would_end_is_noticed_by_a_probe_too(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compute_engine, "FOLLOW", 0.0)
+    monkeypatch.setattr(platform, "FOLLOW", 0.0)
     bench.cloud.compute.unguarded = True
     bench.launch()
     fate = bench.platform().probe(launch())

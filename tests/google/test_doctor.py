@@ -9,8 +9,8 @@ import pytest
 
 from foretell.doctor import google, places
 from foretell.doctor.check import Check
-from foretell.service import ComputeEngineSettings, Service
-from foretell.warehouses.bigquery_place import readable
+from foretell.service.model import ComputeEngineSettings, Service
+from foretell.warehouses.bigquery.location import readable
 from tests.google.cloud import PROJECT, Cloud
 from tests.google.standin import Misbehaviour
 

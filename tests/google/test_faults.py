@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from foretell import janitor
+from foretell.controller import tidy
 from tests.google.play_compute import Fails
 from tests.google.production import eventually
 from tests.google.standin import Misbehaviour
@@ -58,7 +58,7 @@ def test_an_operation_that_nobody_follows_to_its_end_is_not_lost(
     theatre: Theatre, action: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The launch ends before its operation does, which finds no capacity: whoever looks goes on in the next zone."""
-    monkeypatch.setattr("foretell.platforms.compute_engine.FOLLOW", 0.5)
+    monkeypatch.setattr("foretell.platforms.compute_engine.platform.FOLLOW", 0.5)
     theatre.compute.pace = 3.0
     theatre.compute.fails.append(Fails(code="ZONE_RESOURCE_POOL_EXHAUSTED", zone=B))
     run = theatre.play(action)
@@ -233,7 +233,7 @@ def test_a_machine_that_may_not_delete_itself_is_tidied_away(theatre: Theatre, a
     theatre.conductor.await_attempt(action, 1)
     eventually(lambda: theatre.hypervisor.script_is_over(machine), theatre.production.tell)
     assert theatre.compute.alive
-    janitor.tidy(theatre.production.controller)
+    tidy.tidy(theatre.production.controller)
     theatre.must_have(run, "succeeded", attempts=1)
 
 
@@ -262,7 +262,7 @@ def test_nothing_is_left_when_launcher_agent_and_machine_are_all_dead(
     if verb == "wait":
         theatre.wait(run)
     else:
-        janitor.tidy(theatre.production.controller)
+        tidy.tidy(theatre.production.controller)
     theatre.must_have(run, "lost", "its time was over", attempts=1)
 
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 from urllib.parse import unquote
 
-from foretell.names import Run
+from foretell.protocol.keys import Run
 from tests.google.cloud import PROJECT
 from tests.google.discovery import Json
 from tests.google.production import Production

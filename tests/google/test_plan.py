@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from foretell.names import STORE_RECORD
-from foretell.records import Launch, StoreId, decode
+from foretell.protocol.records import Launch, StoreId, decode
+from foretell.store.directory import STORE_RECORD
 from tests.google.cloud import PROJECT, Cloud
 from tests.google.storage import Storage
 

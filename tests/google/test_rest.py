@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from foretell.google.failures import Failure, Kind
+from foretell.google.errors import Failure, Kind
 from foretell.google.rest import Rest
 from tests.google.cloud import PROJECT, Cloud
 from tests.google.standin import Misbehaviour

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from foretell.names import Run, run_of
-from foretell.records import Outcome, decode
+from foretell.protocol.keys import Run, run_of
+from foretell.protocol.records import Outcome, decode
 from tests.google.faults import Fault
 from tests.google.storage import Storage
 

@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from foretell.agent import log as voices
 from foretell.agent import secrets
-from foretell.agent import voice as voices
-from foretell.agent.voice import Voice
+from foretell.agent.log import Voice
 from foretell.errors import EnvironmentFailedError, PlatformError
-from foretell.frames import unframe
 from foretell.google import rest as rests
 from foretell.google.rest import Rest
 from foretell.google.secrets import access
-from foretell.names import run_named
-from foretell.records import Request
-from foretell.service import Service
+from foretell.protocol.frames import unframe
+from foretell.protocol.keys import run_named
+from foretell.protocol.records import Request
+from foretell.service.model import Service
 from tests.google.cloud import Cloud
 from tests.google.standin import Misbehaviour
 

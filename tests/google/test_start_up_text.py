@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from foretell.platforms import compute_body
-from foretell.records import Host, decode
+from foretell.platforms.compute_engine import instance
+from foretell.protocol.records import Host, decode
 from tests.google import metadata as machines
 from tests.google.asking import RUN
 from tests.google.cloud import PROJECT, Cloud
 from tests.google.metadata import Metadata
 from tests.google.storage import Storage
 
-SCRIPT = compute_body.TEXTS / "attempt.sh"
+SCRIPT = instance.TEXTS / "attempt.sh"
 HOST = f"{RUN}/attempts/1/host.json"
 DOCKER = """\
 #!/bin/sh

@@ -8,11 +8,11 @@ from datetime import datetime
 from pathlib import Path
 
 from foretell import warehouses
+from foretell.controller.resolve import Asked
 from foretell.errors import UsageError
-from foretell.names import Run
-from foretell.order import Asked
-from foretell.protocol import State
-from foretell.records import Receipt
+from foretell.protocol.keys import Run
+from foretell.protocol.records import Receipt
+from foretell.protocol.rules import State
 from tests.google.conductor import Conductor
 from tests.google.play_compute import Machine
 from tests.google.production import Production, eventually

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from foretell.delivery.columns import anything, declaring
 from foretell.delivery.validate import check
-from foretell.service import Service
+from foretell.service.model import Service
 
 pytestmark = pytest.mark.slow
 FEW = settings(max_examples=12, deadline=None, database=None)

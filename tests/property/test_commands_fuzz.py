@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foretell.servicefile.commands import ShellOnlyError, split
+from foretell.service.commands import ShellOnlyError, split
 
 SPECIAL = [
     "&&",

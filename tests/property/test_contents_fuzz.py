@@ -9,7 +9,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foretell.contents import survey
+from foretell.store.contents import survey
 
 NAMES = ("a", "b", "c", "é")
 PLACES = st.lists(st.sampled_from(NAMES), min_size=1, max_size=3).map("/".join)

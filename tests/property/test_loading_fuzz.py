@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from foretell.errors import ServiceFileError
-from foretell.loading import load
-from foretell.servicefile import form, reader
-from foretell.servicefile.lines import KeyPath, locate
+from foretell.service import form, reader
+from foretell.service.load import load
+from foretell.service.positions import KeyPath, locate
 
 SETTINGS = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

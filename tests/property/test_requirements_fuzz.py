@@ -14,9 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from foretell.requirements.lines import lines
-from foretell.requirements.needs import files
-from foretell.service import Source
+from foretell.service.model import Source
+from foretell.service.requirements.lines import lines
+from foretell.service.requirements.needs import files
 
 ORACLE = """
 import json, sys

@@ -9,13 +9,14 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foretell import names, schedule
-from foretell.ledger import get
-from foretell.names import Run
-from foretell.protocol import Phase
-from foretell.records import Told
-from foretell.survey import Memory, acknowledge, ended_since
-from foretell.timetable import tick
+from foretell.controller.survey import Memory, acknowledge, ended_since
+from foretell.controller.tick import tick
+from foretell.protocol import keys
+from foretell.protocol.effects import get
+from foretell.protocol.keys import Run
+from foretell.protocol.records import Told
+from foretell.protocol.rules import Phase
+from foretell.service import schedule
 from tests.unit.past import NOON, Past
 
 SERVICE = """
@@ -69,7 +70,7 @@ class History:
 
     def start(self, action: str, date: datetime) -> None:
         self.open.append(
-            self.past.add(date, "running", action=action, key=names.nonce(), n=free(self.past, action, date))
+            self.past.add(date, "running", action=action, key=keys.nonce(), n=free(self.past, action, date))
         )
 
     def end(self, kind: str) -> Run | None:
@@ -105,7 +106,7 @@ class History:
             assert line
             due = schedule.previous(line, "UTC", self.at)
             run = Run("toy", "1", action, due, 1)
-            key = names.key(action, due)
+            key = keys.key(action, due)
             started = False
             while self.past.store.get(run.request):
                 started = started or self.controller.request(run).key == key

@@ -11,15 +11,16 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
-from foretell import catalog, ledger, names, withdrawal
 from foretell.agent import lifecycle
 from foretell.agent.lifecycle import Left
 from foretell.errors import StoreError
-from foretell.ledger import Create, End, Sleep
-from foretell.names import Run
-from foretell.protocol import Wait
-from foretell.records import Exit, Launch, Outcome, Pin, Receipt, Request, Withdrawn
-from foretell.service import (
+from foretell.protocol import effects, keys, models, steps, withdrawal
+from foretell.protocol.effects import Create, End, Sleep
+from foretell.protocol.keys import Run
+from foretell.protocol.reconciler import Witness
+from foretell.protocol.records import Exit, Launch, Outcome, Pin, Receipt, Request, Withdrawn
+from foretell.protocol.rules import Wait
+from foretell.service.model import (
     Action,
     Column,
     ComputeEngineSettings,
@@ -30,7 +31,7 @@ from foretell.service import (
     Source,
     Target,
 )
-from foretell.witness import Witness
+from foretell.system import times
 from tests.simulation.judge import Judge
 from tests.simulation.machines import Agent, Command, Machines
 from tests.simulation.warehouse import Warehouse
@@ -192,7 +193,7 @@ class Cast:
 
     def _wait(self, process: Process, run: Run) -> Talk:
         poll = self.world.hazards.poll
-        while (request := (yield from ledger.get(run.request, Request))) is None:
+        while (request := (yield from effects.get(run.request, Request))) is None:
             yield Sleep(poll)
         while True:
             looker = self.witness(process, run, request)
@@ -229,7 +230,7 @@ class Cast:
         """Watch open runs long enough to judge by one's own clock, then end what should not be alive."""
         times = self.world.times
         for run in runs:
-            request = yield from ledger.get(run.request, Request)
+            request = yield from effects.get(run.request, Request)
             if request is None:
                 continue
             end = process.local() + times.lease + 4 * times.poll
@@ -237,17 +238,17 @@ class Cast:
             yield from looker.watch(lambda _: times.poll, partial(self._over, process, end))
         for machine in list(self.machines.named.values()):
             if machine.up and (yield from self._should_not_live(machine.run, machine.number)):
-                yield from ledger.call(End(machine.launch, machine.run))
+                yield from effects.call(End(machine.launch, machine.run))
 
     @staticmethod
     def _over(process: Process, end: float, _: Witness) -> bool:
         return process.local() >= end
 
     def _should_not_live(self, run: Run, number: int) -> Talk:
-        outcome = yield from ledger.get(run.outcome, Outcome)
-        if outcome and (outcome.kind != "produced" or (yield from ledger.get(run.delivery, Receipt))):
+        outcome = yield from effects.get(run.outcome, Outcome)
+        if outcome and (outcome.kind != "produced" or (yield from effects.get(run.delivery, Receipt))):
             return True
-        later = yield from ledger.get(run.attempt(number + 1).launch, ledger.SLOT)
+        later = yield from effects.get(run.attempt(number + 1).launch, effects.SLOT)
         return isinstance(later, Launch) or (later is not None and outcome is not None)
 
     # --- starts --------------------------------------------------------------------------------------------
@@ -264,11 +265,11 @@ class Cast:
             answer = yield from self.lookup(plan.service, plan.input, date)
             if answer:
                 pins = (Pin(action=plan.input, run=answer.run.folder, digest="digest", path="output"),)
-        asked = yield from ledger.request(
+        asked = yield from steps.request(
             plan.first(date),
             key,
             lambda run, wanted: self.request_of(process, run, wanted, plan, pins),
-            retried=names.retried,
+            retried=keys.retried,
             again=again,
         )
         for follow in self.started:
@@ -286,7 +287,7 @@ class Cast:
             service=run.service,
             version=run.version,
             action=run.action,
-            date=names.sortable(run.date),
+            date=times.sortable(run.date),
             n=run.n,
             store="store",
             inputs=pins,
@@ -315,8 +316,8 @@ class Cast:
         self.world.spawn(process, talk(process, *arguments))
 
     def stop(self, process: Process, run: Run) -> Talk:
-        if (yield from ledger.get(run.request, Request)):
-            yield from ledger.cancel(run, process.mint(), self.world.stamp(), "stopped")
+        if (yield from effects.get(run.request, Request)):
+            yield from steps.cancel(run, process.mint(), self.world.stamp(), "stopped")
 
     def regret(self, run: Run, late: float) -> None:
         """Let somebody take a run back, and die of it perhaps; a waiter comes by so many seconds after that."""
@@ -330,9 +331,9 @@ class Cast:
             process.again()
 
     def withdraw(self, process: Process, run: Run) -> Talk:
-        request = yield from ledger.get(run.request, Request)
+        request = yield from effects.get(run.request, Request)
         word = yield from withdrawal.withdraw(run, Withdrawn(nonce=process.mint(), by="a person", table=True))
-        outcome = yield from ledger.get(run.outcome, Outcome)
+        outcome = yield from effects.get(run.outcome, Outcome)
         if word and request and request.delivers and outcome and outcome.kind == "produced":
             patience = self.world.times.deliver
             yield from withdrawal.revoke(run, request, outcome, clock=process.local, patience=patience)
@@ -340,7 +341,7 @@ class Cast:
     def lookup(self, service: str, action: str, date: datetime) -> Talk:
         """Ask which model is current, and have the answer judged."""
         before = self.judge.models_now()
-        answer = yield from catalog.current(service, VERSION, action, date)
+        answer = yield from models.current(service, VERSION, action, date)
         self.judge.answered(before, answer.model, (service, action, date))
         return answer.model
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
-from foretell.records import Outcome
+from foretell.protocol.records import Outcome
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.scenes import SCENES, Played, places, random_world, small_world
 from tests.simulation.world import Fault

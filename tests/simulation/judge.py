@@ -8,13 +8,13 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from foretell.agent.lifecycle import Left
-from foretell.catalog import Model
 from foretell.errors import ForetellError
-from foretell.ledger import SLOT
-from foretell.names import Run, run_of
-from foretell.protocol import Phase, first
-from foretell.records import Closed, Exit, Host, Launch, Outcome, Receipt, Request
-from foretell.witness import Witness
+from foretell.protocol.effects import SLOT
+from foretell.protocol.keys import Run, run_of
+from foretell.protocol.models import Model
+from foretell.protocol.reconciler import Witness
+from foretell.protocol.records import Closed, Exit, Host, Launch, Outcome, Receipt, Request
+from foretell.protocol.rules import Phase, first
 from tests.simulation.machines import DEADLINE, Agent, Command, Machines
 from tests.simulation.replacing import decode, read
 from tests.simulation.warehouse import Commit, Rows, Warehouse

@@ -7,10 +7,10 @@ from zlib import crc32
 
 from foretell.agent.lifecycle import Left
 from foretell.errors import PlatformError, RefusedError
-from foretell.ledger import Begin, End, Probe
-from foretell.names import Run
-from foretell.protocol import Life
-from foretell.records import Host, Launch, Request, encode
+from foretell.protocol.effects import Begin, End, Probe
+from foretell.protocol.keys import Run
+from foretell.protocol.records import Host, Launch, Request, encode
+from foretell.protocol.rules import Life
 from tests.simulation.world import Process, World
 
 DEADLINE = 1500.0

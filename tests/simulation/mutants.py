@@ -14,13 +14,25 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
-from foretell import catalog, ledger, protocol, withdrawal, witness
 from foretell.errors import StoreError, WarehouseError
-from foretell.ledger import Create, Put, Sleep
-from foretell.names import Run
-from foretell.protocol import Close, Decide, Finish, GiveUp, Life, Records, Revoke, Seen, Start, Step, Wait
-from foretell.records import Claimed, Fault, Launch, Outcome, Receipt, Record, encode
-from foretell.witness import Witness
+from foretell.protocol import effects, models, reconciler, rules, steps, withdrawal
+from foretell.protocol.effects import Create, Put, Sleep
+from foretell.protocol.keys import Run
+from foretell.protocol.reconciler import Witness
+from foretell.protocol.records import Claimed, Fault, Launch, Outcome, Receipt, Record, encode
+from foretell.protocol.rules import (
+    Close,
+    Decide,
+    Finish,
+    GiveUp,
+    Life,
+    Records,
+    Revoke,
+    Seen,
+    Start,
+    Step,
+    Wait,
+)
 from tests.simulation.actors import DATES
 from tests.simulation.replacing import replaced
 from tests.simulation.world import RULES, Rules, Talk
@@ -46,8 +58,8 @@ class Mutant(NamedTuple):
 
 # --- writing ----------------------------------------------------------------------------------------------
 
-_create = ledger.create
-_produce = ledger.produce
+_create = effects.create
+_produce = steps.produce
 
 
 def create_or_overwrite(key: str, record: Record) -> Talk:
@@ -94,7 +106,7 @@ def told_before_it_is_so(run: Run, request: Any, outcome: Outcome, **_: Any) -> 
     )
     yield from _create(run.withdrawal, receipt)
     with suppress(StoreError, WarehouseError):
-        yield ledger.Revoke(run, request, outcome)
+        yield effects.Revoke(run, request, outcome)
     yield from _create(run.delivery, receipt)
     return receipt
 
@@ -106,32 +118,32 @@ def never_withdrawn(_: Run) -> Talk:
 
 # --- which model is current -------------------------------------------------------------------------------
 
-_examine = catalog.examine
+_examine = models.examine
 
 
 def examine_the_marked(run: Run) -> Talk:
     """Look only at runs in the index."""
-    marker = yield from ledger.get(f"{run.folder}/marker.json", Outcome)
+    marker = yield from effects.get(f"{run.folder}/marker.json", Outcome)
     return (yield from _examine(run)) if marker else "it is not in the index"
 
 
 def latest_by_finishing_time(service: str, version: str, action: str, _: datetime) -> Talk:
     """Take the model that was finished last, whatever its date."""
-    found: list[tuple[str, catalog.Model]] = []
-    for month in (yield from catalog.months(service, version, action, DATES[-1])):
-        for run in (yield from catalog.runs_of(service, version, action, month)):
+    found: list[tuple[str, models.Model]] = []
+    for month in (yield from models.months(service, version, action, DATES[-1])):
+        for run in (yield from models.runs_of(service, version, action, month)):
             model = yield from _examine(run)
-            if isinstance(model, catalog.Model):
+            if isinstance(model, models.Model):
                 found.append((model.outcome.at, model))
     newest = max(found, key=lambda pair: pair[0])[1] if found else None
-    return catalog.Answer(newest, ())
+    return models.Answer(newest, ())
 
 
 # --- judging ----------------------------------------------------------------------------------------------
 
-_next_step = protocol.next_step
-_unclaimed = protocol._unclaimed
-_after = protocol.after
+_next_step = rules.next_step
+_unclaimed = rules._unclaimed
+_after = rules.after
 
 
 def finish_when_gone(records: Records, seen: Seen) -> Step:
@@ -154,7 +166,7 @@ def lost_without_void(records: Records, seen: Seen, number: int) -> Step:
     step = _unclaimed(records, seen, number)
     last = records.launches[-1]
     if isinstance(step, GiveUp) and isinstance(last, Launch):
-        return protocol.after(last, number, "lost", step.cause)
+        return rules.after(last, number, "lost", step.cause)
     return step
 
 
@@ -179,7 +191,7 @@ def decide_at_once(records: Records, seen: Seen) -> Step:
     step = _next_step(records, seen)
     if not isinstance(step, Close):
         return step
-    outcome = ledger.verdict(step.fault, step.attempt - 1, by=f"{seen.asked}", cause=step.cause, at="")
+    outcome = steps.verdict(step.fault, step.attempt - 1, by=f"{seen.asked}", cause=step.cause, at="")
     return Decide(outcome=outcome)
 
 
@@ -204,11 +216,11 @@ def after_without_end(last: Launch, number: int, fault: Fault, cause: str, **mor
 
 def fail_at_once(run: Run, launch: Any, number: int, end: Any) -> Talk:
     """Let the agent decide without closing the next slot."""
-    yield from ledger.create(run.attempt(number).exit, end)
-    if isinstance(protocol.after(launch, number, end.fault, end.cause, final=end.final), protocol.Start):
+    yield from effects.create(run.attempt(number).exit, end)
+    if isinstance(rules.after(launch, number, end.fault, end.cause, final=end.final), rules.Start):
         return None
     outcome = Outcome(kind=end.fault, attempt=number, by=end.nonce, cause=end.cause, at=end.at)
-    yield from ledger.create(run.outcome, outcome)
+    yield from effects.create(run.outcome, outcome)
     return outcome
 
 
@@ -242,24 +254,24 @@ AT_HOME = {
 }
 
 MUTANTS = {
-    "outcome by overwrite": Mutant("P1", range(60), ((ledger, "create", create_or_overwrite),)),
-    'success by "machine gone"': Mutant("P7", range(20), ((witness, "next_step", finish_when_gone),)),
+    "outcome by overwrite": Mutant("P1", range(60), ((steps, "create", create_or_overwrite),)),
+    'success by "machine gone"': Mutant("P7", range(20), ((reconciler, "next_step", finish_when_gone),)),
     "latest by finishing time": Mutant(
-        "P8", range(40), ((catalog, "current", latest_by_finishing_time),), change=CROWDED
+        "P8", range(40), ((models, "current", latest_by_finishing_time),), change=CROWDED
     ),
     "ledger outside the transaction": Mutant(
         "P3", range(60), rules=RULES._replace(ledger_inside=False), change=UNSURE
     ),
     "no self-fencing": Mutant("P4", range(100), rules=RULES._replace(self_fencing=False), change=CUT_OFF),
     "no read-back": Mutant(
-        "P10", range(200), ((ledger, "create", create_without_reading_back),), change=RESTLESS
+        "P10", range(200), ((steps, "create", create_without_reading_back),), change=RESTLESS
     ),
     "INSERT only": Mutant("P3", range(150), rules=RULES._replace(lock_row=False), change=UNSURE),
-    "void": Mutant("P9", range(150), ((protocol, "_unclaimed", lost_without_void),), change=LATE),
+    "void": Mutant("P9", range(150), ((rules, "_unclaimed", lost_without_void),), change=LATE),
     "host": Mutant(
         "P9",
         range(20),
-        ((protocol, "dead", dead_by_any_host),),
+        ((rules, "dead", dead_by_any_host),),
         RULES._replace(quiet_host=False),
         {"duplicate": 0.9},
     ),
@@ -267,19 +279,19 @@ MUTANTS = {
     "ladder": Mutant(
         "P5",
         range(40),
-        ((protocol, "after", after_without_ladder), (ledger, "after", after_without_ladder)),
+        ((rules, "after", after_without_ladder), (steps, "after", after_without_ladder)),
         change={"platform": "vm", "hungry": 2, "told": 1.0, "many": False, "fault": 0.0},
     ),
     "deaf": Mutant(
         "P5 a steadier machine withheld",
         range(40),
-        ((protocol, "after", after_without_hearing), (ledger, "after", after_without_hearing)),
+        ((rules, "after", after_without_hearing), (steps, "after", after_without_hearing)),
         change={"platform": "vm", "preempt": 0.9, "told": 1.0, "many": False, "fault": 0.0},
     ),
     "endless ladder": Mutant(
         "P5",
         range(40),
-        ((protocol, "after", after_without_end), (ledger, "after", after_without_end)),
+        ((rules, "after", after_without_end), (steps, "after", after_without_end)),
         change={"platform": "vm", "hungry": 3, "told": 1.0, "many": False, "fault": 0.0},
     ),
     "trigger": Mutant(
@@ -297,13 +309,13 @@ MUTANTS = {
     "withdrawal left alone": Mutant(
         "P3 withdrawn on paper, not in the ledger",
         range(60),
-        ((witness, "next_step", leave_to_who_withdrew),),
+        ((reconciler, "next_step", leave_to_who_withdrew),),
         change=REGRETTED,
     ),
     "withdrawn, and delivered": Mutant(
         "P3 a withdrawn run was delivered",
         range(60),
-        ((ledger, "withdrawn", never_withdrawn),),
+        ((steps, "withdrawn", never_withdrawn),),
         change=REGRETTED,
     ),
     "withdrawn, and in the way": Mutant(
@@ -315,11 +327,11 @@ MUTANTS = {
     "marker": Mutant(
         "P8",
         range(200),
-        ((ledger, "produce", produce_then_mark), (catalog, "examine", examine_the_marked)),
+        ((steps, "produce", produce_then_mark), (models, "examine", examine_the_marked)),
         change=CROWDED,
     ),
 }
 WITHOUT_CLOSING = Mutant(
-    "P4", range(0), ((witness, "next_step", decide_at_once), (ledger, "fail", fail_at_once))
+    "P4", range(0), ((reconciler, "next_step", decide_at_once), (steps, "fail", fail_at_once))
 )
 BESIDE_THE_LEDGER = Mutant("P3", range(0), rules=RULES._replace(rejection_in_ledger=False))

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from functools import cache, lru_cache
 from typing import Any
 
-from foretell import ledger, records
-from foretell.names import Run
+from foretell.protocol import effects, records
+from foretell.protocol.keys import Run
 
 
 @contextmanager
@@ -38,5 +38,5 @@ def read(store: dict[str, bytes], key: str, kind: Any) -> Any:
 def remembering() -> Iterator[None]:
     """Decode each record and spell each run's folder once: that is half of the time of a world."""
     folder = Run.__dict__["folder"].fget
-    with replaced(ledger, "decode", decode), replaced(Run, "folder", property(cache(folder))):
+    with replaced(effects, "decode", decode), replaced(Run, "folder", property(cache(folder))):
         yield

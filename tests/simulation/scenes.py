@@ -6,10 +6,10 @@ import random
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from foretell import names
-from foretell.names import Run
-from foretell.records import Request
-from foretell.service import Mode, Times
+from foretell.protocol import keys
+from foretell.protocol.keys import Run
+from foretell.protocol.records import Request
+from foretell.service.model import Mode, Times
 from tests.simulation.actors import DATES, Cast, Plan
 from tests.simulation.judge import Broken
 from tests.simulation.replacing import remembering
@@ -173,7 +173,7 @@ class Crowd:
     def _withdraw_one(self) -> None:
         models = [run for run in self.cast.judge.succeeded_at if "/training/" in run]
         if models:
-            self.cast.other("withdraw", self.cast.withdraw, names.run_of(self.rng.choice(models)))
+            self.cast.other("withdraw", self.cast.withdraw, keys.run_of(self.rng.choice(models)))
 
 
 class Regret:
@@ -193,7 +193,7 @@ class Regret:
         if not found:
             cast.world.after(rng.uniform(40, 400), self._withdraw_one)
             return
-        run = names.run_of(found[-1] if rng.random() < 0.5 else rng.choice(found))
+        run = keys.run_of(found[-1] if rng.random() < 0.5 else rng.choice(found))
         cast.regret(run, rng.uniform(0, 900))
 
 

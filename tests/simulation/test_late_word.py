@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from foretell import ledger
-from foretell.ledger import Get
-from foretell.records import Claimed, Closed, Host, Launch, Outcome, encode
+from foretell.protocol import effects, steps
+from foretell.protocol.effects import Get
+from foretell.protocol.records import Claimed, Closed, Host, Launch, Outcome, encode
 from tests.simulation.actors import DATES, Cast, Plan
 from tests.simulation.scenes import TIMES
 from tests.simulation.world import RULES, Hazards, Process, Talk, World
@@ -20,9 +20,9 @@ TAKEN = Host(boot="b", reason="preempted")
 def look_then_close(seconds: float) -> Talk:
     """Read the host's word, then end the run so many seconds later."""
     yield Get(RUN.attempt(1).host)
-    yield ledger.Sleep(seconds)
-    yield from ledger.close(RUN, 2, LOST)
-    yield from ledger.create(RUN.outcome, LOST)
+    yield effects.Sleep(seconds)
+    yield from steps.close(RUN, 2, LOST)
+    yield from effects.create(RUN.outcome, LOST)
 
 
 @pytest.mark.parametrize(("told", "asked"), [(0.0, True), (10.0, False)], ids=["before", "after"])
@@ -40,6 +40,6 @@ def test_a_word_is_asked_for_where_the_closer_has_read_it(told: float, asked: bo
     world.at(told, world.write, host, RUN.attempt(1).host, encode(TAKEN))
     world.spawn(closer, look_then_close(60.0))
     world.run(100.0)
-    assert isinstance(cast.judge.read(RUN.attempt(2).launch, ledger.SLOT), Closed)
+    assert isinstance(cast.judge.read(RUN.attempt(2).launch, effects.SLOT), Closed)
     rules = {broken.rule for broken in cast.judge.close([])}
     assert ("P5 a steadier machine withheld" in rules) is asked

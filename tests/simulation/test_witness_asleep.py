@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from foretell import ledger
-from foretell.ledger import Get, Op, Probe
-from foretell.protocol import Life, Phase
-from foretell.records import Claimed, Launch, Outcome, Record, encode
+from foretell.protocol import effects
+from foretell.protocol.effects import Get, Op, Probe
+from foretell.protocol.records import Claimed, Launch, Outcome, Record, encode
+from foretell.protocol.rules import Life, Phase
 from tests.simulation.actors import DATES, Cast, Plan
 from tests.simulation.scenes import TIMES
 from tests.simulation.world import RULES, Hazards, Process, World
@@ -42,9 +42,9 @@ def test_an_outcome_of_an_attempt_that_was_not_seen_launched_is_dealt_with() -> 
         }
     )
     witness = cast.witness(waiter, run, request)
-    ledger.drive(witness.look(), shelf)
+    effects.drive(witness.look(), shelf)
     shelf.records[run.attempt(2).launch] = launch
     for _ in range(2):
-        ledger.drive(witness.look(), shelf)
+        effects.drive(witness.look(), shelf)
     assert witness.state.phase is Phase.DELIVERING
     assert witness.state.attempt == 2

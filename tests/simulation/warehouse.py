@@ -12,9 +12,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from foretell.errors import WarehouseError
-from foretell.ledger import Revoke, Ship, Sleep
-from foretell.names import owner, scope
-from foretell.records import Receipt, Verdict
+from foretell.protocol.effects import Revoke, Ship, Sleep
+from foretell.protocol.records import Receipt, Verdict
+from foretell.protocol.scope import owner, scope
 from tests.simulation.world import Process, Talk, World
 
 

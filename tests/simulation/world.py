@@ -16,8 +16,8 @@ from enum import IntEnum
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from foretell.errors import ForetellError, StoreError
-from foretell.ledger import Create, Folders, Get, Probe, Put, Sleep
-from foretell.service import Times
+from foretell.protocol.effects import Create, Folders, Get, Probe, Put, Sleep
+from foretell.service.model import Times
 
 Talk: TypeAlias = Generator[Any, Any, Any]
 

@@ -9,13 +9,13 @@ from textwrap import dedent
 
 from msgspec.structs import replace
 
-from foretell import catalog, ledger, names
-from foretell.controller import Controller
+from foretell.controller.controller import Controller
+from foretell.controller.resolve import Asked
 from foretell.errors import NoModelError
-from foretell.frames import frame
-from foretell.names import STORE_RECORD, Run
-from foretell.order import Asked
-from foretell.records import (
+from foretell.protocol import keys, models, scope, steps
+from foretell.protocol.frames import frame
+from foretell.protocol.keys import Run
+from foretell.protocol.records import (
     Claimed,
     Exit,
     File,
@@ -29,8 +29,10 @@ from foretell.records import (
     StoreId,
     encode,
 )
-from foretell.service import Service
+from foretell.service.model import Service
 from foretell.store import Store
+from foretell.store.directory import STORE_RECORD
+from foretell.system import times
 
 NOON = datetime(2026, 6, 15, 12, tzinfo=UTC)
 TOML = """
@@ -52,7 +54,7 @@ class Unstarted(Controller):
 
     past: Past
 
-    def ask(self, action: str, asked: Asked) -> ledger.Asked:
+    def ask(self, action: str, asked: Asked) -> steps.Asked:
         assert asked.date
         run = Run(self.service.name, self.service.version, action, asked.date, 1)
         self.identify()
@@ -64,10 +66,10 @@ class Unstarted(Controller):
         if missing:
             raise NoModelError(f'"{action}" needs a model of "{missing[0]}"', why="there is none")
         run = self.past.add(asked.date, "running", action=action, key=asked.key or "", n=run.n)
-        return ledger.Asked(run, self.request(run), new=True)
+        return steps.Asked(run, self.request(run), new=True)
 
     def _current(self, run: Run, action: str) -> object:
-        return self.drive(catalog.current(run.service, run.version, action, run.date)).model
+        return self.drive(models.current(run.service, run.version, action, run.date)).model
 
 
 class Past:
@@ -109,8 +111,8 @@ class Past:
         """
         run = Run(self.service.name, self.service.version, action, date, n)
         pins = tuple(Pin(action=pin.action, run=pin.folder, digest="", path="output") for pin in inputs)
-        request = self.request(run, key=key or names.key(action, date), trial=trial, inputs=pins)
-        self.write(run.request, replace(request, asked_at=names.rfc3339(asked_at or date)))
+        request = self.request(run, key=key or keys.key(action, date), trial=trial, inputs=pins)
+        self.write(run.request, replace(request, asked_at=times.rfc3339(asked_at or date)))
         if end == "open":
             return run
         self._attempt(run, claimed=end != "launched")
@@ -132,7 +134,7 @@ class Past:
             service=run.service,
             version=run.version,
             action=run.action,
-            date=names.rfc3339(run.date),
+            date=times.rfc3339(run.date),
             n=run.n,
             store="here",
             inputs=inputs,
@@ -140,15 +142,15 @@ class Past:
             target=self.service.targets["local"],
             source=self.service.source,
             timezone=zone,
-            partition=names.partition(delivery.granularity, run.date, zone) if by_partition else None,
+            partition=scope.partition(delivery.granularity, run.date, zone) if by_partition else None,
             fingerprint="f",
             trial=trial,
-            asked_at=names.rfc3339(run.date),
+            asked_at=times.rfc3339(run.date),
         )
 
     def _attempt(self, run: Run, *, claimed: bool) -> None:
         attempt = run.attempt(1)
-        machine = names.machine(run.service, run.action, 1, run.id.lower())
+        machine = keys.machine(run.service, run.action, 1, run.id.lower())
         self.write(attempt.launch, Launch(nonce=run.id, machine=machine, failures_left=0, losses_left=0))
         if claimed:
             self.write(attempt.claim, Claimed(nonce=run.id, boot="b"))
@@ -158,7 +160,7 @@ class Past:
         fault = "failed" if kind == "failed" else None
         stages = {"command": 2.0, "queued": 0.1, "environment": 1.0}
         end = Exit(
-            nonce=run.id, fault=fault, code=0, stages=stages, at=names.rfc3339(at - timedelta(seconds=3))
+            nonce=run.id, fault=fault, code=0, stages=stages, at=times.rfc3339(at - timedelta(seconds=3))
         )  # type: ignore[arg-type]
         self.write(attempt.exit, end)
         self.log(run, 1, 0, (1, b"hello\n"), (2, b"oh\n"))
@@ -171,7 +173,7 @@ class Past:
             cause=cause,
             manifest=digest,
             files=1 if digest else 0,
-            at=names.rfc3339(at),
+            at=times.rfc3339(at),
         )
         self.write(run.outcome, outcome)
 
@@ -193,7 +195,7 @@ class Past:
             attempt=1,
             rows=1,
             cause=cause,
-            at=names.rfc3339(at),
+            at=times.rfc3339(at),
             **place,
         )
         self.write(run.delivery, receipt)

@@ -8,15 +8,15 @@ from pathlib import Path
 import obstore
 import pytest
 
-from foretell import artifacts, ledger
-from foretell.artifacts import PART, commit, each, load, manifest, save
-from foretell.contents import Placed, survey
 from foretell.errors import CorruptError, StoreError
-from foretell.ledger import Create, Get
-from foretell.names import STORE_RECORD, Attempt, Run, run_named
-from foretell.records import File, Manifest, Outcome
-from foretell.store import Store
-from foretell.store.directory import FEW
+from foretell.protocol import effects, steps
+from foretell.protocol.effects import Create, Get
+from foretell.protocol.keys import Attempt, Run, run_named
+from foretell.protocol.records import File, Manifest, Outcome
+from foretell.store import Store, artifacts
+from foretell.store.artifacts import PART, commit, each, load, manifest, save
+from foretell.store.contents import Placed, survey
+from foretell.store.directory import FEW, STORE_RECORD
 
 RUN: Run = run_named("toy", "1", "training", "20261121T060000Z-1")
 ATTEMPT: Attempt = RUN.attempt(1)
@@ -186,7 +186,7 @@ def test_what_an_outcome_names_is_on_the_disk_before_the_outcome(
     found = saved(store, output)
     digest = commit(store, ATTEMPT, found)
     outcome = Outcome(kind="produced", attempt=1, by="me", manifest=digest)
-    assert ledger.drive(ledger.produce(RUN, outcome), Direct(store))
+    assert effects.drive(steps.produce(RUN, outcome), Direct(store))
     decided = told.index(f"write {RUN.outcome}")
     for key in (*(file.key for file in found.files), ATTEMPT.manifest):
         written = told.index(f"write {key}")

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from foretell import catalog, ledger
-from foretell.catalog import Answer, Model
 from foretell.errors import StoreError
-from foretell.ledger import Folders, Get, Sleep
-from foretell.names import STORE_RECORD, Run
-from foretell.records import File, Manifest, Outcome, Receipt, Request, Withdrawn, encode
-from foretell.service import Action, Delivery, DuckDBSettings, ProcessSettings, Source, Target
+from foretell.protocol import effects, models
+from foretell.protocol.effects import Folders, Get, Sleep
+from foretell.protocol.keys import Run
+from foretell.protocol.models import Answer, Model
+from foretell.protocol.records import File, Manifest, Outcome, Receipt, Request, Withdrawn, encode
+from foretell.service.model import Action, Delivery, DuckDBSettings, ProcessSettings, Source, Target
 from foretell.store import Store
+from foretell.store.directory import STORE_RECORD
 
 JUNE = datetime(2026, 6, 15, 6, tzinfo=UTC)
 
@@ -64,7 +65,7 @@ class History:
         self.store.create(key, encode(record), durable=False)  # type: ignore[arg-type]
 
     def current(self, as_of: datetime = JUNE) -> Answer:
-        return ledger.drive(catalog.current("toy", "1", "training", as_of), self)  # type: ignore[arg-type]
+        return effects.drive(models.current("toy", "1", "training", as_of), self)  # type: ignore[arg-type]
 
 
 def request(run: Run, *, delivers: bool, trial: bool = False) -> Request:
@@ -221,13 +222,13 @@ def test_a_listing_that_fails_is_asked_again(history: History) -> None:
 @pytest.mark.parametrize("date", [JUNE, JUNE.replace(microsecond=120_000), datetime(1999, 1, 1, tzinfo=UTC)])
 def test_a_run_is_found_by_its_folder(history: History, date: datetime) -> None:
     run = history.add(date)
-    assert ledger.drive(catalog.newest("toy", "1", "training", None), history) == [run]  # type: ignore[arg-type]
+    assert effects.drive(models.newest("toy", "1", "training", None), history) == [run]  # type: ignore[arg-type]
 
 
 def test_the_newest_are_listed_first_and_no_more_than_asked_for(history: History) -> None:
     runs = [history.add(days(number)) for number in (0, 20, 40, 400)]
     for limit in (1, 2, 3, 4, 5):
-        found = ledger.drive(catalog.newest("toy", "1", "training", limit), history)  # type: ignore[arg-type]
+        found = effects.drive(models.newest("toy", "1", "training", limit), history)  # type: ignore[arg-type]
         assert found == runs[:limit]
 
 
@@ -237,13 +238,13 @@ def test_the_cost_does_not_grow_with_history(history: History) -> None:
     few, history.asked = history.asked, Counter()
     for number in range(1, 3000):
         history.add(days(number / 12))
-    assert history.current().model == catalog.Model(newest, *asked_of(history, newest))
+    assert history.current().model == models.Model(newest, *asked_of(history, newest))
     assert history.asked == few == {"list": 2, "get": 3}
 
 
 def asked_of(history: History, run: Run) -> tuple[Request, Outcome]:
-    asked = ledger.drive(ledger.ask(run.request, Request), history)  # type: ignore[arg-type]
-    outcome = ledger.drive(ledger.ask(run.outcome, Outcome), history)  # type: ignore[arg-type]
+    asked = effects.drive(effects.ask(run.request, Request), history)  # type: ignore[arg-type]
+    outcome = effects.drive(effects.ask(run.outcome, Outcome), history)  # type: ignore[arg-type]
     assert asked
     assert outcome
     history.asked.subtract({"get": 2})

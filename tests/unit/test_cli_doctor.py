@@ -9,8 +9,8 @@ import pytest
 from foretell import doctor
 from foretell.agent import interpreter
 from foretell.doctor import environment as of_environment
-from foretell.requirements import needs
-from foretell.service import DockerSettings, DuckDBSettings, Service, Target
+from foretell.service.model import DockerSettings, DuckDBSettings, Service, Target
+from foretell.service.requirements import needs
 
 
 def mounts(place: Path, *lines: str) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from foretell.cli import main as door
-from foretell.names import rfc3339
+from foretell.system.times import rfc3339
 from tests.unit.past import NOON, Past
 
 TRAINING = """

@@ -9,9 +9,9 @@ import pytest
 
 from foretell.airflow.handbook import documentation
 from foretell.errors import ServiceFileError
-from foretell.loading import load
-from foretell.service import Service
-from foretell.servicefile.commands import ShellOnlyError, split
+from foretell.service.commands import ShellOnlyError, split
+from foretell.service.load import load
+from foretell.service.model import Service
 
 
 def loaded(root: Path, line: str) -> Service:

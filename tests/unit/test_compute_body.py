@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from foretell.platforms import compute_body
-from foretell.records import Launch
-from foretell.service import ComputeEngineSettings
+from foretell.platforms.compute_engine import instance
+from foretell.protocol.records import Launch
+from foretell.service.model import ComputeEngineSettings
 from tests.google.asking import IMAGE, PLACE, RUN, launch, request, settings
 
 
 def body(platform: ComputeEngineSettings, asked: Launch | None = None, **more: Any) -> dict[str, Any]:
     asked = asked or launch()
-    return compute_body.body(platform, request(platform, **more), asked, zone="europe-west1-b", place=PLACE)
+    return instance.body(platform, request(platform, **more), asked, zone="europe-west1-b", place=PLACE)
 
 
 def told(made: dict[str, Any]) -> dict[str, str]:
@@ -68,9 +68,9 @@ def test_what_a_machine_is_told_is_a_pointer_and_no_secret() -> None:
 
 
 def test_a_strangers_registry_is_not_shown_the_machines_token() -> None:
-    assert not compute_body.GOOGLES.fullmatch("ghcr.io")
-    assert not compute_body.GOOGLES.fullmatch("pkg.dev.example.com")
-    assert compute_body.GOOGLES.fullmatch("eu.gcr.io")
+    assert not instance.GOOGLES.fullmatch("ghcr.io")
+    assert not instance.GOOGLES.fullmatch("pkg.dev.example.com")
+    assert instance.GOOGLES.fullmatch("eu.gcr.io")
 
 
 def test_settings_become_what_gcloud_would_make_of_them() -> None:
@@ -81,7 +81,7 @@ def test_settings_become_what_gcloud_would_make_of_them() -> None:
         )
     )  # fmt: skip
     assert made["networkInterfaces"] == [{"subnetwork": "regions/europe-west1/subnetworks/inner"}]
-    assert made["serviceAccounts"] == [{"email": "m@p.iam", "scopes": [compute_body.SCOPE]}]
+    assert made["serviceAccounts"] == [{"email": "m@p.iam", "scopes": [instance.SCOPE]}]
     assert made["tags"] == {"items": ["t"]}
     assert made["disks"][0]["initializeParams"]["diskSizeGb"] == "50"
     kind = "zones/europe-west1-b/acceleratorTypes/nvidia-tesla-t4"
@@ -95,7 +95,7 @@ def test_settings_become_what_gcloud_would_make_of_them() -> None:
 
 def test_the_ladder_is_read_from_the_launch_alone() -> None:
     ladder = settings(machine_type=("small", "middle", "large"), spot=True)
-    kinds = [compute_body.machine_type(ladder, launch(growths_left=left)) for left in (2, 1, 0)]
+    kinds = [instance.machine_type(ladder, launch(growths_left=left)) for left in (2, 1, 0)]
     assert kinds == ["small", "middle", "large"]
     spot = body(ladder, launch(spots_left=1))["scheduling"]
     assert (spot["provisioningModel"], spot["onHostMaintenance"]) == ("SPOT", "TERMINATE")
@@ -103,20 +103,20 @@ def test_the_ladder_is_read_from_the_launch_alone() -> None:
 
 
 def test_a_wish_is_the_same_for_whoever_repeats_it_and_another_elsewhere() -> None:
-    assert compute_body.wish(launch(), "a") == compute_body.wish(launch(), "a")
-    assert compute_body.wish(launch(), "a") != compute_body.wish(launch(), "b")
-    assert compute_body.wish(launch(), "a") != compute_body.wish(launch(nonce="c3"), "a")
+    assert instance.wish(launch(), "a") == instance.wish(launch(), "a")
+    assert instance.wish(launch(), "a") != instance.wish(launch(), "b")
+    assert instance.wish(launch(), "a") != instance.wish(launch(nonce="c3"), "a")
 
 
 @pytest.mark.parametrize("text", ["20261121T060000.123Z-1", "1.2", "a" * 80])
 def test_labels_are_what_google_takes(text: str) -> None:
-    made = compute_body.label(text)
+    made = instance.label(text)
     assert len(made) <= 63
     assert not set(made) - set("abcdefghijklmnopqrstuvwxyz0123456789-_")
 
 
 def test_the_start_up_text_is_a_unit_and_its_script() -> None:
-    text = compute_body.user_data()
+    text = instance.user_data()
     assert text.startswith("#cloud-config\n")
     assert "@SCRIPT@" not in text
     assert "ExecStart=/bin/sh /etc/foretell/attempt.sh" in text

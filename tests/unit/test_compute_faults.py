@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from foretell.google.compute import Operation
-from foretell.google.failures import Failure
-from foretell.platforms import compute_faults
-from foretell.platforms.compute_faults import Verdict
-from foretell.service import ComputeEngineSettings
+from foretell.google.errors import Failure
+from foretell.platforms.compute_engine import errors
+from foretell.platforms.compute_engine.errors import Verdict
+from foretell.service.model import ComputeEngineSettings
 
 SETTINGS = ComputeEngineSettings(project="example", zones=("europe-west1-b",))
 CODES = {
@@ -44,15 +44,15 @@ def test_a_code_has_one_meaning(code: str) -> None:
     ended = Operation(
         name="o", kind="insert", zone="europe-west1-b", done=True, target="1", code=code, message="so it is"
     )
-    found = compute_faults.of_operation(ended, SETTINGS)
+    found = errors.of_operation(ended, SETTINGS)
     assert (found.verdict, found.reason) == (verdict, reason)
     assert hint in found.hint
     assert "so it is" in found.why
 
 
 def test_every_code_of_the_table_is_tested() -> None:
-    listed = compute_faults.CAPACITY | compute_faults.QUOTA | compute_faults.PERMISSION
-    listed |= compute_faults.EXISTS | compute_faults.POLICY
+    listed = errors.CAPACITY | errors.QUOTA | errors.PERMISSION
+    listed |= errors.EXISTS | errors.POLICY
     assert {code for code in listed if code.isupper()} <= set(CODES)
 
 
@@ -67,7 +67,7 @@ def test_every_code_of_the_table_is_tested() -> None:
 )  # fmt: skip
 def test_what_is_missing_is_looked_up_by_a_command(message: str, reason: str, hint: str) -> None:
     failure = Failure(status=404, reason="notFound", message=message)
-    found = compute_faults.of_failure(failure, SETTINGS, "europe-west1-b")
+    found = errors.of_failure(failure, SETTINGS, "europe-west1-b")
     assert (found.verdict, found.reason) == (Verdict.STOP, reason)
     assert hint in found.hint
 
@@ -98,6 +98,6 @@ def test_an_answer_is_judged_by_its_reason(
     status: int, reason: str, message: str, verdict: Verdict, word: str, hint: str
 ) -> None:
     failure = Failure(status=status, reason=reason, message=message)
-    found = compute_faults.of_failure(failure, SETTINGS, "europe-west1-b")
+    found = errors.of_failure(failure, SETTINGS, "europe-west1-b")
     assert (found.verdict, found.reason) == (verdict, word)
     assert hint in found.hint

@@ -7,10 +7,10 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
-from foretell.console import addresses
-from foretell.names import run_named
-from foretell.records import Launch, Request
-from foretell.service import Service
+from foretell.controller.links import addresses
+from foretell.protocol.keys import run_named
+from foretell.protocol.records import Launch, Request
+from foretell.service.model import Service
 
 SERVICE = """\
 name = "toy"

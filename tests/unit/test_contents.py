@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from foretell import contents
-from foretell.contents import Contents, Placed, survey, told
+from foretell.store import contents
+from foretell.store.contents import Contents, Placed, survey, told
 
 
 @pytest.fixture

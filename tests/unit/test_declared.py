@@ -8,9 +8,9 @@ import pytest
 
 from foretell import scaffold
 from foretell.errors import ServiceFileError
-from foretell.loading import load
-from foretell.requirements import declared
-from foretell.service import Source
+from foretell.service.load import load
+from foretell.service.model import Source
+from foretell.service.requirements import declared
 
 FILE = 'name = "a"\n[actions.training]\ncommand = "python -u train.py --fast"\n'
 PROJECT = '[project]\nname = "m"\nversion = "1"\ndependencies = ["six"]\n'

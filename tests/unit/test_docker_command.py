@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from foretell.loading import load
-from foretell.platforms import docker
-from foretell.records import Launch, Request
-from foretell.service import DockerSettings, DuckDBSettings
+from foretell.platforms.docker import platform
+from foretell.protocol.records import Launch, Request
+from foretell.service.load import load
+from foretell.service.model import DockerSettings, DuckDBSettings
 
 LAUNCH = Launch(nonce="n", machine="toy-training-1-n", failures_left=0, losses_left=0)
 
@@ -42,7 +42,7 @@ def request_(tmp_path: Path) -> Request:
 def arguments(request: Request, environ: dict[str, str] | None = None, **settings: object) -> list[str]:
     made = DockerSettings(**settings)
     place = (request.target.store, "toy/1/training/2026-11/r", 1)
-    return docker.command(made, request, LAUNCH, place=place, boot="b", environ=environ or {})
+    return platform.command(made, request, LAUNCH, place=place, boot="b", environ=environ or {})
 
 
 def values(found: list[str], option: str) -> list[str]:
@@ -95,7 +95,7 @@ def test_store_and_warehouse_are_mounted_where_they_are_and_nothing_twice(
 
 def test_a_store_elsewhere_is_reached_by_its_address(request_: Request) -> None:
     request = replace(request_, target=replace(request_.target, store="gs://bucket"))
-    found = docker.command(
+    found = platform.command(
         DockerSettings(), request, LAUNCH, place=("gs://bucket", "r", 1), boot="b", environ={}
     )
     assert not values(found, "--user")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from foretell.doctor.inputs import inputs
-from foretell.service import Service
+from foretell.service.model import Service
 from tests.unit.past import Past
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)

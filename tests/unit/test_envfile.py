@@ -10,12 +10,12 @@ from dotenv import dotenv_values
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from foretell import envfile
 from foretell.agent import secrets
 from foretell.doctor.env_file import env_file
 from foretell.errors import EnvironmentFailedError, ServiceFileError, UsageError
-from foretell.loading import load
-from foretell.records import Request, asked_since_2, encode
+from foretell.protocol.records import Request, asked_since_2, encode
+from foretell.service.env_file import read
+from foretell.service.load import load
 
 LEAST = 'name = "x"\nenv_file = ".env"\n[actions.training]\ncommand = "true"\n'
 
@@ -32,7 +32,7 @@ def test_a_file_is_read_as_its_models_would_read_it(tmp_path: Path) -> None:
         "\ufeff# comment\n\nA=1\nexport B = two words # comment\nC='single # ${A} \\'s'\n"
         'D="double ${A} \\"x\\"\\nline"\nE=${B}/${HOME}/${NONE:-else}\nF=\nG="several\nlines"\nH=a#b$A\nA=2\nI=a=b\r\n',
     )
-    assert envfile.read(path, {"HOME": "/home/x", "A": "inherited"}) == {
+    assert read(path, {"HOME": "/home/x", "A": "inherited"}) == {
         "A": "2",
         "B": "two words",
         "C": "single # ${A} 's",
@@ -65,7 +65,7 @@ def test_what_is_read_is_what_the_library_reads(tmp_path: Path, told: list[tuple
     )
     path = written(tmp_path, text)
     try:
-        found = envfile.read(path, {})
+        found = read(path, {})
     except UsageError:
         return
     assert found == dotenv_values(path)
@@ -92,7 +92,7 @@ def test_what_is_not_understood_is_told_by_line_and_never_repeated(
 ) -> None:
     path = written(tmp_path, text)
     with pytest.raises(UsageError) as caught:
-        envfile.read(path, {})
+        read(path, {})
     assert (caught.value.exit_code, caught.value.where) == (2, f"{path}:{line}")
     assert why in caught.value.why
     assert caught.value.hint
@@ -106,7 +106,7 @@ def test_what_is_no_file_is_told(tmp_path: Path) -> None:
         (Path("/dev/null"), "no regular"),
     ):
         with pytest.raises(UsageError, match=why):
-            envfile.read(path, {})
+            read(path, {})
 
 
 def test_its_path_is_from_the_service_file_and_it_is_no_code(tmp_path: Path) -> None:

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from foretell.agent import execute
-from foretell.agent.execute import Ended, Limits, run
-from foretell.survivors import children, descendants
+from foretell.agent import command
+from foretell.agent.command import Ended, Limits, run
+from foretell.system.processes import children, descendants
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="orphans are adopted on Linux only")
 
@@ -255,7 +255,7 @@ def test_a_slow_sink_holds_the_command_back() -> None:
 
 
 def with_package() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(Path(execute.__file__).parents[2])}
+    return {**os.environ, "PYTHONPATH": str(Path(command.__file__).parents[2])}
 
 
 @LINUX
@@ -264,7 +264,7 @@ def test_a_gigabyte_passes_in_bounded_memory() -> None:
     script = (
         "import os\n"
         "from pathlib import Path\nfrom threading import Event\n"
-        "from foretell.agent.execute import Limits, run\n"
+        "from foretell.agent.command import Limits, run\n"
         "n = 0\ndef sink(_, data):\n    global n\n    n += len(data)\n"
         "command = ['head', '-c', '1000000000', '/dev/zero']\n"
         "limits = Limits(stopping=Event(), killing=Event())\n"

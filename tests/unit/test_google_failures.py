@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from foretell.google import failures
-from foretell.google.failures import Kind
+from foretell.google import errors
+from foretell.google.errors import Kind
 
 
 @pytest.mark.parametrize(
@@ -42,6 +42,6 @@ from foretell.google.failures import Kind
     ],
 )
 def test_a_reason_is_found_in_every_form(status: int, body: object, reason: str, kind: Kind) -> None:
-    found = failures.read(status, body, "<html>Bad Gateway</html>")
+    found = errors.read(status, body, "<html>Bad Gateway</html>")
     assert (found.reason, found.kind) == (reason, kind)
     assert found.message

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from foretell.google import logs
-from foretell.google.failures import Failure
+from foretell.google.errors import Failure
 from foretell.google.logs import Source, Wire, payload
 from foretell.google.secrets import crc32c
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from foretell import history
+from foretell.controller import history
+from foretell.controller.history import LogReader
 from foretell.errors import CorruptError, UnknownRunError, UsageError
-from foretell.history import LogReader
-from foretell.names import Run, run_named
-from foretell.records import Claimed, Closed, Host, Launch, Outcome
+from foretell.protocol.keys import Run, run_named
+from foretell.protocol.records import Claimed, Closed, Host, Launch, Outcome
 from tests.unit.past import NOON, Past
 
 

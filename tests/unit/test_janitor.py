@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from foretell.janitor import Tidied, open_runs, tidy
-from foretell.names import Run
-from foretell.records import Closed, Launch, Outcome, Receipt, decode
+from foretell.controller.tidy import Tidied, open_runs, tidy
+from foretell.protocol.keys import Run
+from foretell.protocol.records import Closed, Launch, Outcome, Receipt, decode
 from foretell.sources.snapshot import OLD
-from foretell.survivors import marker
+from foretell.system.processes import marker
 from tests.unit.past import NOON, TOML, Past
 
 QUICK = f"""{TOML}

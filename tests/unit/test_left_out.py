@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PrivateFormat
 from foretell.cli import main as door
 from foretell.errors import UsageError
 from foretell.images import context
-from foretell.loading import load
+from foretell.service.load import load
 from foretell.sources.ignore import by_docker
 from foretell.sources.left_out import MOST, LeftOut, lines, missed
 from foretell.sources.snapshot import freeze

@@ -12,9 +12,10 @@ import msgspec
 import pytest
 
 from foretell.errors import ServiceFileError
-from foretell.loading import find, load, schema
-from foretell.records import asked_since_2
-from foretell.service import (
+from foretell.protocol.records import asked_since_2
+from foretell.service import form
+from foretell.service.load import find, load, schema
+from foretell.service.model import (
     Action,
     BigQuerySettings,
     Column,
@@ -27,7 +28,6 @@ from foretell.service import (
     Target,
     Times,
 )
-from foretell.servicefile import form
 
 HOUSE = Path(__file__).parents[2]
 LEAST = """\

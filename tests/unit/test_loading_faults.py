@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from foretell.errors import ServiceFileError
-from foretell.loading import find, load
+from foretell.service.load import find, load
 
 LEAST = """\
 name = "example"

@@ -10,10 +10,10 @@ from packaging.markers import Marker
 from packaging.specifiers import SpecifierSet
 
 from foretell.errors import EnvironmentFailedError
-from foretell.requirements import versions
-from foretell.requirements.convert import converted
-from foretell.requirements.pins import PYPI
-from foretell.requirements.steps import steps
+from foretell.service.requirements import versions
+from foretell.service.requirements.convert import converted
+from foretell.service.requirements.pins import PYPI
+from foretell.service.requirements.steps import steps
 
 SHA = "a" * 64
 OLD, NEW = (

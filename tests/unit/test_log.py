@@ -9,7 +9,7 @@ import pytest
 
 from foretell.agent.log import Log
 from foretell.errors import CorruptError
-from foretell.frames import frame, unframe
+from foretell.protocol.frames import frame, unframe
 
 KIB = 1024
 MIB = 1024 * KIB

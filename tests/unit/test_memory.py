@@ -14,8 +14,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from foretell.agent import execute
-from foretell.agent.execute import Ended, Limits, run
+from foretell.agent import command
+from foretell.agent.command import Ended, Limits, run
 from foretell.agent.memory import CGROUPS, OWN, oom_kills
 
 
@@ -41,7 +41,7 @@ def test_where_the_kernel_counts(
 
 
 def test_a_kill_where_nothing_counts_is_perhaps_out_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(execute, "oom_kills", lambda: None)
+    monkeypatch.setattr(command, "oom_kills", lambda: None)
     limits = Limits(stopping=threading.Event(), killing=threading.Event())
     ended = run(
         ["sh", "-c", "kill -KILL $$"], cwd=Path("/"), env=os.environ, sink=lambda _s, _d: None, limits=limits
@@ -51,7 +51,7 @@ def test_a_kill_where_nothing_counts_is_perhaps_out_of_memory(monkeypatch: pytes
 
 
 def with_package() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(Path(execute.__file__).parents[2])}
+    return {**os.environ, "PYTHONPATH": str(Path(command.__file__).parents[2])}
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ from pathlib import Path
 from threading import Event
 import msgspec
 Path(sys.argv[1], "cgroup.procs").write_text(str(os.getpid()))
-from foretell.agent.execute import Limits, run
+from foretell.agent.command import Limits, run
 limits = Limits(stopping=Event(), killing=Event())
 ended = run(sys.argv[2:], cwd=Path("/"), env=os.environ, sink=lambda stream, data: None, limits=limits)
 print(msgspec.json.encode(ended).decode())

@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from foretell import engine
 from foretell.cli import main as door
 from foretell.errors import UsageError
 from foretell.images import build, chosen, context, index, lock, recipe, wheel
 from foretell.images.lock import Locked
 from foretell.images.recipe import Ingredients
-from foretell.loading import load
-from foretell.requirements.steps import Step
-from foretell.service import ComputeEngineSettings, DuckDBSettings, Image, Service, Source, Target
+from foretell.service.load import load
+from foretell.service.model import ComputeEngineSettings, DuckDBSettings, Image, Service, Source, Target
+from foretell.service.requirements.steps import Step
+from foretell.system import container_engine
 
 GOLDEN = Path(__file__).parents[1] / "fixtures" / "dockerfiles"
 FILE = """
@@ -217,7 +217,7 @@ def machines(machine_type: object, **actions: object) -> Target:
 
 def building(made: build.Draft, aside: Path) -> list[str]:
     """The arguments of the build, by an engine that is not asked."""
-    docker = engine.Engine("docker", {})
+    docker = container_engine.Engine("docker", {})
     docker.is_podman = False
     return build._command(made, docker, aside, aside)
 

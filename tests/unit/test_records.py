@@ -11,9 +11,19 @@ import pytest
 from msgspec import Struct
 from msgspec.structs import replace
 
-from foretell import records
 from foretell.errors import CorruptError
-from foretell.records import FORMAT, Exit, FirstSight, Record, Request, Told, asked_since_2, decode, encode
+from foretell.protocol import records
+from foretell.protocol.records import (
+    FORMAT,
+    Exit,
+    FirstSight,
+    Record,
+    Request,
+    Told,
+    asked_since_2,
+    decode,
+    encode,
+)
 
 OLD = sorted((Path(__file__).parent.parent / "fixtures" / "records").glob("request-1-*.json"))
 """Requests as Foretell wrote them when there was one format, each with every field that it knew."""

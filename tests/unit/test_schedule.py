@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from foretell.schedule import effective, expression, following, interval, period, previous
-from foretell.service import Action
+from foretell.service.model import Action
+from foretell.service.schedule import effective, expression, following, interval, period, previous
 
 STOCKHOLM = "Europe/Stockholm"
 

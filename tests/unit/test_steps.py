@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 
 from foretell.agent import steps
-from foretell.agent.execute import Ended, Limits
-from foretell.records import Step
+from foretell.agent.command import Ended, Limits
+from foretell.protocol.records import Step
 
 
 def limits(*, timeout: float | None = 30) -> Limits:

@@ -9,10 +9,9 @@ import pytest
 from obstore.exceptions import PermissionDeniedError
 
 from foretell.errors import StoreError, StoreFullError, StoreRefusedError, UsageError
-from foretell.names import STORE_RECORD
-from foretell.store import Store, local_directory, opening
-from foretell.store.directory import FEW
-from foretell.store.trouble import told
+from foretell.store import Store, connect, local_directory
+from foretell.store.directory import FEW, STORE_RECORD
+from foretell.store.errors import told
 
 
 @pytest.fixture
@@ -200,7 +199,7 @@ def test_who_was_refused_is_named_in_the_command_that_mends_it(account: str, mem
 
 
 def settings_for(environ: dict[str, str]) -> dict[str, object]:
-    return opening._of_google({"client_options": {}}, environ)
+    return connect._of_google({"client_options": {}}, environ)
 
 
 def test_an_emulator_is_asked_by_nobody() -> None:

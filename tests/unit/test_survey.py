@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from foretell import survey as looking
-from foretell.names import Run
-from foretell.records import Told
+from foretell.controller import survey as looking
+from foretell.controller.survey import Memory, Survey, acknowledge, ended_since, recall, remember, survey
+from foretell.protocol.keys import Run
+from foretell.protocol.records import Told
 from foretell.store import Store
-from foretell.survey import Memory, Survey, acknowledge, ended_since, recall, remember, survey
 from tests.unit.past import NOON, TOML, Past
 
 WEEK = NOON - timedelta(days=7)

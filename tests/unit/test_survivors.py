@@ -13,8 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from foretell import survivors as module
-from foretell.survivors import descendants, kill_survivors, marker, survivors
+from foretell.system import processes as module
+from foretell.system.processes import descendants, kill_survivors, marker, survivors
 
 MACHINE = f"test-{os.getpid()}"
 
@@ -79,7 +79,7 @@ def test_a_process_is_found_also_while_it_becomes_its_program() -> None:
 
 def test_who_asks_is_not_among_them() -> None:
     script = (
-        "from foretell.survivors import kill_survivors, marker, survivors\n"
+        "from foretell.system.processes import kill_survivors, marker, survivors\n"
         f"entry = marker({MACHINE!r})\n"
         "assert survivors(entry) == kill_survivors(entry) == []"
     )

@@ -10,11 +10,12 @@ from textwrap import dedent
 
 import pytest
 
-from foretell import catalog, names, timetable
+from foretell.controller.tick import Ticked, crontab, due, in_order, tick
 from foretell.doctor.ticks import ticks
-from foretell.ledger import get
-from foretell.records import FirstSight
-from foretell.timetable import crontab, due, in_order, tick
+from foretell.protocol import keys, models
+from foretell.protocol.effects import get
+from foretell.protocol.records import FirstSight
+from foretell.system import times
 from tests.unit.past import NOON, Past
 
 HOURLY = """
@@ -76,7 +77,7 @@ def test_with_a_schedule_and_after_others_both_make_it_due(tmp_path: Path) -> No
     midnight = datetime(2026, 6, 14, 22, tzinfo=UTC)
     assert [(date, key.partition(" ")[2]) for action, date, key in told(past) if action == "report"] == [
         (midnight, ""),
-        (FIRST, f"after training/{names.stamp(FIRST)}-1"),
+        (FIRST, f"after training/{times.stamp(FIRST)}-1"),
     ]
 
 
@@ -136,7 +137,7 @@ def test_what_follows_a_success_of_the_future_is_not_due(past: Past) -> None:
 
 
 def test_ticks_start_what_is_due_once_and_say_what_kept_the_rest(past: Past) -> None:
-    said: list[timetable.Ticked] = []
+    said: list[Ticked] = []
     first = tick(past.unstarted, NOON, said.append, dated=True)
     assert tuple(said) == first.done
     training, application = first.done
@@ -242,7 +243,7 @@ def test_overlap_stands_in_no_request_that_does_not_have_it(minutely: Past) -> N
 
 
 def seen(past: Past, action: str) -> FirstSight | None:
-    key = names.first_sight("toy", past.service.version, action)
+    key = keys.first_sight("toy", past.service.version, action)
     return past.controller.drive(get(key, FirstSight))
 
 
@@ -262,7 +263,7 @@ def test_a_schedule_begins_with_its_first_tick_after_it_was_seen(past: Past) -> 
     later = NOON + timedelta(minutes=31)
     assert done(past, later, dated=False) == {
         "training": "started",  # the first model that a due run needs, whatever its own schedule
-        "application": f"of 2026-06-15T12:30:00+00:00 waits for training/{names.stamp(found.begins['application'])}-1 (starting)",
+        "application": f"of 2026-06-15T12:30:00+00:00 waits for training/{times.stamp(found.begins['application'])}-1 (starting)",
     }
 
 
@@ -313,7 +314,7 @@ def test_a_first_sight_is_noted_once_by_whoever_is_first(past: Past) -> None:
 
 
 def catalog_months(past: Past) -> list[str]:
-    return past.controller.drive(catalog.months("toy", "1", "training", NOON + timedelta(days=400)))
+    return past.controller.drive(models.months("toy", "1", "training", NOON + timedelta(days=400)))
 
 
 def test_ends_of_the_version_before_are_told_for_a_week(tmp_path: Path) -> None:
@@ -342,7 +343,7 @@ def test_a_model_that_cannot_be_read_holds_up_what_needs_it_and_nothing_else(pas
     assert "cannot be started: the record" in str(application)
     assert [one.run.action for one in found.found.ended] == ["byhand"]
     assert [problem.partition(" ")[0] for problem in found.found.problems] == [
-        f"training/{names.stamp(FIRST)}-1"
+        f"training/{times.stamp(FIRST)}-1"
     ]
 
 
@@ -364,7 +365,7 @@ def test_a_run_of_a_due_key_that_cannot_be_read_is_not_started_again(past: Past)
 def test_a_first_sight_that_cannot_be_read_starts_nothing_of_its_schedule(past: Past) -> None:
     past.add(FIRST)
     tick(past.unstarted, NOON)
-    damage(past, names.first_sight("toy", "1", "application"))
+    damage(past, keys.first_sight("toy", "1", "application"))
     found = tick(past.unstarted, NOON + timedelta(days=40))
     assert [one.due.action for one in found.done] == ["training"]
     (problem,) = found.found.problems
@@ -387,8 +388,8 @@ DAILY = """
 
 
 def aging(past: Past, at: datetime = NOON) -> str:
-    answer = past.controller.drive(catalog.current("toy", "1", "training", at))
-    return catalog.aging(past.service, answer, at)
+    answer = past.controller.drive(models.current("toy", "1", "training", at))
+    return models.aging(past.service, answer, at)
 
 
 def test_a_model_is_old_after_twice_its_schedules_period_and_the_last_failure_is_told(tmp_path: Path) -> None:

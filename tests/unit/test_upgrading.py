@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from foretell import records
+from foretell.controller.freeze import Frozen
 from foretell.doctor.upgrading import upgrading
 from foretell.errors import UsageError
-from foretell.frozen import Frozen
 from foretell.images import chosen, lock
 from foretell.images.lock import Locked
-from foretell.records import FORMAT, Request, decode
-from foretell.service import Action, Service
+from foretell.protocol import records
+from foretell.protocol.records import FORMAT, Request, decode
+from foretell.service.model import Action, Service
 
 IMAGE = f"registry.example.com/toy@sha256:{'1' * 64}"
 OLD_LOCK = f'[production]\nimage = "{IMAGE}"\ntag = "registry.example.com/toy:1"\nfingerprint = "f"\n'

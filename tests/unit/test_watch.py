@@ -17,10 +17,10 @@ sys.meta_path.insert(0, Absent())
 from datetime import UTC, datetime
 from foretell import platforms
 from foretell.airflow.watch import Watch, drive
-from foretell.ledger import End, Probe, call
-from foretell.names import Run
-from foretell.records import Launch
-from foretell.service import ComputeEngineSettings
+from foretell.protocol.effects import End, Probe, call
+from foretell.protocol.keys import Run
+from foretell.protocol.records import Launch
+from foretell.service.model import ComputeEngineSettings
 from foretell.store import Store
 
 run = Run("toy", "1", "training", datetime(2026, 11, 21, 6, tzinfo=UTC), 1)

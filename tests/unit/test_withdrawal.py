@@ -8,12 +8,24 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from foretell import Asked, catalog, janitor, ledger, names
+from foretell import Asked
+from foretell.controller import tidy
+from foretell.controller.resolve import must_not_lie_ahead
 from foretell.errors import UsageError
-from foretell.names import Run
-from foretell.order import must_not_lie_ahead
-from foretell.protocol import EXIT_CODES, Deliver, Finish, Phase, Records, Revoke, Seen, next_step, observe
-from foretell.records import Outcome, Receipt, Request, Withdrawn
+from foretell.protocol import effects, keys, models, steps
+from foretell.protocol.keys import Run
+from foretell.protocol.records import Outcome, Receipt, Request, Withdrawn
+from foretell.protocol.rules import (
+    EXIT_CODES,
+    Deliver,
+    Finish,
+    Phase,
+    Records,
+    Revoke,
+    Seen,
+    next_step,
+    observe,
+)
 from tests.unit.past import NOON, Past
 
 TOML = """
@@ -60,7 +72,7 @@ def test_a_withdrawal_that_the_ledger_may_not_know_is_due_at_once(tmp_path: Path
 def test_a_withdrawal_that_the_ledger_knows_is_over(tmp_path: Path) -> None:
     past = service(tmp_path)
     run = past.add(NOON, "delivered", action="application")
-    delivered = past.controller.drive(ledger.get(run.delivery, Receipt))
+    delivered = past.controller.drive(effects.get(run.delivery, Receipt))
     past.write(run.withdrawn, WORD)
     past.write(run.withdrawal, replace(delivered, state="withdrawn"))
     assert isinstance(next_step(records(past, run), Seen()), Finish)
@@ -72,8 +84,8 @@ def test_the_word_of_an_older_foretell_was_about_the_model_and_no_row_goes_by_it
     run = past.add(NOON, "delivered", action="application")
     past.write(run.withdrawn, replace(WORD, table=False))
     assert isinstance(next_step(records(past, run), Seen()), Finish)
-    assert janitor.tidy(past.controller) == janitor.Tidied()
-    assert past.controller.drive(ledger.get(run.withdrawal, Receipt)) is None
+    assert tidy.tidy(past.controller) == tidy.Tidied()
+    assert past.controller.drive(effects.get(run.withdrawal, Receipt)) is None
 
 
 def test_of_a_model_nothing_but_the_word_is_needed(tmp_path: Path) -> None:
@@ -126,16 +138,16 @@ def test_what_succeeded_is_what_exits_with_0() -> None:
 @pytest.mark.parametrize("end", ["delivered", "superseded", "undelivered"])
 def test_the_key_of_a_withdrawn_run_begins_another(tmp_path: Path, end: str) -> None:
     past = service(tmp_path)
-    key = names.key("application", NOON)
+    key = keys.key("application", NOON)
     run = past.add(NOON, end, action="application", key=key)
     request = request_of(past, run)
 
-    def ask() -> ledger.Asked:
-        talk = ledger.request(
+    def ask() -> steps.Asked:
+        talk = steps.request(
             run,
             key,
             lambda place, wanted: replace(request, n=place.n, key=wanted),
-            retried=names.retried,
+            retried=keys.retried,
             again=True,
         )
         return past.controller.drive(talk)
@@ -151,7 +163,7 @@ def test_the_key_of_a_withdrawn_run_begins_another(tmp_path: Path, end: str) -> 
 
 
 def substitute(past: Past, run: Run) -> Run | None:
-    model = past.controller.drive(catalog.substitute(run, request_of(past, run)))
+    model = past.controller.drive(models.substitute(run, request_of(past, run)))
     return model.run if model else None
 
 
@@ -203,5 +215,5 @@ def test_a_run_without_an_outcome_is_not_withdrawn(tmp_path: Path) -> None:
     run = past.add(NOON, "open", action="application")
     with pytest.raises(UsageError, match="has not ended"):
         past.controller.withdraw(run, "")
-    assert past.controller.drive(ledger.get(run.withdrawn, Withdrawn)) is None
-    assert past.controller.drive(ledger.get(run.outcome, Outcome)) is None
+    assert past.controller.drive(effects.get(run.withdrawn, Withdrawn)) is None
+    assert past.controller.drive(effects.get(run.outcome, Outcome)) is None

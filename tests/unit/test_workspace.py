@@ -11,8 +11,8 @@ from msgspec.structs import replace
 
 from foretell.agent.workspace import arguments, prepare, variables
 from foretell.errors import EnvironmentFailedError
-from foretell.records import Interval, Request
-from foretell.service import Action, DuckDBSettings, ProcessSettings, Source, Target
+from foretell.protocol.records import Interval, Request
+from foretell.service.model import Action, DuckDBSettings, ProcessSettings, Source, Target
 from foretell.sources.snapshot import freeze
 from foretell.sources.tree import scan
 

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from foretell.records import METRICS
+from foretell.protocol.records import METRICS
 from foretell.sources.tree import CACHES, NEVER
-from foretell.text import printable, size
+from foretell.system.text import printable, size
 
 MOST = 20
 """Files that are named one by one."""

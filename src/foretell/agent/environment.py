@@ -13,9 +13,9 @@ from threading import Event
 
 from foretell.agent.interpreter import own
 from foretell.errors import EnvironmentFailedError
-from foretell.requirements.foreign import FOREIGN
-from foretell.requirements.needs import read
-from foretell.service import Source
+from foretell.service.model import Source
+from foretell.service.requirements.foreign import FOREIGN
+from foretell.service.requirements.needs import read
 
 PAUSE = 0.1
 
@@ -60,7 +60,7 @@ def words(source: Source, snapshot: Path, commands: Iterable[Sequence[str]]) -> 
     there = {name for place in (snapshot, snapshot / source.path) for name in _names(place)}
     if not (source.requirements or source.locked or FOREIGN.keys() & there):
         return []
-    declared = importlib.import_module("foretell.requirements.declared")
+    declared = importlib.import_module("foretell.service.requirements.declared")
     found = declared.passed_over(source, snapshot, declared.scripts_of(commands))
     said: list[str] = declared.sentences(found)
     return said

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import NoReturn
 
 from foretell.agent.lifecycle import Left
-from foretell.survivors import descendants, kill
+from foretell.system.processes import descendants, kill
 
 LEAVING_PAUSE = 0.5
 SHORT_PAUSE = 0.005

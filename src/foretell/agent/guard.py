@@ -23,9 +23,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from foretell.lean import load_msgspec
-from foretell.spare import await_post
-from foretell.survivors import kill_survivors, marker
+from foretell.system.processes import kill_survivors, marker
+from foretell.system.standby import await_post, load_msgspec
 
 CLEAN = frozenset({0, 80})
 """Of these, the statuses of an agent that has ended its command and all below it, or never had one."""

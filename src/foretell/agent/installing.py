@@ -9,10 +9,10 @@ from pathlib import Path
 from foretell.agent import advice
 from foretell.agent.interpreter import Said, find, own
 from foretell.agent.tools import Tools
-from foretell.requirements import groups
-from foretell.requirements.lines import lines
-from foretell.requirements.needs import Needs
-from foretell.requirements.steps import Step, steps
+from foretell.service.requirements import groups
+from foretell.service.requirements.lines import lines
+from foretell.service.requirements.needs import Needs
+from foretell.service.requirements.steps import Step, steps
 
 PIP = ("--no-input", "--disable-pip-version-check", "--progress-bar", "off")
 OF_THE_INTERPRETER = """

@@ -6,11 +6,11 @@ from collections.abc import Callable, Generator
 from enum import IntEnum
 from typing import Any, NamedTuple, TypeAlias, cast
 
-from foretell import ledger
 from foretell.errors import StoreError
-from foretell.ledger import Op, Sleep, T
-from foretell.names import Run, run_of
-from foretell.records import Beat, Claimed, Exit, Outcome, Request
+from foretell.protocol import effects, steps
+from foretell.protocol.effects import Op, Sleep, T
+from foretell.protocol.keys import Run, run_of
+from foretell.protocol.records import Beat, Claimed, Exit, Outcome, Request
 
 
 class Left(IntEnum):
@@ -56,26 +56,26 @@ def live(agent: Agent, *, claimed: Callable[[], None]) -> Life[Left]:
     """Live from claim to delivery. `claimed` is called once the attempt is ours, to start the pulse."""
     run, number = agent.run, agent.number
     mine = Claimed(nonce=agent.nonce, boot=agent.boot, host=agent.host, at=agent.now())
-    launch = yield from ledger.claim(run, number, mine)
+    launch = yield from steps.claim(run, number, mine)
     if launch is None:
         return Left.QUIET
     claimed()
     end = (yield from _withdrawn_input(agent)) or cast("Exit", (yield Command()))
     if end.fault:
-        yield from ledger.fail(run, launch, number, end)
+        yield from steps.fail(run, launch, number, end)
         return Left.DONE
-    yield from ledger.create(run.attempt(number).exit, end)
+    yield from effects.create(run.attempt(number).exit, end)
     outcome = cast("Outcome", (yield Upload(end)))
-    if (yield from ledger.produce(run, outcome)) and agent.request.delivers:
+    if (yield from steps.produce(run, outcome)) and agent.request.delivers:
         patience = agent.request.target.times.deliver
-        yield from ledger.deliver(run, agent.request, outcome, clock=agent.clock, patience=patience)
+        yield from steps.deliver(run, agent.request, outcome, clock=agent.clock, patience=patience)
     return Left.DONE
 
 
 def _withdrawn_input(agent: Agent) -> Life[Exit | None]:
     """Refuse to apply a model that was taken back between the start and now."""
     for pin in agent.request.inputs:
-        word = yield from ledger.withdrawn(run_of(pin.run))
+        word = yield from steps.withdrawn(run_of(pin.run))
         if word:
             label = run_of(pin.run).label
             cause = f'the input "{label}" was withdrawn{f": {word.reason}" if word.reason else ""}'
@@ -97,9 +97,9 @@ def pulse(agent: Agent, *, sign: Callable[[], tuple[str, int]], alive: Callable[
         stage, log = sign()
         try:
             mine = Beat(nonce=agent.nonce, seq=seq, stage=stage, log=log, at=agent.now())
-            yield from ledger.beat(attempt, mine)
+            yield from steps.beat(attempt, mine)
             alive(sent)
-            if (yield from ledger.decided(agent.run, agent.number, agent.nonce)):
+            if (yield from steps.decided(agent.run, agent.number, agent.nonce)):
                 return Left.SUPERSEDED
         except StoreError as error:
             yield Sleep(0, error)

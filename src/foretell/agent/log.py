@@ -1,13 +1,24 @@
-"""What the command prints, collected into numbered chunks while it runs."""
+"""What an attempt says: into the store, whole; into Cloud Logging, where the machine is Google's; secrets nowhere."""
 
 from __future__ import annotations
 
+import importlib
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from threading import Lock
+from typing import Any
 
-from foretell.frames import frame
+from foretell.agent.secrets import Redactor
+from foretell.protocol.frames import frame
+from foretell.protocol.keys import Run
+from foretell.protocol.records import Request
+from foretell.service.model import ComputeEngineSettings
 
+LONGEST_WAIT = 2.0
+"""Seconds until what is printed is stored."""
+LAST_WORDS = 5.0
+"""Seconds that an agent waits at its end for Cloud Logging."""
 SMALLEST_LIMIT = 64 * 1024
 SHORTEST_INTERVAL = 0.2
 SHARE_OF_AGE = 0.05
@@ -78,3 +89,93 @@ class Log:
         self.chunks += 1
         self._segments.clear()
         self._size = 0
+
+
+class Voice:
+    """The log of an attempt, as `Log` is used; any thread may call."""
+
+    def __init__(self, write: Callable[[int, bytes], None], request: Request, run: Run, number: int) -> None:
+        self._lock = threading.Lock()
+        self._log = Log(write, interval=min(LONGEST_WAIT, request.target.times.beat))
+        self._redactor = Redactor({})
+        self._wire = _wire(request, run, number)
+        self._line_open = False
+
+    @property
+    def chunks(self) -> int:
+        """How many chunks are stored."""
+        return self._log.chunks
+
+    def hide(self, secrets: Mapping[str, str]) -> None:
+        """Keep these values out of everything that is said from now on."""
+        self._redactor = Redactor(secrets)
+
+    def add(self, stream: int, data: bytes) -> None:
+        """Take bytes of one stream (1 or 2), in the order they were printed."""
+        with self._lock:
+            self._say(stream, self._redactor.clean(stream, data))
+
+    def remark(self, line: bytes) -> None:
+        """Say something of our own, on a line of its own, whatever the command has left unended."""
+        with self._lock:
+            for stream, data in self._redactor.rest():
+                self._say(stream, data)
+            self._say(2, (b"\n" if self._line_open else b"") + line)
+
+    def clean(self, text: str) -> str:
+        """Return what may stand in a record of a text: without the values that are hidden."""
+        return self._redactor.whole(text)
+
+    def event(self, severity: str, message: str, **facts: object) -> None:
+        """Tell what becomes of the attempt, where people look for its log; the records have it anyway."""
+        if self._wire:
+            self._wire.tell(severity, message, **facts)
+
+    def tick(self) -> None:
+        """Store what has waited long enough; to be called some times a second, also in silence."""
+        self._log.tick()
+
+    def close(self) -> None:
+        """Store the rest."""
+        with self._lock:
+            for stream, data in self._redactor.rest():
+                self._say(stream, data)
+        self._log.close()
+
+    def finish(self) -> None:
+        """Give Cloud Logging a moment to take the last words."""
+        if self._wire:
+            self._wire.finish(LAST_WORDS)
+
+    def _say(self, stream: int, data: bytes) -> None:
+        if data:
+            self._log.add(stream, data)
+            self._line_open = not data.endswith(b"\n")
+            if self._wire:
+                self._wire.take(stream, data)
+
+
+def _wire(request: Request, run: Run, number: int) -> Any:
+    """
+    Give the way to Cloud Logging, None elsewhere than on Google's machines.
+
+    There the machine's account may write and is known, and the log would otherwise end with the machine; on any
+    other machine people look at the terminal, and nobody asked for a copy of what is printed in a cloud.
+    """
+    settings = request.target.platform
+    if not isinstance(settings, ComputeEngineSettings):
+        return None
+    rest = importlib.import_module("foretell.google.rest").Rest(timeout=10.0)
+    logs = importlib.import_module("foretell.google.logs")
+    labels = {
+        "service": request.service,
+        "version": request.version,
+        "action": request.action,
+        "run": run.id,
+        "attempt": str(number),
+    }
+    location = settings.zones[0].rpartition("-")[0]
+    source = logs.Source(settings.project, location, labels, f"{request.uid}-{number}")
+    return logs.Wire(
+        source, lambda body: rest.call("POST", "logging", "v2/entries:write", body=body, again=True)
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from foretell.service import Source
+from foretell.service.model import Source
 
 KEPT = 4096
 """Bytes of the end of what was printed that are looked at."""

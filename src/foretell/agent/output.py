@@ -11,15 +11,14 @@ from typing import Any
 
 import msgspec
 
-from foretell import artifacts, contents
 from foretell.agent import elsewhere
 from foretell.agent.elsewhere import Stamp
-from foretell.contents import Contents, Placed
 from foretell.errors import CorruptError, OutputError
-from foretell.ledger import drive, get
-from foretell.names import Attempt, Run, run_of
-from foretell.records import METRICS, Manifest, Outcome, Pin, Receipt, Request
-from foretell.store import Store
+from foretell.protocol.effects import drive, get
+from foretell.protocol.keys import Attempt, Run, run_of
+from foretell.protocol.records import METRICS, Manifest, Outcome, Pin, Receipt, Request
+from foretell.store import Store, artifacts, contents
+from foretell.store.contents import Contents, Placed
 
 LARGEST_METRICS = 1024 * 1024
 """Bytes; the metrics are read with every look at the outcome."""

@@ -9,11 +9,11 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from foretell import warehouses
-from foretell.contents import Contents
 from foretell.delivery import columns, formats, validate
 from foretell.errors import DeliveryRejectedError, UsageError
-from foretell.names import Run, run_of
-from foretell.records import Outcome, Receipt, Request
+from foretell.protocol.keys import Run, run_of
+from foretell.protocol.records import Outcome, Receipt, Request
+from foretell.store.contents import Contents
 from foretell.warehouses.base import shipment
 
 

@@ -8,10 +8,11 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from foretell import envfile, names
 from foretell.errors import EnvironmentFailedError, UsageError
-from foretell.records import Request
-from foretell.service import ComputeEngineSettings
+from foretell.protocol.records import Request
+from foretell.service import env_file
+from foretell.service.model import ComputeEngineSettings
+from foretell.system import paths
 
 SHORTEST = 6
 """Characters; what is shorter stands in a log by chance, and is no secret worth the name."""
@@ -21,9 +22,9 @@ def from_file(request: Request, inherited: Mapping[str, str]) -> dict[str, str]:
     """Return the variables of the service's env file; EnvironmentFailedError where it cannot be read."""
     if request.env_file is None:
         return {}
-    path = Path(names.IMAGE_ENV_FILE if request.image else request.env_file)
+    path = Path(paths.IMAGE_ENV_FILE if request.image else request.env_file)
     try:
-        return envfile.read(path, inherited)
+        return env_file.read(path, inherited)
     except UsageError as error:
         where = error.where.replace(str(path), request.env_file)  # as its owner knows it
         raise EnvironmentFailedError(error.what, where=where, why=error.why, hint=error.hint) from error

@@ -17,13 +17,13 @@ from typing import cast
 
 from msgspec.structs import replace
 
-from foretell import ledger, names
-from foretell.agent import execute, modules, secrets, steps, workspace
+from foretell.agent import modules, secrets, steps, workspace
+from foretell.agent.command import Ended, Limits
 from foretell.agent.fence import Fence
 from foretell.agent.guard import Post
 from foretell.agent.lifecycle import Agent, Command, Left, Task, Upload, live, pulse
+from foretell.agent.log import Voice
 from foretell.agent.output import Output
-from foretell.agent.voice import Voice
 from foretell.errors import (
     CorruptError,
     DeliveryRejectedError,
@@ -36,11 +36,14 @@ from foretell.errors import (
     StoreFullError,
     WarehouseError,
 )
-from foretell.ledger import Create, Folders, Get, Op, Put, Revoke, Ship, Sleep, T, Talk
-from foretell.names import Attempt, rfc3339, run_of
-from foretell.records import CommandFault, Exit, Host, Outcome, Request, Step, encode
+from foretell.protocol import effects, keys
+from foretell.protocol.effects import Create, Folders, Get, Op, Put, Revoke, Ship, Sleep, T, Talk
+from foretell.protocol.keys import Attempt, run_of
+from foretell.protocol.records import CommandFault, Exit, Host, Outcome, Request, Step, encode
 from foretell.sources.left_out import missed
 from foretell.store import Store
+from foretell.system import paths
+from foretell.system.times import rfc3339
 
 LOG_PAUSE = 0.5
 
@@ -51,13 +54,13 @@ def main(post: Post, guard: int) -> int:
     run = run_of(post.folder)
     fence = Fence(guard)
     fence.start()
-    request = ledger.drive(_known(run.request), _StoreWorld(store))
+    request = effects.drive(_known(run.request), _StoreWorld(store))
     fence.allow(request.target.times.fence)
     agent = Agent(
         run=run,
         request=request,
         number=post.number,
-        nonce=names.nonce(),
+        nonce=keys.nonce(),
         boot=post.boot,
         host=os.uname().nodename,
         clock=time.monotonic,
@@ -85,7 +88,7 @@ def now() -> str:
 
 def _known(key: str) -> Talk[Request]:
     """Read the request; the launch was recorded after it, so it is there."""
-    while (request := (yield from ledger.get(key, Request))) is None:
+    while (request := (yield from effects.get(key, Request))) is None:
         yield Sleep(1)
     return request
 
@@ -130,7 +133,7 @@ class Session(_StoreWorld):
         self._declared: list[str] = []
         self._steps: tuple[Step, ...] = ()
         self._told: set[str] = set()
-        self.limits = execute.Limits(
+        self.limits = Limits(
             timeout=agent.request.spec.timeout,
             kill_after=agent.request.target.times.kill,
             stopping=threading.Event(),
@@ -141,7 +144,7 @@ class Session(_StoreWorld):
 
     def live(self) -> int:
         """Live from claim to delivery; give the exit status."""
-        left = ledger.drive(cast("Talk[Left]", live(self.agent, claimed=self._claimed)), self)
+        left = effects.drive(cast("Talk[Left]", live(self.agent, claimed=self._claimed)), self)
         self.log.finish()
         return int(left)
 
@@ -161,7 +164,7 @@ class Session(_StoreWorld):
 
     def _beat(self) -> None:
         beating = pulse(self.agent, sign=lambda: (self.stage, self.log.chunks), alive=self.fence.reached)
-        left = ledger.drive(cast("Talk[Left]", beating), self)
+        left = effects.drive(cast("Talk[Left]", beating), self)
         self.fence.leave(left)
 
     @contextmanager
@@ -207,7 +210,7 @@ class Session(_StoreWorld):
 
     def command(self) -> Exit:
         """Prepare, run and check; every fault that is the action's own becomes an Exit."""
-        ended: execute.Ended | None = None
+        ended: Ended | None = None
         try:
             with self._in("environment"):
                 filed = secrets.from_file(self.request, os.environ)
@@ -237,7 +240,7 @@ class Session(_StoreWorld):
 
     def _prepare(self) -> Path | None:
         """Lay out the source; give the model's environment, which an image brings along where it needs one."""
-        snapshot = Path(names.IMAGE_SERVICE if self.request.image else self.request.snapshot or ".")
+        snapshot = Path(paths.IMAGE_SERVICE if self.request.image else self.request.snapshot or ".")
         shutil.rmtree(self.work, ignore_errors=True)  # of an agent of this machine that was here before
         if self.request.left_out and self.agent.number == 1:
             self.note(missed(self.request.left_out, "the working directory"))
@@ -245,7 +248,7 @@ class Session(_StoreWorld):
         if copied.is_long:
             self._remark(f"made the working directory: copied {copied}")
         if self.request.image:
-            place = Path(names.IMAGE_ENVIRONMENT)
+            place = Path(paths.IMAGE_ENVIRONMENT)
             return place if place.is_dir() else None
         # Loaded here, for an image's agent makes no environments and has not what makes them.
         environment = importlib.import_module("foretell.agent.environment")
@@ -255,16 +258,14 @@ class Session(_StoreWorld):
         ensured: Path | None = environment.ensure(
             self.request.source,
             snapshot,
-            names.cache(os.environ) / "environments",
+            paths.cache(os.environ) / "environments",
             log=self._print,
             environ=os.environ,
             stopping=self.limits.stopping,
         )
         return ensured
 
-    def _run(
-        self, place: Path | None, inherited: Mapping[str, str], hidden: Mapping[str, str]
-    ) -> execute.Ended:
+    def _run(self, place: Path | None, inherited: Mapping[str, str], hidden: Mapping[str, str]) -> Ended:
         variables = workspace.variables(
             self.request,
             self.agent.number,
@@ -327,7 +328,7 @@ class Session(_StoreWorld):
 
     def _end(
         self,
-        ended: execute.Ended | None,
+        ended: Ended | None,
         *,
         fault: CommandFault | None = None,
         cause: str = "",
@@ -339,7 +340,7 @@ class Session(_StoreWorld):
             self.output.discard()  # a full disk would take the last word away
         with suppress(StoreFullError):
             self.log.close()
-        facts = ended or execute.Ended()
+        facts = ended or Ended()
         cause = self.log.clean(cause)  # it may repeat a value that the command wrote
         self.log.event(
             "ERROR" if fault else "INFO", cause or "the command has succeeded", fault=fault, code=facts.code

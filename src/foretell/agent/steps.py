@@ -9,9 +9,9 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from foretell.agent import execute
-from foretell.agent.execute import Ended, Limits
-from foretell.records import Step
+from foretell.agent import command as commands
+from foretell.agent.command import Ended, Limits
+from foretell.protocol.records import Step
 
 WIDEST = 80
 """Characters of a command that a cause repeats."""
@@ -34,7 +34,7 @@ def run(
     CPU are of all steps together, the peak memory of the largest process, the exit code of the last that was begun.
     """
     if len(steps) == 1:
-        return execute.run(steps[0], cwd=cwd, env=env, sink=sink, limits=limits, tick=tick), ()
+        return commands.run(steps[0], cwd=cwd, env=env, sink=sink, limits=limits, tick=tick), ()
     limits = replace(limits, since=time.monotonic())
     whole, done = Ended(code=0), list[Step]()
     for number, argv in enumerate(steps, 1):
@@ -42,7 +42,7 @@ def run(
         ended = limits.over()
         if ended is None:
             say(f"step {number} of {len(steps)}: {command}")
-            ended = execute.run(argv, cwd=cwd, env=env, sink=sink, limits=limits, tick=tick)
+            ended = commands.run(argv, cwd=cwd, env=env, sink=sink, limits=limits, tick=tick)
             done.append(Step(code=ended.code, signal=ended.signal, seconds=round(ended.wall, 3)))
         whole = replace(
             ended,

@@ -8,10 +8,10 @@ from threading import Event
 
 import uv
 
+from foretell.agent.command import Limits, run
 from foretell.agent.environment import stopped
-from foretell.agent.execute import Limits, run
 from foretell.agent.interpreter import Said
-from foretell.requirements import indexes
+from foretell.service.requirements import indexes
 
 FOREIGN = (
     "VIRTUAL_ENV",

@@ -10,10 +10,11 @@ from datetime import datetime
 from pathlib import Path, PurePosixPath
 
 from foretell.errors import EnvironmentFailedError
-from foretell.names import Run, rfc3339
-from foretell.records import Request
+from foretell.protocol.keys import Run
+from foretell.protocol.records import Request
 from foretell.sources.copying import Copied, copy_directory
-from foretell.survivors import marker
+from foretell.system.processes import marker
+from foretell.system.times import rfc3339
 
 PROJECTS = frozenset({"pyproject.toml", "pylock.toml", "poetry.lock", "pdm.lock", "setup.py", "setup.cfg"})
 """Files that say what a project needs which lies beside them."""

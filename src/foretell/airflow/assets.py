@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from airflow.sdk import Asset
 
-from foretell.service import Action, BigQuerySettings, Service, WarehouseSettings
+from foretell.service.model import Action, BigQuerySettings, Service, WarehouseSettings
 
 
 def target_name(service: Service, environ: Mapping[str, str]) -> str:

@@ -10,20 +10,23 @@ from typing import Any
 
 import msgspec
 
-from foretell import console, history, loading, names, survey, timetable
 from foretell.airflow.assets import target_name
 from foretell.airflow.identity import Identity
-from foretell.airflow.places import paths
 from foretell.airflow.trigger import RunTrigger
-from foretell.controller import Controller, connect
+from foretell.controller import history, links, survey, tick
+from foretell.controller.controller import Controller, connect
+from foretell.controller.history import Story
+from foretell.controller.links import paths
+from foretell.controller.resolve import Asked
 from foretell.errors import CorruptError, NoModelError, PatienceError, StoreError, UnknownRunError
-from foretell.history import Story
-from foretell.ledger import SLOT, get
-from foretell.names import Run
-from foretell.order import Asked
-from foretell.protocol import State, Step, Wait
-from foretell.records import Interval, Launch, Request
-from foretell.service import ProcessSettings
+from foretell.protocol import keys
+from foretell.protocol.effects import SLOT, get
+from foretell.protocol.keys import Run
+from foretell.protocol.records import Interval, Launch, Request
+from foretell.protocol.rules import State, Step, Wait
+from foretell.service import load
+from foretell.service.model import ProcessSettings
+from foretell.system import times
 
 TAIL = 200
 """Lines of an earlier attempt's log that are kept in the task's log."""
@@ -31,7 +34,7 @@ TAIL = 200
 
 def open_duty(root: Path, action: str, identify: Callable[[str], Identity]) -> Duty:
     """Open the target of a service; `identify` tells which run a time zone's task is about."""
-    service = loading.load(root, environ=os.environ)
+    service = load.load(root, environ=os.environ)
     controller = connect(service, target_name(service, os.environ))
     return Duty(controller, action, identify(service.timezone))
 
@@ -56,7 +59,7 @@ class Duty:
         if not self.controller.exists():
             return []
         while request := self.controller.drive(get(run.request, Request)):
-            if names.original(request.key) == self.who.key:
+            if keys.original(request.key) == self.who.key:
                 found.append((run, request))
             run = run._replace(n=run.n + 1)
         return found
@@ -66,13 +69,13 @@ class Duty:
         found = self.runs()
         if not found:
             raise UnknownRunError(
-                f'there is no run of "{self.action}" for {names.rfc3339(self.who.date)}',
+                f'there is no run of "{self.action}" for {times.rfc3339(self.who.date)}',
                 why=f'nothing was started on "{self.controller.target.name}" for {self.who.key}',
                 hint='clear the task "start"',
             )
         run, request = found[-1]
         launches = self._launches(run)
-        shown = console.addresses(request, run, launches[-1] if launches else None, len(launches) or None)
+        shown = links.addresses(request, run, launches[-1] if launches else None, len(launches) or None)
         self.places = {**paths(request, run), **shown}
         return run, request
 
@@ -88,7 +91,7 @@ class Duty:
 
     def start(self, cleared: int, log: Logger) -> dict[str, Any]:
         """Ask for the run; after a clearing stop what was asked for before, and ask for the next of that date."""
-        key = names.retried(self.who.key, cleared)
+        key = keys.retried(self.who.key, cleared)
         for run, request in self.runs():
             if request.key != key:
                 outcome = self.controller.stop(run, "the task was cleared, and another run begun")
@@ -105,7 +108,7 @@ class Duty:
         try:
             found = self.controller.ask(self.action, asked)
         except NoModelError as error:
-            if timetable.is_coming(self.controller, self.action):
+            if tick.is_coming(self.controller, self.action):
                 raise PatienceError(error.what, why="it is being made") from None
             raise
         name = self.controller.target.name
@@ -190,7 +193,7 @@ class Duty:
             "stages": {stage: round(seconds, 3) for stage, seconds in self.story.stages.items()},
             "metrics": (outcome.metrics if outcome else None) or {},
             "rows": outcome.rows if outcome else None,
-            "inputs": {pin.action: names.run_of(pin.run).label for pin in line.request.inputs},
+            "inputs": {pin.action: keys.run_of(pin.run).label for pin in line.request.inputs},
         }
         if receipt:
             report["delivery"] = {"table": receipt.table, "state": receipt.state, "rows": receipt.rows}

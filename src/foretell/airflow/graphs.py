@@ -15,15 +15,15 @@ from typing import Any
 
 from airflow.sdk import DAG, Asset, TaskGroup, get_parsing_context
 
-from foretell import loading, schedule
 from foretell.airflow.assets import model, outlets
 from foretell.airflow.broken import Broken
 from foretell.airflow.compat import find
 from foretell.airflow.handbook import describe, documentation
 from foretell.airflow.operators import CheckOperator, StartOperator, StopOperator, WaitOperator
 from foretell.errors import UsageError
-from foretell.loading import FILE
-from foretell.service import Action, AirflowSettings, Service
+from foretell.service import load, schedule
+from foretell.service.load import FILE
+from foretell.service.model import Action, AirflowSettings, Service
 
 WORK = ".foretell"
 LEAST_RETRIES = 2
@@ -47,10 +47,10 @@ def dags(
     if WORK in place.parts:
         return {}  # a copy that a run on this machine works on, where a repository lies in the DAGs folder
     if (place / FILE).is_file():
-        return _graphs(loading.load(place / FILE, environ=os.environ), options, chosen)
+        return _graphs(load.load(place / FILE, environ=os.environ), options, chosen)
     services = sorted(file for file in place.glob(f"*/{FILE}"))
     if not services:
-        return _graphs(loading.load(loading.find(place), environ=os.environ), options, chosen)
+        return _graphs(load.load(load.find(place), environ=os.environ), options, chosen)
     return _several(services, options, chosen)
 
 
@@ -63,7 +63,7 @@ def _several(
     # In two passes, for each finds its code in the processor's caches: together they take a third longer.
     for file in _wanted(files):
         with _apart(file, found):
-            service = loading.load(file, environ=os.environ)
+            service = load.load(file, environ=os.environ)
             _must_be_alone(service, file, homes)
             services[file] = service
     for file, service in services.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from foretell.service import Action, Delivery, Service
+from foretell.service.model import Action, Delivery, Service
 
 THIN, THICK = tuple("┌─┐│└┘┴┬"), tuple("┏━┓┃┗┛┷┯")
 """What boxes are drawn with; the graph's own action has the thick one."""

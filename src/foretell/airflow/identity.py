@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from foretell import names
+from foretell.system import times
 
 
 class Identity(NamedTuple):
@@ -19,7 +19,7 @@ class Identity(NamedTuple):
     @property
     def shown_interval(self) -> tuple[str, str] | None:
         """Give the interval as records have it."""
-        return (names.rfc3339(self.interval[0]), names.rfc3339(self.interval[1])) if self.interval else None
+        return (times.rfc3339(self.interval[0]), times.rfc3339(self.interval[1])) if self.interval else None
 
 
 def identity(dag_run: Any, timezone: str) -> Identity:

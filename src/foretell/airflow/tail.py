@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from foretell.errors import CorruptError
-from foretell.frames import unframe
-from foretell.names import Run
-from foretell.protocol import Records
+from foretell.protocol.frames import unframe
+from foretell.protocol.keys import Run
+from foretell.protocol.rules import Records
 from foretell.store import Store
 
 LONGEST = 4000

@@ -16,10 +16,10 @@ from typing import Any
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from foretell import names
 from foretell.airflow.compat import find
 from foretell.airflow.watch import Watch
 from foretell.errors import CorruptError
+from foretell.protocol import keys
 from foretell.store import Store
 
 SETTLING = 3.0
@@ -68,7 +68,7 @@ class RunTrigger(BaseTrigger):
         self.log.info("the task is %s: its run is %s", state, outcome.kind)
 
     def _watch(self) -> Watch:
-        return Watch(_store(self.store), names.run_of(self.folder), self.poll, self.log.info)
+        return Watch(_store(self.store), keys.run_of(self.folder), self.poll, self.log.info)
 
     def _state_of_task(self) -> str | None:
         task: Any = self.task_instance

@@ -10,17 +10,18 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 
-from foretell import ledger, names, platforms
+from foretell import platforms
 from foretell.airflow.tail import Tail
+from foretell.controller.resolve import now
 from foretell.errors import CorruptError, ForetellError, RefusedError, StoreError, UsageError
-from foretell.ledger import Create, End, Get, Op, Probe, Sleep, Talk
-from foretell.names import Run
-from foretell.order import now
 from foretell.platforms.base import Platform
-from foretell.protocol import Life, Step, Wait
-from foretell.records import Launch, Outcome, Request
+from foretell.protocol import effects, keys, steps
+from foretell.protocol.effects import Create, End, Get, Op, Probe, Sleep, Talk
+from foretell.protocol.keys import Run
+from foretell.protocol.reconciler import Witness
+from foretell.protocol.records import Launch, Outcome, Request
+from foretell.protocol.rules import Life, Step, Wait
 from foretell.store import Store
-from foretell.witness import Witness
 
 T = TypeVar("T")
 
@@ -61,10 +62,10 @@ class Watch:
     async def cancel(self, cause: str) -> Outcome:
         """Decide that the run is cancelled unless it is decided, and end its machines."""
         await self._witness()
-        return await drive(ledger.cancel(self._run, names.nonce(), now(), cause), self._perform)
+        return await drive(steps.cancel(self._run, keys.nonce(), now(), cause), self._perform)
 
     async def _witness(self) -> Witness:
-        request = await drive(ledger.get(self._run.request, Request), self._perform)
+        request = await drive(effects.get(self._run.request, Request), self._perform)
         if request is None:
             raise CorruptError(f'the run "{self._run.label}" is not there any more', where=self._store.url)
         try:
@@ -75,7 +76,7 @@ class Watch:
             self._run,
             request,
             clock=time.monotonic,
-            mint=names.nonce,
+            mint=keys.nonce,
             now=now,
             certain=self._platform is not None and self._platform.certain,
         )

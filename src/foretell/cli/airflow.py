@@ -9,15 +9,15 @@ from argparse import ArgumentParser, Namespace
 from types import FrameType
 from typing import NoReturn
 
-from foretell import localairflow
+from foretell.airflow import local
+from foretell.airflow.local import LocalAirflow
 from foretell.cli import opening
 from foretell.cli.output import Output
 from foretell.cli.parsing import Verb, number
 from foretell.cli.wording import duration
 from foretell.errors import UsageError
-from foretell.localairflow import LocalAirflow
 from foretell.scaffold import DAGS
-from foretell.service import Service
+from foretell.service.model import Service
 
 HOME = ".foretell/airflow"
 PAUSE = 0.5
@@ -39,10 +39,10 @@ def airflow(args: Namespace, out: Output) -> int:
             hint="`foretell airflow up` brings up an Airflow of its own for the service here; "
             f"an Airflow that is there reads {DAGS}, which `foretell init` writes",
         )
-    version = localairflow.must_be_installed()
+    version = local.must_be_installed()
     controller = opening.controller(args)
     service, target = controller.service, controller.target.name
-    port = localairflow.free_port(args.port)
+    port = local.free_port(args.port)
     up = LocalAirflow(service.root / HOME, service.root, target, port, os.environ)
     for ending in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(ending, _interrupt)

@@ -9,20 +9,20 @@ from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
 
-from foretell import artifacts
 from foretell.cli import opening
 from foretell.cli.output import Output
 from foretell.cli.parsing import Verb, add_run
-from foretell.controller import Controller
+from foretell.controller.controller import Controller
 from foretell.delivery.columns import alternative, anything, declaring, tables
 from foretell.delivery.declaration import KEY, Table, is_table
 from foretell.delivery.files import listed
 from foretell.delivery.formats import SUPPORTED
 from foretell.errors import DeliveryRejectedError, UsageError
-from foretell.ledger import get
-from foretell.names import Attempt, Run
-from foretell.records import File, Outcome, Request
-from foretell.service import Delivery
+from foretell.protocol.effects import get
+from foretell.protocol.keys import Attempt, Run
+from foretell.protocol.records import File, Outcome, Request
+from foretell.service.model import Delivery
+from foretell.store import artifacts
 
 GLANCE = 50_000_000
 """Bytes that are read without being asked for."""

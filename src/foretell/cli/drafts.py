@@ -10,13 +10,15 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from foretell import names, warehouses
+from foretell import warehouses
 from foretell.agent.guard import Post
-from foretell.names import Run
-from foretell.platforms import compute_body, docker
-from foretell.protocol import first
-from foretell.records import Launch, Outcome, Request
-from foretell.service import ComputeEngineSettings, DockerSettings, ProcessSettings
+from foretell.platforms.compute_engine import instance
+from foretell.platforms.docker import platform
+from foretell.protocol import keys
+from foretell.protocol.keys import Run
+from foretell.protocol.records import Launch, Outcome, Request
+from foretell.protocol.rules import first
+from foretell.service.model import ComputeEngineSettings, DockerSettings, ProcessSettings
 from foretell.warehouses.base import shipment
 
 NEW = "<new>"
@@ -51,7 +53,7 @@ def delivery(request: Request, run: Run) -> list[Mapping[str, object]]:
 
 def _process(settings: ProcessSettings, request: Request, run: Run) -> dict[str, object]:
     times = request.target.times
-    name = names.machine(request.service, request.action, 1, NEW)
+    name = keys.machine(request.service, request.action, 1, NEW)
     home = Path(settings.home, "machines", name)
     post = Post(
         store=request.target.store,
@@ -69,10 +71,10 @@ def _process(settings: ProcessSettings, request: Request, run: Run) -> dict[str,
 
 
 def _container(settings: DockerSettings, request: Request, run: Run) -> dict[str, object]:
-    name = names.machine(request.service, request.action, 1, NEW)
+    name = keys.machine(request.service, request.action, 1, NEW)
     launch = Launch(nonce=NEW, machine=name, failures_left=0, losses_left=0)
     place = (request.target.store, run.folder, 1)
-    told = docker.command(settings, request, launch, place=place, boot=NEW, environ=os.environ)
+    told = platform.command(settings, request, launch, place=place, boot=NEW, environ=os.environ)
     return {"command": ["docker", *told]}
 
 
@@ -81,7 +83,7 @@ def _instance(settings: ComputeEngineSettings, request: Request, run: Run) -> di
     step = first(request)
     launch = Launch(
         nonce=NONCE,
-        machine=names.machine(request.service, request.action, step.attempt, NONCE),
+        machine=keys.machine(request.service, request.action, step.attempt, NONCE),
         failures_left=step.failures_left,
         losses_left=step.losses_left,
         growths_left=step.growths_left,
@@ -89,7 +91,7 @@ def _instance(settings: ComputeEngineSettings, request: Request, run: Run) -> di
     )
     zone = settings.zones[0]
     place = (request.target.store, run.folder, 1)
-    body = compute_body.body(settings, replace(request, store=STORE), launch, zone=zone, place=place)
+    body = instance.body(settings, replace(request, store=STORE), launch, zone=zone, place=place)
     address = f"projects/{settings.project}/zones/{zone}/instances"
     return {
         "POST": f"https://compute.googleapis.com/compute/v1/{address}?requestId=<of attempt and zone>",

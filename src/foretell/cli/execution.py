@@ -11,26 +11,26 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from foretell import artifacts
 from foretell.cli import opening, parsing
 from foretell.cli.follow import Follower
 from foretell.cli.interruption import Held
 from foretell.cli.output import Output
 from foretell.cli.parsing import Verb, add_run
 from foretell.cli.wording import counted, duration, metrics, moment, phase
-from foretell.controller import Controller
+from foretell.controller.controller import Controller
+from foretell.controller.freeze import fingerprint
+from foretell.controller.history import tail
+from foretell.controller.resolve import AHEAD, Asked
+from foretell.controller.survey import acknowledge
 from foretell.delivery.declaration import Table, is_table
 from foretell.errors import UsageError
-from foretell.frozen import fingerprint
-from foretell.history import tail
-from foretell.ledger import Asked as Found
-from foretell.ledger import get
-from foretell.names import Run, run_named
-from foretell.order import AHEAD, Asked
-from foretell.protocol import Phase, State
-from foretell.records import Exit, Outcome, Receipt, Request
-from foretell.service import Service
-from foretell.survey import acknowledge
+from foretell.protocol.effects import get
+from foretell.protocol.keys import Run, run_named
+from foretell.protocol.records import Exit, Outcome, Receipt, Request
+from foretell.protocol.rules import Phase, State
+from foretell.protocol.steps import Asked as Found
+from foretell.service.model import Service
+from foretell.store import artifacts
 
 # --- run and start ----------------------------------------------------------------------------------------------------
 

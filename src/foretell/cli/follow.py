@@ -5,15 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from foretell import history
 from foretell.cli.output import Output
 from foretell.cli.wording import duration
-from foretell.controller import Controller
+from foretell.controller import history
+from foretell.controller.controller import Controller
+from foretell.controller.history import LogReader
 from foretell.errors import CorruptError, StoreError
-from foretell.history import LogReader
-from foretell.names import Run
-from foretell.protocol import Phase
-from foretell.witness import Witness
+from foretell.protocol.keys import Run
+from foretell.protocol.reconciler import Witness
+from foretell.protocol.rules import Phase
 
 PAUSE = 0.1
 """Seconds between two looks at the log."""

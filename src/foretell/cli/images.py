@@ -6,7 +6,6 @@ import os
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from foretell import engine as engines
 from foretell.cli import opening
 from foretell.cli.output import Output
 from foretell.cli.parsing import Verb
@@ -14,9 +13,9 @@ from foretell.errors import UsageError
 from foretell.images import build as building
 from foretell.images import lock
 from foretell.images.build import Draft
-from foretell.names import LOCK_FILE
-from foretell.service import ProcessSettings, Service
+from foretell.service.model import LOCK_FILE, ProcessSettings, Service
 from foretell.sources.left_out import lines
+from foretell.system import container_engine as engines
 
 USUAL = "docker"
 

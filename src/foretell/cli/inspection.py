@@ -8,17 +8,17 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from pathlib import Path
 
-from foretell import history
 from foretell.cli import opening, parsing
 from foretell.cli.output import Cell, Output
 from foretell.cli.parsing import Verb, add_run
 from foretell.cli.story import story_document, tell_story
 from foretell.cli.wording import counted, duration, first_line, moment, phase, size
-from foretell.controller import Controller
+from foretell.controller import history
+from foretell.controller.controller import Controller
+from foretell.controller.history import Line, LogReader
 from foretell.errors import UsageError
-from foretell.frames import STDERR, STDOUT
-from foretell.history import Line, LogReader
-from foretell.names import Run
+from foretell.protocol.frames import STDERR, STDOUT
+from foretell.protocol.keys import Run
 from foretell.sources import tree
 from foretell.sources.ignore import IGNORE_FILE
 

@@ -152,9 +152,9 @@ def _carry_out(name: str, rest: list[str]) -> int:
         raise _unknown_verb(name)
     module, text = VERBS[name]
     if name in LAUNCHING and _on_this_machine(rest):
-        importlib.import_module("foretell.spare").begin()
+        importlib.import_module("foretell.system.standby").begin()
     gc.disable()  # modules are no garbage; to look for it among them, also at the exit, takes 15 ms
-    importlib.import_module("foretell.lean").load_msgspec()
+    importlib.import_module("foretell.system.standby").load_msgspec()
     verb = importlib.import_module(f"foretell.cli.{module}").VERBS[name]
     parsing = importlib.import_module("foretell.cli.parsing")
     gc.freeze()

@@ -5,16 +5,18 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from datetime import UTC, datetime
 
-from foretell import catalog, names, warehouses
+from foretell import warehouses
 from foretell.cli import opening, parsing
 from foretell.cli.output import Output
 from foretell.cli.parsing import Verb
 from foretell.cli.wording import counted, first_line, metrics, moment, value
-from foretell.controller import Controller
+from foretell.controller.controller import Controller
 from foretell.errors import UsageError
-from foretell.names import rfc3339
-from foretell.records import Receipt
-from foretell.service import Action, Delivery, Service
+from foretell.protocol import keys, scope
+from foretell.protocol.models import Answer, aging, current
+from foretell.protocol.records import Receipt
+from foretell.service.model import Action, Delivery, Service
+from foretell.system.times import rfc3339
 from foretell.warehouses.base import Rows
 
 # --- models -----------------------------------------------------------------------------------------------------------
@@ -29,7 +31,7 @@ def models(args: Namespace, out: Output) -> int:
     controller = opening.controller(args)
     as_of = opening.aware(args.date, controller.service) if args.date else datetime.now(UTC)
     answers = {action: _answer(controller, action, as_of) for action in _makers(controller.service)}
-    old = {action: catalog.aging(controller.service, answer, as_of) for action, answer in answers.items()}
+    old = {action: aging(controller.service, answer, as_of) for action, answer in answers.items()}
     listed = [
         {**_answer_document(action, answer), "old": bool(old[action])} for action, answer in answers.items()
     ]
@@ -54,14 +56,14 @@ def _makers(service: Service) -> list[str]:
     return [name for name in service.actions if name in taken]
 
 
-def _answer(controller: Controller, action: str, as_of: datetime) -> catalog.Answer:
+def _answer(controller: Controller, action: str, as_of: datetime) -> Answer:
     service = controller.service
     if not controller.exists():
-        return catalog.Answer(None, ())
-    return controller.drive(catalog.current(service.name, service.version, action, as_of))
+        return Answer(None, ())
+    return controller.drive(current(service.name, service.version, action, as_of))
 
 
-def _answer_document(action: str, answer: catalog.Answer) -> dict[str, object]:
+def _answer_document(action: str, answer: Answer) -> dict[str, object]:
     model = answer.model
     return {
         "action": action,
@@ -72,7 +74,7 @@ def _answer_document(action: str, answer: catalog.Answer) -> dict[str, object]:
     }
 
 
-def _tell_answer(action: str, answer: catalog.Answer, args: Namespace, out: Output) -> None:
+def _tell_answer(action: str, answer: Answer, args: Namespace, out: Output) -> None:
     model = answer.model
     if model:
         out.result(
@@ -171,7 +173,7 @@ def _model_of(controller: Controller, receipt: Receipt) -> str:
         pins = controller.request(controller.find(receipt.run)).inputs
     except UsageError:
         return ""
-    return "".join(f", by {names.run_of(pin.run).label}" for pin in pins)
+    return "".join(f", by {keys.run_of(pin.run).label}" for pin in pins)
 
 
 def _is_number(cell: object) -> bool:
@@ -189,7 +191,7 @@ def claim(args: Namespace, out: Output) -> int:
     """Make this service's action the owner of a table."""
     controller = opening.controller(args)
     action, delivery = _deliverer(controller.service, args.table)
-    owner = names.owner(controller.identify(), controller.service.name, action.name)
+    owner = scope.owner(controller.identify(), controller.service.name, action.name)
     before = warehouses.connect(controller.target.warehouse, out.warn).claim(delivery, owner)
     others = [name for name in before if name != owner]
     out.result(owner)

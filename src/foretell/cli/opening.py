@@ -9,22 +9,22 @@ from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from foretell import loading
-from foretell.controller import Controller, connect
+from foretell.controller.controller import Controller, connect
 from foretell.errors import UsageError
-from foretell.service import Service, Target
+from foretell.service import load
+from foretell.service.model import Service, Target
 
 USUAL_TARGET = "local"
 
 
 def service_file(args: Namespace) -> Path:
     """Give the service file: the one that is named, else the nearest here or above."""
-    return Path(args.file) if args.file else loading.find(here())
+    return Path(args.file) if args.file else load.find(here())
 
 
 def service(args: Namespace) -> Service:
     """Read the service at hand."""
-    return loading.load(service_file(args), environ=os.environ)
+    return load.load(service_file(args), environ=os.environ)
 
 
 def target_name(args: Namespace, usual: str | None = None) -> str:

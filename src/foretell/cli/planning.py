@@ -9,19 +9,20 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from foretell import names, platforms
+from foretell import platforms
 from foretell.cli import drafts, opening
 from foretell.cli.execution import add_order, order
 from foretell.cli.output import Output
 from foretell.cli.parsing import Verb
+from foretell.controller.freeze import Frozen, must_have_no_links
+from foretell.controller.resolve import Order, must_not_lie_ahead
 from foretell.errors import UsageError
-from foretell.frozen import Frozen, must_have_no_links
 from foretell.images import build, chosen, lock
-from foretell.ledger import Talk
-from foretell.names import Run
-from foretell.order import Order, must_not_lie_ahead
-from foretell.records import FORMAT, Pin
-from foretell.service import ProcessSettings
+from foretell.protocol import keys
+from foretell.protocol.effects import Talk
+from foretell.protocol.keys import Run
+from foretell.protocol.records import FORMAT, Pin
+from foretell.service.model import ProcessSettings
 from foretell.sources import tree
 from foretell.sources.fingerprint import fingerprint
 from foretell.sources.left_out import LeftOut, lines
@@ -82,7 +83,7 @@ def plan(args: Namespace, out: Output) -> int:
     run = Run(
         service.name, service.version, spec.name, date.replace(microsecond=date.microsecond // 1000 * 1000), 1
     )
-    key = asked.key or (names.key(spec.name, date) if asked.date else drafts.NEW)
+    key = asked.key or (keys.key(spec.name, date) if asked.date else drafts.NEW)
     draft = Draft(service, target, spec, asked, inputs={}, store="<the store's id>", drive=_ask)
     request = replace(draft.request(run, key), uid=drafts.NEW)
     out.data(

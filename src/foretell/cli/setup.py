@@ -5,11 +5,12 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from foretell import loading, scaffold
+from foretell import scaffold
 from foretell.cli import opening, parsing
 from foretell.cli.output import Output
 from foretell.cli.parsing import Verb
-from foretell.loading import FILE
+from foretell.service import load
+from foretell.service.load import FILE
 
 
 def _add_init(made: ArgumentParser) -> None:
@@ -42,7 +43,7 @@ def init(args: Namespace, out: Output) -> int:
 def schema(args: Namespace, out: Output) -> int:
     """Print the JSON Schema of foretell.toml."""
     del args
-    out.data(loading.schema())
+    out.data(load.schema())
     return 0
 
 

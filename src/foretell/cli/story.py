@@ -7,13 +7,13 @@ from collections.abc import Iterator
 
 import msgspec
 
-from foretell import console
 from foretell.agent.workspace import arguments
 from foretell.cli.output import Output
 from foretell.cli.wording import counted, duration, metrics, moment, phase, size
-from foretell.history import Story, Try
-from foretell.names import run_of
-from foretell.records import Claimed, Request, Void
+from foretell.controller import links
+from foretell.controller.history import Story, Try
+from foretell.protocol.keys import run_of
+from foretell.protocol.records import Claimed, Request, Void
 
 FEW = 10
 """Files that are listed one by one."""
@@ -157,4 +157,4 @@ def story_document(story: Story, store: str) -> dict[str, object]:
 
 def _console(story: Story) -> dict[str, str]:
     last = story.attempts[-1].launch if story.attempts else None
-    return console.addresses(story.line.request, story.line.run, last)
+    return links.addresses(story.line.request, story.line.run, last)

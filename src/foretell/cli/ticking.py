@@ -8,19 +8,23 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from foretell import catalog, janitor, names, survey, timetable
 from foretell.cli import opening, parsing
 from foretell.cli.output import Output
 from foretell.cli.parsing import Verb
 from foretell.cli.wording import counted, first_line, moment
-from foretell.controller import Controller
+from foretell.controller import survey, tidy
+from foretell.controller.controller import Controller
+from foretell.controller.resolve import Asked, must_not_lie_ahead, now
+from foretell.controller.survey import Memory, Standing
+from foretell.controller.tick import Tick, Ticked, crontab
+from foretell.controller.tick import tick as tick_now
+from foretell.controller.tidy import Tidied
 from foretell.errors import InfrastructureError, UsageError
-from foretell.janitor import Tidied
-from foretell.names import Run, rfc3339
-from foretell.order import Asked, must_not_lie_ahead, now
-from foretell.protocol import Phase
-from foretell.survey import Memory, Standing
-from foretell.timetable import Tick, Ticked
+from foretell.protocol import models
+from foretell.protocol.keys import Run
+from foretell.protocol.rules import Phase
+from foretell.system import paths
+from foretell.system.times import rfc3339
 
 BAD = (Phase.FAILED, Phase.TIMEOUT, Phase.REJECTED, Phase.LOST)
 """Ends that somebody must hear of, and that make the exit code 1."""
@@ -51,7 +55,7 @@ def tick(args: Namespace, out: Output) -> int:
     controller = opening.controller(args, scheduled=True)
     controller.waits = out.warn
     if args.print:
-        line = timetable.crontab(opening.service_file(args).absolute(), controller.target.name)
+        line = crontab(opening.service_file(args).absolute(), controller.target.name)
         out.result(line)
         out.document({"crontab": line})
         return 0
@@ -60,9 +64,9 @@ def tick(args: Namespace, out: Output) -> int:
     place = _memory_of(controller)
     memory = survey.recall(place) if place else Memory()
     voice = _Voice(args, out, memory)
-    found = timetable.tick(controller, at, voice.ticked, dated=bool(args.date), memory=memory)
+    found = tick_now(controller, at, voice.ticked, dated=bool(args.date), memory=memory)
     voice.began(found, controller)
-    done = janitor.tidy(controller, runs=[*(one.run for one in found.found.open), *found.started])
+    done = tidy.tidy(controller, runs=[*(one.run for one in found.found.open), *found.started])
     voice.tidied(done)
     ended = [*found.found.ended, *survey.ended_since(controller, found.found)]
     voice.ended(ended, controller)
@@ -86,7 +90,7 @@ def _memory_of(controller: Controller) -> Path | None:
     if not controller.exists():
         return None
     name = f"{controller.identify()}-{controller.service.name}.json"
-    return names.cache(os.environ) / "ticks" / name
+    return paths.cache(os.environ) / "ticks" / name
 
 
 def _document(
@@ -165,9 +169,9 @@ class _Voice:
             self.say(f"{action} begins with {rfc3339(begins)}, by its schedule", "faint")
         for run in found.started:
             for pin in controller.request(run).inputs:
-                answer = controller.drive(catalog.current(run.service, run.version, pin.action, run.date))
+                answer = controller.drive(models.current(run.service, run.version, pin.action, run.date))
                 if answer.model and answer.model.run.folder == pin.run:
-                    self._aging(run, pin.run, catalog.aging(controller.service, answer, run.date))
+                    self._aging(run, pin.run, models.aging(controller.service, answer, run.date))
 
     def _aging(self, run: Run, model: str, old: str) -> None:
         """Say what is wrong with the age of a model; urgently once a model."""

@@ -7,13 +7,13 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 
 from foretell import doctor as examination
-from foretell import janitor
 from foretell.cli import opening, parsing
 from foretell.cli.output import Output
 from foretell.cli.parsing import Verb
+from foretell.controller.tidy import Tidied
+from foretell.controller.tidy import tidy as tidy_up
 from foretell.errors import InfrastructureError, ServiceFileError
-from foretell.janitor import Tidied
-from foretell.service import Service, Target
+from foretell.service.model import Service, Target
 
 # --- tidy -------------------------------------------------------------------------------------------------------------
 
@@ -28,7 +28,7 @@ def tidy(args: Namespace, out: Output) -> int:
     """Finish what can be finished, stop what should not be alive, clean up."""
     controller = opening.controller(args)
     controller.waits = out.warn
-    done = janitor.tidy(controller, every=args.all, say=out.status)
+    done = tidy_up(controller, every=args.all, say=out.status)
     _tell_tidied(done, out)
     if not any(_tidied_document(done).values()):
         out.tell("everything is tidy")

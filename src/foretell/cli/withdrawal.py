@@ -6,15 +6,17 @@ import shlex
 from argparse import ArgumentParser, Namespace
 from datetime import UTC, datetime
 
-from foretell import catalog, history, names
 from foretell.cli import opening
 from foretell.cli.output import Output
 from foretell.cli.parsing import Verb, add_run
 from foretell.cli.wording import counted
-from foretell.controller import Controller
-from foretell.names import Run
-from foretell.order import AHEAD
-from foretell.records import Receipt, Request
+from foretell.controller import history
+from foretell.controller.controller import Controller
+from foretell.controller.resolve import AHEAD
+from foretell.protocol import keys, models
+from foretell.protocol.keys import Run
+from foretell.protocol.records import Receipt, Request
+from foretell.system import times
 from foretell.warehouses import base
 
 
@@ -86,7 +88,7 @@ def _repeated(
     if receipt.cause not in (base.STANDS, base.REMOVED):
         return None, None  # nothing of it was there
     request = controller.request(run)
-    model = controller.drive(catalog.substitute(run, request))
+    model = controller.drive(models.substitute(run, request))
     if model:
         order = _order(model.run, key=_free_key(model.run, model.request, run))
         return model.run, opening.again(args, order)
@@ -100,12 +102,12 @@ def _repeated(
 def _order(run: Run, key: str = "") -> str:
     future = " --future" if run.date - datetime.now(UTC) > AHEAD else ""
     named = f" --key {shlex.quote(key)}" if key else ""
-    return f"run {run.action} --date {names.rfc3339(run.date)}{named}{future}"
+    return f"run {run.action} --date {times.rfc3339(run.date)}{named}{future}"
 
 
 def _free_key(run: Run, request: Request, withdrawn: Run) -> str:
     """Return a key for the repeat of a success, whose own key gives that run itself."""
-    taken = names.original(request.key) == names.key(run.action, run.date)
+    taken = keys.original(request.key) == keys.key(run.action, run.date)
     return f"instead-of-{withdrawn.id}" if taken else ""
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
 from foretell.cli.output import Cell
-from foretell.protocol import Phase
-from foretell.text import counted, duration, size
+from foretell.protocol.rules import Phase
+from foretell.system.text import counted, duration, size
 
 __all__ = ["counted", "duration", "first_line", "metrics", "moment", "phase", "size", "value"]
 

@@ -11,16 +11,7 @@ from urllib.parse import unquote
 from msgspec.structs import replace
 
 from foretell.delivery import csv_files, json_lines, parquet_files
-from foretell.delivery.files import (
-    DELIMITERS,
-    NDJSON,
-    Cell,
-    Connection,
-    File,
-    Source,
-    empty,
-    listed,
-)
+from foretell.delivery.files import DELIMITERS, NDJSON, Cell, Connection, File, Source, empty, listed
 from foretell.delivery.sql import literal
 from foretell.errors import DeliveryRejectedError
 

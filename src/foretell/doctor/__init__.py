@@ -16,8 +16,7 @@ from pathlib import Path
 
 import uv
 
-from foretell import engine as engines
-from foretell import names, platforms, warehouses
+from foretell import platforms, warehouses
 from foretell.agent.interpreter import Said
 from foretell.doctor.airflow import airflow
 from foretell.doctor.check import Check, failed, missing
@@ -28,8 +27,7 @@ from foretell.doctor.left_out import left_out
 from foretell.doctor.ticks import ticks
 from foretell.doctor.upgrading import upgrading
 from foretell.errors import ForetellError
-from foretell.names import STORE_RECORD
-from foretell.service import (
+from foretell.service.model import (
     BigQuerySettings,
     ComputeEngineSettings,
     DockerSettings,
@@ -39,6 +37,9 @@ from foretell.service import (
     Target,
 )
 from foretell.store import Store
+from foretell.store.directory import STORE_RECORD
+from foretell.system import container_engine as engines
+from foretell.system import paths
 
 LITTLE, TOO_LITTLE = 2_000_000_000, 200_000_000
 """Bytes of free space that are worth a warning, and that do not suffice."""
@@ -154,7 +155,7 @@ def clock() -> Check:
 
 def cache(environ: Mapping[str, str]) -> Check:
     """Whether environments can be kept."""
-    place = names.cache(environ) / "environments"
+    place = paths.cache(environ) / "environments"
     try:
         place.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=place, prefix=".doctor-"):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 
 from foretell.doctor.check import Check
-from foretell.service import ComputeEngineSettings, Service, Target
+from foretell.service.model import ComputeEngineSettings, Service, Target
 
 OLDEST = (3, 1)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from foretell import envfile
 from foretell.doctor.check import Check, missing, ok
 from foretell.errors import UsageError
-from foretell.service import Service
+from foretell.service.env_file import read
+from foretell.service.model import Service
 
 
 def env_file(service: Service, environ: Mapping[str, str]) -> Iterator[Check]:
@@ -16,7 +16,7 @@ def env_file(service: Service, environ: Mapping[str, str]) -> Iterator[Check]:
     if service.env_file is None:
         return
     try:
-        found = envfile.read(Path(service.env_file), environ)
+        found = read(Path(service.env_file), environ)
     except UsageError as error:
         yield missing("env file", f"{error.where}: {error.why}", error.hint)
         return

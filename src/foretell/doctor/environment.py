@@ -10,16 +10,16 @@ from pathlib import Path, PurePosixPath
 
 import uv
 
-from foretell import names
 from foretell.agent import interpreter
 from foretell.agent.environment import ready
 from foretell.agent.interpreter import Said
 from foretell.doctor.check import Check, failed, missing, ok, warning
 from foretell.errors import EnvironmentFailedError
-from foretell.requirements import declared, needs
-from foretell.requirements.foreign import FOREIGN
-from foretell.requirements.steps import steps
-from foretell.service import Service
+from foretell.service.model import Service
+from foretell.service.requirements import declared, needs
+from foretell.service.requirements.foreign import FOREIGN
+from foretell.service.requirements.steps import steps
+from foretell.system import paths
 
 CRON = "/usr/bin:/bin"
 """The PATH that cron gives to what it starts."""
@@ -104,7 +104,7 @@ def _environment(service: Service, environ: Mapping[str, str]) -> str:
         if needs.files(service.source, service.root, environ)[1]:
             return "an environment is made for every state of the sources, since packages lie in them"
         index = (
-            names.cache(environ)
+            paths.cache(environ)
             / "environments"
             / needs.read(service.source, service.root, interpreter.own(), environ).key
         )

@@ -10,10 +10,10 @@ from google.auth.exceptions import GoogleAuthError
 from foretell.doctor import places
 from foretell.doctor.check import Check, failed, missing, ok, warning
 from foretell.errors import ForetellError
-from foretell.google.failures import Failure, Kind
+from foretell.google.errors import Failure, Kind
 from foretell.google.rest import Rest
 from foretell.images import lock
-from foretell.service import BigQuerySettings, ComputeEngineSettings, Service, Target
+from foretell.service.model import BigQuerySettings, ComputeEngineSettings, Service, Target
 
 LOGIN = "gcloud auth application-default login"
 INSTANCES = (

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
-from foretell import artifacts, catalog
 from foretell.agent.elsewhere import MOST, namesakes
-from foretell.controller import Controller
+from foretell.controller.controller import Controller
 from foretell.doctor.check import Check, failed, ok, warning
 from foretell.errors import ForetellError
-from foretell.ledger import get
-from foretell.records import Request
-from foretell.service import Action, Input, Service, Target
+from foretell.protocol import models
+from foretell.protocol.effects import get
+from foretell.protocol.records import Request
+from foretell.service.model import Action, Input, Service, Target
 from foretell.sources import tree
+from foretell.store import artifacts
 
 NAME = "input"
 
@@ -57,7 +58,7 @@ def _last_places(controller: Controller, action: Action) -> dict[str, str]:
     service = controller.service
     if not controller.exists():
         return {}
-    newest = controller.drive(catalog.newest(service.name, service.version, action.name, 1))
+    newest = controller.drive(models.newest(service.name, service.version, action.name, 1))
     request = controller.drive(get(newest[0].request, Request)) if newest else None
     return {pin.action: pin.path for pin in request.inputs} if request else {}
 
@@ -79,8 +80,8 @@ def doubles(controller: Controller, takers: Iterable[Action]) -> Iterator[Check]
             yield warning(NAME, one.told(model.run.label), one.mend(model.run.label))
 
 
-def _current(controller: Controller, item: Input) -> catalog.Model | None:
+def _current(controller: Controller, item: Input) -> models.Model | None:
     service = controller.service
     return controller.drive(
-        catalog.current(service.name, service.version, item.action, datetime.now(UTC))
+        models.current(service.name, service.version, item.action, datetime.now(UTC))
     ).model

@@ -7,10 +7,10 @@ from typing import Any, Protocol
 from urllib.parse import quote, urlsplit
 
 from foretell.doctor.check import Check, missing, ok, warning
-from foretell.google.failures import Failure, Kind
+from foretell.google.errors import Failure, Kind
 from foretell.google.rest import Rest
-from foretell.service import BigQuerySettings, ComputeEngineSettings, Service, Target
-from foretell.warehouses.bigquery_place import readable
+from foretell.service.model import BigQuerySettings, ComputeEngineSettings, Service, Target
+from foretell.warehouses.bigquery.location import readable
 
 OBJECTS = (
     "storage.objects.create",

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from foretell import catalog, names
-from foretell.controller import Controller
+from foretell.controller.controller import Controller
+from foretell.controller.survey import has_ticked
 from foretell.doctor.check import Check
-from foretell.ledger import get
-from foretell.records import FirstSight
-from foretell.service import Service, Target
-from foretell.survey import has_ticked
+from foretell.protocol import keys, models
+from foretell.protocol.effects import get
+from foretell.protocol.records import FirstSight
+from foretell.service.model import Service, Target
 
 
 def ticks(service: Service, target: Target) -> Iterator[Check]:
@@ -21,13 +21,13 @@ def ticks(service: Service, target: Target) -> Iterator[Check]:
         return
     now = datetime.now(UTC)
     for maker in sorted({item.action for one in service.actions.values() for item in one.inputs}):
-        answer = controller.drive(catalog.current(service.name, service.version, maker, now))
-        if old := catalog.aging(service, answer, now):
+        answer = controller.drive(models.current(service.name, service.version, maker, now))
+        if old := models.aging(service, answer, now):
             failed = next((one.run.label for one in answer.passed), None)
             fix = f"foretell {f'show {failed}' if failed else f'run {maker}'} --on {target.name}"
             yield Check(name="model", state="warning", detail=old, fix=fix)
     for action in service.actions.values():
-        key = names.first_sight(service.name, service.version, action.name)
+        key = keys.first_sight(service.name, service.version, action.name)
         if action.schedule is None or controller.drive(get(key, FirstSight)):
             continue
         if has_ticked(controller, action.name):

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from foretell.doctor.check import Check
 from foretell.errors import UsageError
 from foretell.images import lock
-from foretell.records import FORMAT, asked_since_2
-from foretell.service import Service, Target
+from foretell.protocol.records import FORMAT, asked_since_2
+from foretell.service.model import Service, Target
 
 
 def upgrading(service: Service, target: Target) -> Iterator[Check]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from foretell.google.failures import Failure
+from foretell.google.errors import Failure
 from foretell.google.rest import Json, Rest
 
 LIVE = frozenset({"PROVISIONING", "STAGING", "RUNNING", "REPAIRING", "PENDING"})

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
-from foretell.google.failures import Failure, Kind
+from foretell.google.errors import Failure, Kind
 
 LOG = "foretell"
 LONGEST = 100_000

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias, cast
 
 from foretell.errors import UsageError
-from foretell.google.failures import Failure
+from foretell.google.errors import Failure
 
 BASES = {
     "artifactregistry": "https://artifactregistry.googleapis.com/",
@@ -70,7 +70,7 @@ class Rest:
     def _line(self) -> Any:
         """What sends; loaded with the first request, for it takes longer than all the rest of a command."""
         try:
-            line = importlib.import_module("foretell.google.line")
+            line = importlib.import_module("foretell.google.connection")
         except ImportError as error:
             hint = "pip install 'foretell[google]'"
             raise UsageError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 
 from foretell.errors import EnvironmentFailedError, PlatformError
-from foretell.google.failures import Failure, Kind
+from foretell.google.errors import Failure, Kind
 from foretell.google.rest import Rest
 
 CASTAGNOLI = 0x82F63B78

@@ -14,13 +14,11 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Struct
 
-from foretell import names
-from foretell.engine import Engine
 from foretell.errors import ImageError, UsageError
 from foretell.images import context, index, lock, recipe, wheel
 from foretell.images.lock import Locked
-from foretell.records import FORMAT
-from foretell.service import (
+from foretell.protocol.records import FORMAT
+from foretell.service.model import (
     BigQuerySettings,
     ComputeEngineSettings,
     PlatformSettings,
@@ -29,6 +27,7 @@ from foretell.service import (
     Target,
 )
 from foretell.sources import revision
+from foretell.system.container_engine import Engine
 
 Say = Callable[[str], None]
 ARM = ("a4x-", "c4a-", "n4a-", "t2a-")
@@ -85,7 +84,7 @@ class Draft:
         made = (self.dockerfile(labels={}), self.agent.digest, architecture(self.target) or "")
         mark = recipe.mark(self.fingerprint, *made)
         registry = self.service.image.registry
-        return names.image(registry, self.service.name, self.service.version, mark)
+        return recipe.image(registry, self.service.name, self.service.version, mark)
 
     @cached_property
     def revision(self) -> str:

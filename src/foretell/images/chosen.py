@@ -6,14 +6,13 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from foretell import engine as engines
 from foretell.errors import PlatformError, UsageError
 from foretell.images import build, lock
 from foretell.images.build import Draft
-from foretell.names import LOCK_FILE
-from foretell.records import FORMAT
-from foretell.service import Service, Target
+from foretell.protocol.records import FORMAT
+from foretell.service.model import LOCK_FILE, Service, Target
 from foretell.sources.left_out import LeftOut
+from foretell.system import container_engine as engines
 
 
 class Chosen(Struct, frozen=True, kw_only=True):

@@ -14,10 +14,9 @@ from msgspec.structs import replace
 from foretell.errors import EnvironmentFailedError, UsageError
 from foretell.images.recipe import CONVERTED, TEMPLATES, Ingredients
 from foretell.images.wheel import Agent
-from foretell.names import LOCK_FILE, SERVICE_FILE
-from foretell.requirements import groups, needs
-from foretell.requirements.steps import Step, steps
-from foretell.service import Service
+from foretell.service.model import LOCK_FILE, SERVICE_FILE, Service
+from foretell.service.requirements import groups, needs
+from foretell.service.requirements.steps import Step, steps
 from foretell.sources import ignore
 from foretell.sources import tree as trees
 from foretell.sources.copying import write_file

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from foretell.images.recipe import SECRETS
-from foretell.requirements import indexes
+from foretell.service.requirements import indexes
 
 OPTIONS = frozenset(
     {

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from foretell.errors import UsageError
-from foretell.names import LOCK_FILE
+from foretell.service.model import LOCK_FILE
 
 HEADER = "# Which image each target runs. `foretell build --push` writes this file; commit it.\n"
 PINNED = re.compile(r"(?:\S+@)?sha256:[0-9a-f]{64}")

@@ -13,23 +13,24 @@ from string import Template
 import msgspec
 from msgspec import Struct
 
-from foretell import names, records
 from foretell.errors import UsageError
-from foretell.requirements.indexes import AS_PIP
-from foretell.requirements.steps import Step
-from foretell.service import Service
+from foretell.protocol import records
+from foretell.service.model import Service
+from foretell.service.requirements.indexes import AS_PIP
+from foretell.service.requirements.steps import Step
+from foretell.system import paths
 
-TEMPLATES = Path(__file__).parents[1] / "resources" / "image"
+TEMPLATES = Path(__file__).parent / "templates"
 FORMAT = "1"
 """Grows when images of an older Foretell must not pass for what a newer one would build."""
 KNOWN = tuple((3, minor) for minor in range(7, 15))
 """The versions of Python that `base` is looked up for, where a range is asked for."""
 USER = "10001:10001"
 ENTRYPOINT = (
-    f"{names.IMAGE_AGENT}/lib/ld.so",
+    f"{paths.IMAGE_AGENT}/lib/ld.so",
     "--library-path",
-    f"{names.IMAGE_AGENT}/lib",
-    f"{names.IMAGE_AGENT}/bin/python",
+    f"{paths.IMAGE_AGENT}/lib",
+    f"{paths.IMAGE_AGENT}/bin/python",
     "-I",
     "-m",
     "foretell.agent.guard",
@@ -105,7 +106,7 @@ def dockerfile(
         "copies": _copies(read),
         "strategy": "" if service.source.locked else "".join(f" {k}={v}" for k, v in AS_PIP.items()),
         "install": _install(service, read),
-        "environment": f"COPY --from=foretell-environment {names.IMAGE_ENVIRONMENT} {names.IMAGE_ENVIRONMENT}",
+        "environment": f"COPY --from=foretell-environment {paths.IMAGE_ENVIRONMENT} {paths.IMAGE_ENVIRONMENT}",
         "index": "".join(f"--mount=type=secret,id={name} " for name in SECRETS) if mounts else "",
         "mount_cache": "--mount=type=cache,id=foretell,target=/root/.cache " if mounts else "",
         "set_index": f"\\\n    if [ -r /run/secrets/{SECRETS[0]} ]; then . /run/secrets/{SECRETS[0]}; fi; \\\n   "
@@ -194,17 +195,17 @@ def _copies(read: Ingredients) -> str:
     made = any(step.text for step in read.steps)
     copies = [f"COPY .foretell/{CONVERTED} {IMAGE_CONVERTED}"] if made else []
     if read.whole or not made or any(step.files for step in read.steps):
-        copies.insert(0, f"COPY {place} {names.IMAGE_SERVICE}")
+        copies.insert(0, f"COPY {place} {paths.IMAGE_SERVICE}")
     return "\n".join(copies)
 
 
 def _install(service: Service, read: Ingredients) -> str:
     """Install as a run on this machine does: by uv; by pip where uv fails, for older packages' metadata."""
-    place = names.IMAGE_ENVIRONMENT
+    place = paths.IMAGE_ENVIRONMENT
     if service.source.locked is not None:
         options = "--locked --no-dev --no-install-project --no-editable --compile-bytecode --python python3"
         options = " ".join((options, *map(shlex.quote, read.options)))
-        project = shlex.quote(normpath(f"{names.IMAGE_SERVICE}/{service.source.locked}"))
+        project = shlex.quote(normpath(f"{paths.IMAGE_SERVICE}/{service.source.locked}"))
         return f"UV_PROJECT_ENVIRONMENT={place} uv sync {options} --project {project}"
     made = f"uv venv --quiet --no-project --python python3 {place}"
     if not read.steps:
@@ -253,3 +254,9 @@ def _filled(part: str, values: Mapping[str, str]) -> str:
 
 def _quoted(text: str) -> str:
     return msgspec.json.encode(text).decode().replace("$", "\\$")
+
+
+def image(registry: str | None, service: str, version: str, mark: str) -> str:
+    """Name an image by what is in it; the same name never means anything else."""
+    place = f"{registry.rstrip('/')}/" if registry else "foretell/"
+    return f"{place}{service.strip('-')}:{version}-{mark}"

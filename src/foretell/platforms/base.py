@@ -7,8 +7,8 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from foretell.protocol import Life
-from foretell.records import Host, Launch, Request
+from foretell.protocol.records import Host, Launch, Request
+from foretell.protocol.rules import Life
 
 
 class Fate(Struct, frozen=True, kw_only=True):

@@ -18,7 +18,7 @@ from foretell.scaffold.text import FILE, describe, notes, slug
 
 DAGS = "dags.py"
 """What Airflow reads."""
-TEMPLATE = Path(__file__).parents[1] / "resources" / "init"
+TEMPLATE = Path(__file__).parent / "template"
 NAME = "example-service"
 """The service's name in the template."""
 WELCOME = frozenset({".git", ".gitignore", ".gitattributes", ".github", "README.md", "LICENSE", "LICENSE.md"})

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from foretell.requirements import declared
 from foretell.scaffold.commands import SOURCE, Found
+from foretell.service.requirements import declared
 
 
 def packages(directory: Path, found: Found) -> list[str]:

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from foretell.errors import NoRoomError
-from foretell.parallel import each
-from foretell.text import counted, duration, size
+from foretell.system.parallel import each
+from foretell.system.text import counted, duration, size
 
 CLONE = 0x40049409
 """FICLONE of Linux: the new file shares the old one's blocks until either is written to."""

@@ -10,10 +10,10 @@ from typing import TypeAlias, assert_never
 
 from msgspec.structs import replace
 
-from foretell.parallel import each
 from foretell.sources.copying import FULL, WORKERS, is_much
 from foretell.sources.digests import REMEMBERED, Digests
 from foretell.sources.tree import Entry, Tree, unreadable
+from foretell.system.parallel import each
 
 Marked: TypeAlias = tuple[Entry, str]
 """An entry, and the SHA-256 (hex) of what it holds; "" for what is no file."""

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 from msgspec import Struct
 from msgspec.structs import replace
 
-from foretell.text import counted, printable, size
+from foretell.system.text import counted, printable, size
 
 MOST = 20
 """How many are named one by one."""

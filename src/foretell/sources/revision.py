@@ -6,7 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 from subprocess import DEVNULL, PIPE, Popen, TimeoutExpired
 
-from foretell.names import LOCK_FILE
+from foretell.service.model import LOCK_FILE
 
 FETCHED = f"{'[0-9]' * 8}T{'[0-9]' * 6}*Z-[1-9]*"
 """How directories are named that `foretell get` makes, as a glob: by run ids."""

@@ -21,7 +21,6 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from foretell.parallel import each
 from foretell.sources.copying import (
     WORKERS,
     Copied,
@@ -35,6 +34,7 @@ from foretell.sources.copying import (
 from foretell.sources.digests import REMEMBERED, Digests, Stamp
 from foretell.sources.fingerprint import Marked, folded, marked
 from foretell.sources.tree import Tree
+from foretell.system.parallel import each
 
 RACES = 10
 OLD = 7 * 24 * 3600.0

@@ -13,8 +13,8 @@ from typing import Literal, TypeAlias
 from msgspec import Struct
 
 from foretell.errors import UsageError
-from foretell.names import RUN_ID
-from foretell.service import ProcessSettings, Service
+from foretell.protocol.keys import RUN_ID
+from foretell.service.model import ProcessSettings, Service
 from foretell.sources import secrets
 from foretell.sources.ignore import IGNORE_FILE, named
 from foretell.sources.left_out import LeftOut, summed

@@ -19,9 +19,9 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import ObjectStore
 
-from foretell.store import trouble
+from foretell.store import errors
+from foretell.store.connect import connect
 from foretell.store.directory import PART
-from foretell.store.opening import connect
 
 PATIENCE = 15.0
 """Seconds after the first failure for which one verb asks again; short, for a pulse may wait behind it."""
@@ -68,9 +68,9 @@ class Bucket:
         try:
             return bytes(await (await obstore.get_async(self._objects, key)).bytes_async())
         except (BaseError, OSError) as error:
-            if isinstance(error, FileNotFoundError) and trouble.is_certain(error):
+            if isinstance(error, FileNotFoundError) and errors.is_certain(error):
                 return None
-            raise trouble.told("read", key, self.url, error) from error
+            raise errors.told("read", key, self.url, error) from error
 
     def create(self, key: str, data: bytes) -> bool:
         objects = self._objects if len(data) < PART else self._files
@@ -113,7 +113,7 @@ class Bucket:
             )
         except (BaseError, OSError) as error:
             # of a lost last answer the library tells only that its clean-up found no upload any more
-            if not trouble.passes(error) or self._size(key) != size:
+            if not errors.passes(error) or self._size(key) != size:
                 raise
 
     def _size(self, key: str) -> int | None:
@@ -127,7 +127,7 @@ class Bucket:
         try:
             obstore.put(self._objects, key, data, use_multipart=False)
         except (BaseError, OSError) as error:
-            raise trouble.told("write", key, self.url, error) from error
+            raise errors.told("write", key, self.url, error) from error
 
     def _wait_for_the_name(self, key: str) -> None:
         """Have a second pass between two writes to one name, which is all that it takes."""
@@ -148,12 +148,12 @@ class Bucket:
                         done += len(part)
                         yield part
                 except (BaseError, OSError) as error:
-                    if trouble.is_certain(error):
+                    if errors.is_certain(error):
                         raise
-                    if done and trouble.status(error) == NOTHING_LEFT:
+                    if done and errors.status(error) == NOTHING_LEFT:
                         return
-                    if done == before and not (trouble.passes(error) and patience.wait()):
-                        raise trouble.told("read", key, self.url, error) from error
+                    if done == before and not (errors.passes(error) and patience.wait()):
+                        raise errors.told("read", key, self.url, error) from error
                 else:
                     return
 
@@ -200,12 +200,12 @@ class Bucket:
             try:
                 return work()
             except (BaseError, OSError) as error:
-                if trouble.is_certain(error) and not (
+                if errors.is_certain(error) and not (
                     verb == "write" and isinstance(error, FileNotFoundError)
                 ):
                     raise
-                if not (trouble.passes(error) and patience.wait()):
-                    raise trouble.told(verb, key, self.url, error) from error
+                if not (errors.passes(error) and patience.wait()):
+                    raise errors.told(verb, key, self.url, error) from error
 
 
 class Patience:

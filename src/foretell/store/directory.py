@@ -20,12 +20,12 @@ from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError, Per
 from obstore.store import LocalStore
 
 from foretell.errors import StoreError, StoreFullError, StoreRefusedError, UsageError
-from foretell.names import STORE_RECORD
 
 REFUSALS = ("Permission denied", "Read-only file system", "Operation not permitted")
 FULL = ("No space left", "Disk quota exceeded")
 FEW = 8
 PART = 8 * 1024 * 1024
+STORE_RECORD = "store.json"
 
 
 class Directory:

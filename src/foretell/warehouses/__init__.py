@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from foretell.errors import UsageError
-from foretell.service import BigQuerySettings, DuckDBSettings, WarehouseSettings
+from foretell.service.model import BigQuerySettings, DuckDBSettings, WarehouseSettings
 from foretell.warehouses.base import Warehouse
 
 BIGQUERY_TEXTS = frozenset({"TIME", "DATETIME", "JSON"})
@@ -16,12 +16,12 @@ def connect(settings: WarehouseSettings, waits: Callable[[str], None] = lambda _
     """Return the warehouse of these settings; nothing is opened yet. `waits` is told once what it waits for longer."""
     match settings:
         case DuckDBSettings():
-            from foretell.warehouses.duckdb import DuckDBWarehouse
+            from foretell.warehouses.duckdb.warehouse import DuckDBWarehouse
 
             return DuckDBWarehouse(settings, waits=waits)
         case BigQuerySettings():
             try:
-                from foretell.warehouses.bigquery import BigQueryWarehouse
+                from foretell.warehouses.bigquery.warehouse import BigQueryWarehouse
             except ImportError as error:
                 raise UsageError(
                     'the warehouse "bigquery" needs Google\'s client',

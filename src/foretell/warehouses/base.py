@@ -9,9 +9,11 @@ from typing import Protocol
 from msgspec import Struct
 
 from foretell.errors import UsageError
-from foretell.names import Run, owner, sortable
-from foretell.records import Outcome, Receipt, Request
-from foretell.service import Delivery
+from foretell.protocol.keys import Run
+from foretell.protocol.records import Outcome, Receipt, Request
+from foretell.protocol.scope import owner
+from foretell.service.model import Delivery
+from foretell.system.times import sortable
 
 SHOWN = 20
 """Columns that a message names at most."""

@@ -1,0 +1,383 @@
+"""Start, wait, check, stop: where store and platform meet, and the only such place."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import NamedTuple, cast
+
+from msgspec.structs import replace
+
+from foretell import platforms, warehouses
+from foretell.controller import shipping
+from foretell.controller.freeze import freeze
+from foretell.controller.patience import GOES_ON, UNTOLD, out_of_patience
+from foretell.controller.resolve import Asked, Order, asker, must_agree, must_not_lie_ahead, now
+from foretell.errors import (
+    RefusedError,
+    StoreError,
+    StoreRefusedError,
+    UnknownRunError,
+    UsageError,
+    WarehouseError,
+)
+from foretell.platforms.base import Platform
+from foretell.protocol import effects, keys, models, steps, withdrawal
+from foretell.protocol.effects import T, Talk
+from foretell.protocol.keys import Run
+from foretell.protocol.reconciler import Witness
+from foretell.protocol.records import (
+    Host,
+    Launch,
+    Outcome,
+    Reason,
+    Receipt,
+    Request,
+    StoreId,
+    Withdrawn,
+    encode,
+)
+from foretell.protocol.rules import Life, State
+from foretell.service.model import Action, PlatformSettings, ProcessSettings, Service, Target
+from foretell.store import Store
+from foretell.store.directory import STORE_RECORD
+
+PATIENCE_OF_A_VERB = 60.0
+"""Seconds for which a verb keeps asking a store that does not answer; a waiter asks for as long as it waits."""
+FAR = (0.25, 2.0)
+"""The shortest and longest seconds between two looks into a bucket, whose every read costs time and a little money."""
+REST = 2.0
+"""Seconds between two moments at which whoever rests may do something else."""
+
+
+class Taken(NamedTuple):
+    """What became of a withdrawal: the word that stands, and the ledger's row of a run that delivers."""
+
+    word: Withdrawn
+    receipt: Receipt | None
+
+
+class Controller:
+    """The verbs of one service on one target."""
+
+    def __init__(self, service: Service, target: Target) -> None:
+        self.service = service
+        self.target = target
+        self.store = Store(target.store)
+        self._platforms: list[tuple[PlatformSettings, Platform]] = []
+        self._runs: dict[Run, Request] = {}
+        self._deadline: float | None = None
+        self._on_rest: Callable[[], None] | None = None
+        self.waits: Callable[[str], None] = lambda _: None
+        """Is told once of each delivery that waits for a warehouse in use."""
+
+    # --- start ------------------------------------------------------------------------------------------------
+
+    def start(self, action: str, asked: Asked | None = None) -> Run:
+        """Ask for a run and launch it; return without waiting for it. See `ask`."""
+        return self.ask(action, asked or Asked()).run
+
+    def ask(self, action: str, asked: Asked) -> steps.Asked:
+        """
+        Find or make the run that is asked for, launch it if that is due, and say whether it is new.
+
+        A key that is open or has succeeded gives its run. UsageError where the run cannot be: no such action, no
+        model for an input, other parameters under a known key.
+        """
+        spec = self._action(action)
+        must_not_lie_ahead(asked)
+        if asked.key and not asked.date:
+            raise UsageError(
+                "a key needs a date",
+                why="it says which run of a date is meant, and without one the date is now, another each time",
+                hint="give both: --key NAME --date DATE",
+            )
+        self.platform(self.target.platform_of(action))
+        if spec.delivery and not asked.trial:
+            warehouses.connect(self.target.warehouse).ready(spec.delivery, self.target.store)
+        date = (asked.date or datetime.now(UTC)).astimezone(UTC)
+        date = date.replace(microsecond=date.microsecond // 1000 * 1000)
+        key = asked.key or (keys.key(action, date) if asked.date else keys.nonce())
+        if asked.trial:
+            key = f"{key} (trial)"
+        first = Run(self.service.name, self.service.version, action, date, 1)
+        store_id = self.identify()
+        inputs = {name: self._chosen(name, label) for name, label in asked.inputs.items()}
+        order = Order(self.service, self.target, spec, asked, inputs=inputs, store=store_id, drive=self.drive)
+        found = self.drive(steps.request(first, key, order.request, retried=keys.retried, again=asked.again))
+        if not found.new:
+            must_agree(found.run, found.request, inputs)
+        if found.new or not self.drive(effects.get(found.run.outcome, Outcome)):
+            self.drive(self.witness(found.run, found.request).round())
+        return found
+
+    def prepare(self, action: str, asked: Asked, say: Callable[[str], None] = lambda _: None) -> Asked:
+        """
+        Freeze the code of a run before it is asked for, where that may take minutes: an image is built.
+
+        `say` gets what the builder prints. See `freeze` for what it raises.
+        """
+        self._action(action)
+        must_not_lie_ahead(asked)
+        if isinstance(self.target.platform_of(action), ProcessSettings) and not asked.image:
+            return asked
+        frozen = freeze(self.service, self.target, action, image=asked.image, say=say, tell=asked.tell)
+        return replace(asked, code=frozen)
+
+    def _action(self, name: str) -> Action:
+        if name not in self.service.actions:
+            raise UsageError(
+                f'"{name}" is no action of "{self.service.name}"',
+                hint=f"use one of: {', '.join(self.service.actions)}",
+            )
+        return self.service.actions[name]
+
+    def identify(self) -> str:
+        """Give the store's id, making it at the first start."""
+        mine = StoreId(id=keys.nonce())
+        there = self._store_id() if self.store.directory is None or self.exists() else None
+        if there is None:
+            self.store.create(STORE_RECORD, encode(mine))
+            there = self._store_id()
+        if there is None:
+            raise StoreError(
+                "the store forgets what was written", where=self.store.url, hint="run `foretell doctor`"
+            )
+        return there.id
+
+    def _store_id(self) -> StoreId | None:
+        return self.drive(effects.get(STORE_RECORD, StoreId))
+
+    def exists(self) -> bool:
+        """Whether anything was ever started in this store, as far as that can be told at once."""
+        return self.store.is_there()
+
+    def _chosen(self, action: str, label: str) -> models.Model:
+        run = self.find(label if "/" in label else f"{action}/{label}")
+        found = self.drive(models.examine(run))
+        if isinstance(found, str):
+            raise UsageError(
+                f'the run "{run.label}" is no model',
+                why=found,
+                hint=f"choose one that `foretell runs {action}` shows as succeeded",
+            )
+        return found
+
+    # --- wait, check, stop ------------------------------------------------------------------------------------
+
+    def wait(
+        self,
+        run: Run,
+        *,
+        patience: float | None = None,
+        on_look: Callable[[Witness], None] = lambda _: None,
+        on_rest: Callable[[], None] | None = None,
+    ) -> State:
+        """
+        Wait until a run has ended, doing on the way what the protocol asks of whoever waits; give how it ended.
+
+        `on_look` is called with every look, `on_rest` every few seconds between two that are far apart.
+        PatienceError when it is still open after `patience` seconds, or the warehouse does not answer.
+        """
+        began = time.monotonic()
+        witness = self.witness(run, self.request(run))
+        platform = self.platform(witness.request.target.platform)
+
+        def pause(_: Witness) -> float:
+            if not platform.certain:
+                return witness.request.target.times.poll
+            shortest, longest = platform.pauses if self.store.directory is not None else FAR
+            return min(longest, max(shortest, (time.monotonic() - began) / 100))
+
+        def until(seen: Witness) -> bool:
+            on_look(seen)
+            return patience is not None and time.monotonic() - began >= patience
+
+        self._on_rest = on_rest
+        ended = self.drive(witness.watch(pause, until), patience=None)
+        self._on_rest = None
+        on_look(witness)
+        if witness.receipt_due or not ended:
+            raise out_of_patience(run, witness)
+        self.store.sync(
+            run.outcome
+        )  # its writer may have been killed before it did, and now it is acted upon
+        return witness.state
+
+    def check(self, run: Run) -> State:
+        """Say where a run stands, without doing anything about it."""
+        witness = self.witness(run, self.request(run))
+        self.drive(witness.look())
+        return witness.state
+
+    def stop(self, run: Run, cause: str = "") -> Outcome:
+        """Cancel a run unless it is decided already, and end its machines; give the decision."""
+        self.request(run)
+        cause = cause or f"stopped by {asker()}"
+        return self.drive(steps.cancel(run, by=keys.nonce(), at=now(), cause=cause))
+
+    def withdraw(self, run: Run, reason: str) -> Taken:
+        """
+        Take a run back: it is not used again, as a model or in a table; what it produced stays on record.
+
+        UsageError, before anything is written, where it has not ended, or where rows that it appended could not be
+        removed. WarehouseError where it is withdrawn and the table could not be told: `wait` and `tidy` go on with it.
+        """
+        request, outcome = self.request(run), self.drive(effects.get(run.outcome, Outcome))
+        if outcome is None:
+            raise UsageError(
+                f'the run "{run.label}" has not ended', hint=f"stop it: `foretell stop {run.label}`"
+            )
+        in_table = outcome.kind == "produced" and request.delivers
+        if in_table and not self.drive(withdrawal.is_settled(run)):
+            shipping.must_be_removable(run, request, outcome)
+        mine = Withdrawn(nonce=keys.nonce(), by=asker(), reason=reason, at=now(), table=True)
+        word = self.drive(withdrawal.withdraw(run, mine)) or mine
+        return Taken(word, self._revoke(run, request, outcome) if in_table else None)
+
+    def _revoke(self, run: Run, request: Request, outcome: Outcome) -> Receipt:
+        talk = withdrawal.revoke(run, request, outcome, clock=time.monotonic, patience=PATIENCE_OF_A_VERB)
+        try:
+            receipt = self.drive(talk)
+        except (WarehouseError, StoreError) as error:
+            raise WarehouseError(
+                UNTOLD.format(run.label), why=str(error).partition("\n")[0], hint=GOES_ON.format(run.label)
+            ) from error
+        if receipt is None:
+            raise WarehouseError(UNTOLD.format(run.label), hint=GOES_ON.format(run.label))
+        return receipt
+
+    # --- finding ----------------------------------------------------------------------------------------------
+
+    def find(self, label: str) -> Run:
+        """Give the run of ACTION/RUN-ID, or of a bare run id where one action alone has it; UnknownRunError else."""
+        action, _, run_id = label.rpartition("/")
+        actions = [action] if action else list(self.service.actions)
+        try:
+            runs = [keys.run_named(self.service.name, self.service.version, name, run_id) for name in actions]
+        except ValueError:
+            raise _unknown(label, "a run is named ACTION/RUN-ID, as in training/20261121T060000Z-1") from None
+        if not self.exists():
+            raise _unknown(label, f'nothing has run on "{self.target.name}" yet')
+        there = [run for run in runs if self.drive(effects.get(run.request, Request))]
+        if len(there) > 1:
+            raise UnknownRunError(
+                f'"{label}" could be {" or ".join(run.label for run in there)}', hint="name the action too"
+            )
+        if not there:
+            raise _unknown(label, f'there is none of this name on "{self.target.name}"')
+        return there[0]
+
+    def request(self, run: Run) -> Request:
+        """Give a run's request; UnknownRunError where there is none."""
+        request = self.drive(effects.get(run.request, Request)) if self.exists() else None
+        if request is None:
+            raise _unknown(run.label, f'there is none of this name on "{self.target.name}"')
+        return request
+
+    def platform(self, settings: PlatformSettings) -> Platform:
+        """Give the platform of these settings, the same one each time."""
+        for known, platform in self._platforms:
+            if known == settings:
+                return platform
+        platform = platforms.connect(settings)
+        self._platforms.append((settings, platform))
+        return platform
+
+    def witness(self, run: Run, request: Request) -> Witness:
+        """Give an observer of a run, with this machine's clock and nothing seen yet."""
+        self._runs[run] = request
+        return Witness(
+            run,
+            request,
+            clock=time.monotonic,
+            mint=keys.nonce,
+            now=now,
+            certain=self.platform(request.target.platform).certain,
+        )
+
+    # --- carrying out -----------------------------------------------------------------------------------------
+
+    def drive(self, talk: Talk[T], patience: float | None = PATIENCE_OF_A_VERB) -> T:
+        """Carry out a talk; with a patience, a store that does not answer for so long ends it."""
+        before = self._deadline
+        self._deadline = None if patience is None else time.monotonic() + patience
+        try:
+            return effects.drive(talk, self)
+        finally:
+            self._deadline = before
+
+    def perform(self, op: effects.Op) -> object:
+        """Carry out one wish of a talk."""
+        match op:
+            case effects.Get(key):
+                return self.store.get(key)
+            case effects.Folders(prefix):
+                return self.store.folders(prefix)
+            case effects.Create(key, data):
+                return self.store.create(key, data)
+            case effects.Put(key, data):
+                self.store.put(key, data)
+            case effects.Sleep(seconds, error):
+                self._sleep(seconds, error)
+            case effects.Ship() | effects.Revoke():
+                return shipping.settle(self.store, op, self.waits)
+            case effects.Probe(launch, run):
+                return self._probe(launch, run)
+            case effects.Begin(run, request, launch, number):
+                self._begin(run, request, launch, number)
+            case effects.End(launch, run):
+                self._platform_of(run).stop(launch)
+        return None
+
+    def _probe(self, launch: Launch, run: Run) -> tuple[Life, str]:
+        """Ask the platform; what it saw die without a word is put on record, for whoever cannot ask it."""
+        fate = self._platform_of(run).probe(launch)
+        if fate.host:
+            self._testify(run, fate.attempt, fate.host)
+        return fate.life, fate.cause
+
+    def _begin(self, run: Run, request: Request, launch: Launch, number: int) -> None:
+        """Have the platform launch; that it never will is put on record, as the word of a host without a start."""
+        try:
+            platform = self.platform(request.target.platform)
+            platform.launch(request, launch, store=self.store.url, run=run.folder, attempt=number)
+        except RefusedError as error:
+            cause = ": ".join(part for part in (error.what, error.why) if part)
+            reason = cast("Reason", error.reason)
+            word = Host(boot="", cause=cause, reason=reason, final=error.final, at=now())
+            self._testify(run, number, word)
+            raise
+
+    def _testify(self, run: Run, number: int, host: Host) -> None:
+        with suppress(StoreError):  # who told it goes on without
+            self.store.create(run.attempt(number).host, encode(host))
+
+    def _sleep(self, seconds: float, error: Exception | None) -> None:
+        impatient = self._deadline is not None and time.monotonic() + seconds > self._deadline
+        if error and (isinstance(error, StoreRefusedError) or impatient):
+            raise error
+        end = time.monotonic() + seconds
+        while self._on_rest and end - time.monotonic() > REST:
+            time.sleep(REST)
+            self._on_rest()
+        time.sleep(max(0.0, end - time.monotonic()))
+
+    def _platform_of(self, run: Run) -> Platform:
+        """Give the platform on record for a run: where it was started, whatever the service file says by now."""
+        if run not in self._runs:
+            self._runs[run] = self.request(run)
+        return self.platform(self._runs[run].target.platform)
+
+
+def _unknown(label: str, why: str) -> UnknownRunError:
+    return UnknownRunError(f'there is no run "{label}"', why=why, hint="see `foretell runs`")
+
+
+def connect(service: Service, on: str) -> Controller:
+    """Give the verbs of a service on one of its targets; UsageError where there is no such target."""
+    if on not in service.targets:
+        raise UsageError(f'there is no target "{on}"', hint=f"use one of: {', '.join(service.targets)}")
+    return Controller(service, service.targets[on])

@@ -1,0 +1,1 @@
+"""Attempts on machines of Compute Engine: the machine asked for, what a refusal means, and who asks."""

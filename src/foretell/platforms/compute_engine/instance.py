@@ -1,0 +1,209 @@
+"""A launch → the instance that Compute Engine is asked for. Pure, so that `plan` can show it."""
+
+from __future__ import annotations
+
+import math
+import re
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeAlias, cast
+
+from foretell.protocol.keys import run_of
+from foretell.protocol.records import Launch, Request
+from foretell.service.model import ComputeEngineSettings
+
+Json: TypeAlias = dict[str, Any]
+
+TEXTS = Path(__file__).parent
+IMAGE = "projects/cos-cloud/global/images/family/cos-stable"
+SCOPE = "https://www.googleapis.com/auth/cloud-platform"
+WISHES = uuid.UUID("5b0c6c0e-3f0a-5f1c-9c55-0d4a4c1f7e21")
+"""The namespace of request ids."""
+SHORTEST, LONGEST = 30, 120 * 24 * 3600
+"""Seconds between which Compute Engine takes a limit of a machine's run."""
+FIXED = ("a2-", "a3-", "a4-", "a4x-", "g2-", "g4-")
+"""Machine types with graphics cards of their own, which cannot be moved to another host either."""
+GOOGLES = re.compile(r"(?:[a-z0-9-]+-docker\.pkg\.dev|(?:[a-z]+\.)?gcr\.io)")
+"""Registries that a machine shows its own token to."""
+
+
+def body(
+    settings: ComputeEngineSettings,
+    request: Request,
+    launch: Launch,
+    *,
+    zone: str,
+    place: tuple[str, str, int],
+) -> Json:
+    """Give the request body of `instances.insert`. `place` are store, run and attempt."""
+    made = {
+        "name": launch.machine,
+        "description": f"an attempt of {run_of(place[1]).label} by Foretell",
+        "machineType": f"zones/{zone}/machineTypes/{machine_type(settings, launch)}",
+        "labels": {},
+        "disks": [
+            {
+                "boot": True,
+                "autoDelete": True,
+                "initializeParams": {"sourceImage": IMAGE, "diskSizeGb": str(settings.disk_size)},
+            }
+        ],
+        "networkInterfaces": [_interface(settings, zone)],
+        "serviceAccounts": [{"email": settings.service_account or "default", "scopes": [SCOPE]}],
+        "scheduling": {"onHostMaintenance": "TERMINATE" if _is_fixed(settings, launch) else "MIGRATE"},
+        **({"tags": {"items": list(settings.tags)}} if settings.tags else {}),
+        **({"guestAccelerators": _accelerators(settings, zone)} if settings.accelerators else {}),
+    }
+    merged = merge(made, settings.body)
+    return _guarded(merged, settings, request, launch, place)
+
+
+def _guarded(
+    made: Json, settings: ComputeEngineSettings, request: Request, launch: Launch, place: tuple[str, str, int]
+) -> Json:
+    """Set what no setting may change: the machine's name, what it is for, and what ends it."""
+    spot = is_spot(settings, launch)
+    scheduling = {key: value for key, value in made["scheduling"].items() if key != "terminationTime"}
+    guards: Json = {
+        "automaticRestart": False,
+        "instanceTerminationAction": "DELETE",
+        "maxRunDuration": {"seconds": str(lifetime(request))},
+        "provisioningModel": "SPOT" if spot else "STANDARD",
+        **({"onHostMaintenance": "TERMINATE"} if spot else {}),
+    }
+    told = {item["key"]: item["value"] for item in made.get("metadata", {}).get("items", [])}
+    told |= metadata(settings, request, launch, place)
+    return {
+        **made,
+        "name": launch.machine,
+        "labels": {
+            **{key: str(value) for key, value in made["labels"].items()},
+            **settings.labels,
+            **labels(request, launch, place),
+        },
+        "metadata": {
+            **made.get("metadata", {}),
+            "items": [{"key": key, "value": value} for key, value in told.items()],
+        },
+        "disks": [disk if "source" in disk else {**disk, "autoDelete": True} for disk in made["disks"]],
+        "scheduling": {**scheduling, **guards},
+    }
+
+
+def lifetime(request: Request) -> int:
+    """Give the seconds after which Google itself deletes the machine, whatever anybody else does."""
+    deadline = request.target.times.deadline(request.spec.timeout)
+    return min(LONGEST, max(SHORTEST, math.ceil(deadline)))
+
+
+def machine_type(settings: ComputeEngineSettings, launch: Launch) -> str:
+    """Give the type that is due: each growth that was spent takes the next."""
+    kinds = settings.machine_types
+    return kinds[max(0, len(kinds) - 1 - launch.growths_left)]
+
+
+def is_spot(settings: ComputeEngineSettings, launch: Launch) -> bool:
+    """Whether the machine is one that may be taken away."""
+    return settings.spot and launch.spots_left > 0
+
+
+def wish(launch: Launch, zone: str) -> str:
+    """Give the id by which Compute Engine knows the same wish again: of one attempt in one zone."""
+    return str(uuid.uuid5(WISHES, f"{launch.nonce}/{launch.machine}/{zone}"))
+
+
+def labels(request: Request, launch: Launch, place: tuple[str, str, int]) -> dict[str, str]:
+    """Give what a machine is found again by."""
+    run = run_of(place[1])
+    told = {
+        "service": run.service,
+        "version": run.version,
+        "action": run.action,
+        "run": run.id,
+        "attempt": str(place[2]),
+        "store": request.store,
+        "nonce": launch.nonce,
+    }
+    return {f"foretell_{name}": label(value) for name, value in told.items()}
+
+
+def label(text: str) -> str:
+    """Give a text as labels take it."""
+    return re.sub(r"[^a-z0-9_-]", "-", text.lower())[:63]
+
+
+def metadata(
+    settings: ComputeEngineSettings, request: Request, launch: Launch, place: tuple[str, str, int]
+) -> dict[str, str]:
+    """Give what a machine is told, which everybody may read who may look at it: where things are, and no secret."""
+    store, run, attempt = place
+    image = request.image or ""
+    registry = image.partition("/")[0]
+    times = request.target.times
+    return {
+        "user-data": user_data(),
+        "foretell-store": store,
+        "foretell-run": run,
+        "foretell-attempt": str(attempt),
+        "foretell-machine": launch.machine,
+        "foretell-image": image,
+        "foretell-registry": registry if GOOGLES.fullmatch(registry) else "none",
+        "foretell-deadline": f"{times.deadline(request.spec.timeout):g}",
+        "foretell-kill": f"{times.kill:g}",
+        "foretell-gpu": "yes" if _is_fixed(settings, launch) else "none",
+        "cos-update-strategy": "update_disabled",
+    }
+
+
+def user_data() -> str:
+    """Give the start-up text: the unit with the script in it."""
+    script = (TEXTS / "attempt.sh").read_text()
+    indented = "".join(f"    {line}" if line.strip() else line for line in script.splitlines(keepends=True))
+    return (TEXTS / "user-data.yaml").read_text().replace("    @SCRIPT@\n", indented)
+
+
+def merge(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Json:
+    """Lay one body over another: tables merge, and anything else is replaced."""
+    made = dict(ours)
+    for key, value in theirs.items():
+        there = made.get(key)
+        both = isinstance(there, Mapping) and isinstance(value, Mapping)
+        made[key] = merge(cast("Json", there), cast("Json", value)) if both else value
+    return made
+
+
+def _interface(settings: ComputeEngineSettings, zone: str) -> Json:
+    made: Json = {}
+    if settings.network or not settings.subnet:
+        made["network"] = _path(settings.network or "default", "global/networks")
+    if settings.subnet:
+        made["subnetwork"] = _path(settings.subnet, f"regions/{region(zone)}/subnetworks")
+    if settings.external_ip:
+        made["accessConfigs"] = [{"name": "External NAT", "type": "ONE_TO_ONE_NAT"}]
+    return made
+
+
+def region(zone: str) -> str:
+    """Give the region of a zone."""
+    return zone.rpartition("-")[0]
+
+
+def _accelerators(settings: ComputeEngineSettings, zone: str) -> list[Json]:
+    return [
+        {"acceleratorType": f"zones/{zone}/acceleratorTypes/{kind}", "acceleratorCount": count}
+        for kind, count in settings.accelerators.items()
+    ]
+
+
+def _is_fixed(settings: ComputeEngineSettings, launch: Launch) -> bool:
+    return bool(settings.accelerators) or _has_cards(settings, launch)
+
+
+def _has_cards(settings: ComputeEngineSettings, launch: Launch) -> bool:
+    return machine_type(settings, launch).startswith(FIXED)
+
+
+def _path(name: str, below: str) -> str:
+    """Give a resource by its name alone, or as it is written in full."""
+    return name if "/" in name else f"{below}/{name}"

@@ -1,0 +1,388 @@
+"""
+Attempts as containers of the engine at hand, each named by its launch.
+
+The guard is process 1 of the container, so that the container's end is the end of everything in it: `probe` is certain.
+A container is removed by `stop` and `tidy` alone, which are called when its end is on record.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct, field
+
+from foretell.errors import PlatformError, RefusedError
+from foretell.platforms.base import Fate, Machine
+from foretell.protocol.records import Host, Launch, Request
+from foretell.protocol.rules import Life
+from foretell.service.model import DockerSettings, DuckDBSettings
+from foretell.store import local_directory
+from foretell.system import container_engine as engines
+from foretell.system import paths, times
+from foretell.system.container_engine import Engine, Said
+from foretell.system.processes import marker
+
+LABELS = ("store", "service", "run", "attempt", "machine", "boot", "kill")
+CREDENTIALS = "/tmp/foretell-google.json"  # noqa: S108 - in the container
+NO_LOCK = "-1"
+PROMPT = 5.0
+"""Seconds in which a guard that was asked to stop is expected to have ended."""
+TRIES, PAUSE = 3, 2.0
+"""How often an image is asked for where the registry gives no clear answer, and the seconds between."""
+PULL = 3600.0
+TAKEN = re.compile(r"name .* is already in use", re.IGNORECASE)
+NOT_HERE = re.compile(
+    r"no such image|unable to find image|image not known|does not resolve to an image", re.IGNORECASE
+)
+NO = re.compile(
+    r"unauthorized|denied|authentication|basic auth|manifest unknown|not found|invalid reference|401|403",
+    re.IGNORECASE,
+)
+LAST_WORDS = 400
+
+
+class Seen(Struct, frozen=True, kw_only=True, rename="pascal"):
+    """The state of a container as the engine tells it."""
+
+    status: str
+    exit_code: int = 0
+    oom: bool = field(name="OOMKilled", default=False)
+    error: str = ""
+    finished_at: datetime
+
+
+class Config(Struct, frozen=True, kw_only=True, rename="pascal"):
+    """What a container was made with."""
+
+    labels: dict[str, str] | None = None
+
+
+class Container(Struct, frozen=True, kw_only=True, rename="pascal"):
+    """A container as `inspect` tells it."""
+
+    name: str
+    created: datetime
+    state: Seen
+    config: Config
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Our labels, without their prefix."""
+        told = self.config.labels or {}
+        return {name: told.get(f"foretell.{name}", "") for name in LABELS}
+
+
+class DockerPlatform:
+    """Containers of one engine."""
+
+    certain = True
+    pauses = (0.05, 0.5)
+
+    def __init__(self, settings: DockerSettings, *, environ: Mapping[str, str] = os.environ) -> None:
+        self._settings = settings
+        self._environ = environ
+
+    @cached_property
+    def _engine(self) -> Engine:
+        return engines.find(self._environ)
+
+    def launch(self, request: Request, launch: Launch, *, store: str, run: str, attempt: int) -> None:
+        if request.image is None:
+            raise RefusedError(
+                f'the run "{request.action}" was asked for without an image',
+                hint="start it again: its request was made for processes",
+            )
+        _make_directories(request, store)
+        arguments = command(
+            self._settings,
+            request,
+            launch,
+            place=(store, run, attempt),
+            boot=uuid.uuid4().hex,
+            environ=self._environ,
+        )
+        said = self._engine.call(*arguments)
+        if not said.ok and NOT_HERE.search(said.errors):
+            self._pull(request)
+            said = self._engine.call(*arguments)
+        if said.ok:
+            return
+        if TAKEN.search(said.errors):
+            self._start_if_new(launch.machine)
+            return
+        self._engine.call("rm", launch.machine)  # what was made and could not be started
+        raise _refused(request, said)
+
+    def _start_if_new(self, machine: str) -> None:
+        """Start what another made and did not live to start; an ended one is never started again."""
+        found = self._inspect(machine)
+        if found and _life(found) is Life.GONE:
+            self._engine.call("start", machine)
+
+    def _pull(self, request: Request) -> None:
+        """
+        Fetch the image; RefusedError when the registry says no, or says nothing a few times.
+
+        One that was never pushed is on one machine alone, and elsewhere its absence says nothing: PlatformError.
+        """
+        image, (_, _, home) = str(request.image), request.asked_by.rpartition("@")
+        if image.startswith("sha256:") and home not in ("", os.uname().nodename):
+            raise PlatformError(
+                f'the image "{image[:19]}" is on "{home}" alone',
+                why="it was built there and never pushed",
+                hint=f"wait there, or push it: foretell build --push --on {request.target.name}",
+            )
+        if image.startswith("sha256:"):
+            raise RefusedError(
+                f'the image "{image[:19]}" is not on this machine',
+                why="it was built here and never pushed, and has been removed since",
+                hint="start a new run: it builds the image again",
+            )
+        for tried in range(1, TRIES + 1):
+            said = self._engine.call("pull", "--quiet", image, patience=PULL)
+            if said.ok:
+                return
+            if tried == TRIES or NO.search(said.errors):
+                raise RefusedError(
+                    f'the image "{image}" cannot be pulled',
+                    where=image.partition("/")[0],
+                    why=said.why,
+                    hint="see whether the registry can be reached and lets you in: `docker login`",
+                )
+            time.sleep(PAUSE)
+
+    def probe(self, launch: Launch) -> Fate:
+        found = self._inspect(launch.machine)
+        if found is None:
+            return Fate(life=Life.GONE, cause="there is no such container")
+        life = _life(found)
+        if life is not Life.GONE_FOR_CERTAIN:
+            return Fate(life=life)
+        if not found.state.exit_code and not found.state.oom:
+            return Fate(life=life, cause="the container has ended")
+        cause = self._cause(launch.machine, found.state)
+        host = Host(boot=found.labels["boot"], cause=cause, at=times.rfc3339(found.state.finished_at))
+        return Fate(life=life, cause=cause, host=host, attempt=int(found.labels["attempt"] or 0))
+
+    def _cause(self, machine: str, state: Seen) -> str:
+        if state.oom:
+            limit = f" (memory = {self._settings.memory})" if self._settings.memory else ""
+            return f"the container ran out of memory{limit}"
+        how = "was killed" if state.exit_code == 137 else f"ended with status {state.exit_code}"
+        said = self._engine.call("logs", "--tail", "3", machine)
+        words = [line for line in (said.output + said.errors).splitlines() if line.strip()] if said.ok else []
+        last = state.error or (words[-1].strip() if words else "")
+        return f"the container {how}{f': {last[-LAST_WORDS:]}' if last else ''}"
+
+    def stop(self, launch: Launch) -> None:
+        """End the container in good order, and remove it."""
+        said = self._engine.call("rm", "--volumes", launch.machine)
+        if said.ok or said.absent:
+            return
+        found = self._inspect(launch.machine)
+        if found is None:
+            return
+        patience = float(found.labels["kill"] or 15) + PROMPT
+        self._engine.call(
+            "stop", "--time", f"{patience:.0f}", launch.machine, patience=patience + engines.PATIENCE
+        )
+        gone = self._engine.call("rm", "--force", "--volumes", launch.machine)
+        if not (gone.ok or gone.absent):
+            raise PlatformError(f'the container "{launch.machine}" cannot be removed', why=gone.why)
+
+    def alive(self, service: str) -> Sequence[Machine]:
+        found = self._listed(service=service)
+        now = time.time()
+        return [
+            Machine(
+                name=container.labels["machine"],
+                store=container.labels["store"],
+                run=container.labels["run"],
+                attempt=int(container.labels["attempt"] or 0),
+                age=max(0.0, now - container.created.timestamp()),
+            )
+            for container in found
+            if _life(container) is Life.ALIVE
+        ]
+
+    def tidy(self, keep: Sequence[str], *, service: str = "", store: str = "") -> Sequence[str]:
+        gone = []
+        for container in self._listed(service=service, store=store):
+            name = container.labels["machine"]
+            if name not in keep and _life(container) is Life.GONE_FOR_CERTAIN:
+                self._engine.call("rm", "--volumes", name)
+                gone.append(name)
+        return gone
+
+    def _listed(self, **labels: str) -> list[Container]:
+        filters = [
+            part for name, value in labels.items() for part in ("--filter", f"label=foretell.{name}={value}")
+        ]
+        said = _must(self._engine.call("ps", "--all", "--quiet", "--no-trunc", *filters))
+        found = said.output.split()
+        if not found:
+            return []
+        # one that is removed meanwhile makes the answer an error, and the rest of it is still there
+        return _containers(self._engine.call("inspect", "--type", "container", *found))
+
+    def _inspect(self, machine: str) -> Container | None:
+        said = self._engine.call("inspect", "--type", "container", machine)
+        return None if said.absent else _containers(_must(said))[0]
+
+
+def command(
+    settings: DockerSettings,
+    request: Request,
+    launch: Launch,
+    *,
+    place: tuple[str, str, int],
+    boot: str,
+    environ: Mapping[str, str],
+) -> list[str]:
+    """
+    Give the arguments that run an attempt. `place` are store, run and attempt; secrets are named, never told.
+
+    A pull is no part of it, so that what goes wrong can be told apart.
+    """
+    store, run, attempt = place
+    times = request.target.times
+    deadline = times.boot + request.spec.timeout + times.kill + times.deliver + times.grace
+    labels = (request.store, request.service, run, str(attempt), launch.machine, boot, str(times.kill))
+    post = (store, run, attempt, launch.machine, paths.IMAGE_HOME, deadline, times.kill, boot, NO_LOCK)
+    return [
+        *("run", "--detach", "--pull", "never", "--restart", "no", "--name", launch.machine),
+        *("--stop-timeout", f"{times.kill + PROMPT:.0f}", "--security-opt", "no-new-privileges"),
+        *(
+            part
+            for pair in zip(LABELS, labels, strict=True)
+            for part in ("--label", f"foretell.{pair[0]}={pair[1]}")
+        ),
+        *_limits(settings),
+        *_variables(settings, request, launch, environ),
+        *_mounts(settings, request, store, environ),
+        *_user(settings, store, environ),
+        str(request.image),
+        *map(str, post),
+    ]
+
+
+def _limits(settings: DockerSettings) -> Iterator[str]:
+    if settings.memory:
+        # without the second, as much again could be swapped, and a leak would take hours to end
+        yield from ("--memory", settings.memory, "--memory-swap", settings.memory)
+    if settings.cpus:
+        yield from ("--cpus", f"{settings.cpus:g}")
+    if settings.gpus:
+        yield from ("--gpus", settings.gpus)
+    if settings.network:
+        yield from ("--network", settings.network)
+
+
+def _variables(
+    settings: DockerSettings, request: Request, launch: Launch, environ: Mapping[str, str]
+) -> Iterator[str]:
+    """What is declared comes with the request; here is what the agent itself needs, and the names of secrets."""
+    told = {"HOME": paths.IMAGE_HOME, **settings.env}
+    if settings.google_credentials and _credentials(environ):
+        told["GOOGLE_APPLICATION_CREDENTIALS"] = CREDENTIALS
+    for name, value in told.items():
+        yield from ("--env", f"{name}={value}")
+    for name in request.spec.secrets:
+        if name in environ:
+            yield from ("--env", name)
+    yield from ("--env", marker(launch.machine))
+
+
+def _mounts(
+    settings: DockerSettings, request: Request, store: str, environ: Mapping[str, str]
+) -> Iterator[str]:
+    for directory in _directories(request, store):
+        yield from ("--mount", _bind(directory, str(directory)))
+    if settings.google_credentials and (file := _credentials(environ)):
+        yield from ("--mount", f"{_bind(file, CREDENTIALS)},readonly")
+    if request.env_file and Path(request.env_file).is_file():  # without it the agent says what is missing
+        yield from ("--mount", f"{_bind(Path(request.env_file), paths.IMAGE_ENV_FILE)},readonly")
+    for volume in settings.volumes:
+        yield from ("--volume", volume)
+
+
+def _user(settings: DockerSettings, store: str, environ: Mapping[str, str]) -> Iterator[str]:
+    """Run as who owns what is mounted, so that it can be read, and what is written is theirs."""
+    mounted = local_directory(store) or (_credentials(environ) if settings.google_credentials else None)
+    if mounted and mounted.exists():
+        owner = mounted.stat()
+        yield from ("--user", f"{owner.st_uid}:{owner.st_gid}")
+
+
+def _directories(request: Request, store: str) -> list[Path]:
+    """Give what lies on this machine: the store's directory, and the warehouse's; none within another."""
+    warehouse = request.target.warehouse
+    places = {directory for directory in (local_directory(store),) if directory}
+    if isinstance(warehouse, DuckDBSettings):
+        places.add(Path(warehouse.path).parent)  # it keeps files beside its own
+    return sorted(place for place in places if not any(other in place.parents for other in places))
+
+
+def _make_directories(request: Request, store: str) -> None:
+    for directory in _directories(request, store):
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RefusedError(
+                f'the directory "{directory}" cannot be mounted', why=error.strerror or str(error)
+            ) from error
+
+
+def _bind(source: Path, target: str) -> str:
+    """Give a mount as the engine reads it: comma-separated values, quoted where they hold a comma."""
+    fields = ("type=bind", f"source={source}", f"target={target}")
+    quoted = (f'"{text.replace(chr(34), chr(34) * 2)}"' if set(text) & set(',"') else text for text in fields)
+    return ",".join(quoted)
+
+
+def _credentials(environ: Mapping[str, str]) -> Path | None:
+    """Give the file of the user's application default credentials, where there is one."""
+    home = environ.get("CLOUDSDK_CONFIG") or f"{environ.get('HOME', '')}/.config/gcloud"
+    told = environ.get("GOOGLE_APPLICATION_CREDENTIALS") or f"{home}/application_default_credentials.json"
+    return Path(told).absolute() if Path(told).is_file() else None
+
+
+def _life(container: Container) -> Life:
+    match container.state.status:
+        case "created" | "configured" | "initialized":
+            return Life.GONE  # a launch in flight, or one that died in it
+        case "exited" | "dead" | "stopped":
+            return Life.GONE_FOR_CERTAIN
+        case _:
+            return Life.ALIVE
+
+
+def _containers(said: Said) -> list[Container]:
+    try:
+        return msgspec.json.decode(said.output, type=list[Container])
+    except msgspec.DecodeError as error:
+        raise PlatformError(
+            "the container engine tells nothing that is understood", why=str(error)
+        ) from error
+
+
+def _must(said: Said) -> Said:
+    if not said.ok:
+        raise PlatformError("the container engine does not tell", why=said.why, hint="see `docker ps --all`")
+    return said
+
+
+def _refused(request: Request, said: Said) -> RefusedError:
+    return RefusedError(
+        f'the container of "{request.action}" cannot be started',
+        why=said.why,
+        hint="see [targets.X.platform] in foretell.toml, and `foretell plan`",
+    )

@@ -1,0 +1,1 @@
+"""The law of a run: its keys and records, the rules, the steps that follow them, and the reconciler. Pure."""

@@ -1,0 +1,230 @@
+"""
+The law applied to the store: every read, write and decision of a run, in the order the protocol asks for.
+
+Everything here is a talk; see `effects`. Nothing else decides an outcome.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, cast
+
+from foretell.errors import StoreError, WarehouseError
+from foretell.protocol.effects import (
+    SLOT,
+    Create,
+    End,
+    Put,
+    Revoke,
+    Ship,
+    Sleep,
+    Talk,
+    ask,
+    call,
+    create,
+    get,
+)
+from foretell.protocol.keys import Attempt, Run
+from foretell.protocol.records import (
+    Beat,
+    Claimed,
+    Closed,
+    Exit,
+    Launch,
+    Outcome,
+    OutcomeKind,
+    Receipt,
+    Request,
+    Slot,
+    Told,
+    Void,
+    Withdrawn,
+    encode,
+)
+from foretell.protocol.rules import Start as StartStep
+from foretell.protocol.rules import after
+
+# --- beginning ----------------------------------------------------------------------------------------------------
+
+
+class Asked(NamedTuple):
+    """A run that a start came to, and whether this start made it."""
+
+    run: Run
+    request: Request
+    new: bool
+
+
+def request(
+    first: Run,
+    key: str,
+    make: Callable[[Run, str], Request],
+    *,
+    retried: Callable[[str, int], str],
+    again: bool,
+) -> Talk[Asked]:
+    """
+    Find or make the one run of a key (P6): the first number of the date that is free or carries it.
+
+    With `again`, a run of this key that ended without success counts as used up, and the next one carries a key
+    derived from how many there were, so that two starters agree. `make` gives the request of a place and key.
+    """
+    failures = 0
+    run = first
+    while True:
+        wanted = retried(key, failures)
+        there = yield from get(run.request, Request)
+        if there is None:
+            mine = make(run, wanted)
+            if (yield from create(run.request, mine)):
+                return Asked(run, mine, new=True)
+            there = yield from get(run.request, Request)
+        if there is not None and there.key == wanted:
+            if not (again and (yield from failed(run, there))):
+                return Asked(run, there, new=False)
+            failures += 1
+        run = run._replace(n=run.n + 1)
+
+
+def failed(run: Run, request: Request) -> Talk[bool]:
+    """Whether a run has ended without success, or with one that was taken back."""
+    outcome = yield from get(run.outcome, Outcome)
+    if outcome is None:
+        return False
+    if outcome.kind != "produced":
+        return True
+    if (yield from withdrawn(run)):
+        return True
+    receipt = (yield from get(run.delivery, Receipt)) if request.delivers else None
+    return receipt is not None and receipt.state == "rejected"
+
+
+# --- the agent's words --------------------------------------------------------------------------------------------
+
+
+def claim(run: Run, number: int, mine: Claimed) -> Talk[Launch | None]:
+    """Begin an attempt as its one agent; None when there is nothing to do here, and the agent leaves quietly."""
+    attempt = run.attempt(number)
+    slot = yield from get(attempt.launch, SLOT)
+    if not isinstance(slot, Launch) or (yield from decided(run, number, mine.nonce, read=get)):
+        return None
+    return slot if (yield from create(attempt.claim, mine)) else None
+
+
+def beat(attempt: Attempt, mine: Beat) -> Talk[None]:
+    """Show life, once; a lost beat is not repeated."""
+    yield Put(attempt.beat, encode(mine))
+
+
+def decided(run: Run, number: int, nonce: str, *, read: Callable[..., Talk[Any]] = ask) -> Talk[bool]:
+    """Whether somebody else has decided the run or launched a later attempt: then this one has no business here."""
+    outcome = yield from read(run.outcome, Outcome)
+    if outcome:
+        return bool(outcome.by != nonce)
+    slot = yield from read(run.attempt(number + 1).launch, Slot)
+    return slot is not None and not (isinstance(slot, Closed) and slot.outcome.by == nonce)
+
+
+def withdrawn(run: Run) -> Talk[Withdrawn | None]:
+    """Return a person's word against a run, if there is one."""
+    return (yield from get(run.withdrawn, Withdrawn))
+
+
+def fail(run: Run, launch: Launch, number: int, end: Exit) -> Talk[Outcome | None]:
+    """
+    End an attempt whose command did not succeed.
+
+    With a retry left, the next step belongs to whoever waits. Else the slot after it is taken first, so that no later
+    attempt can be, and then the outcome copied from it (P4). Gives the outcome if the run ended by this.
+    """
+    yield from create(run.attempt(number).exit, end)
+    if end.fault is None:
+        return None
+    step = after(launch, number, end.fault, end.cause, final=end.final, reason=end.reason)
+    if isinstance(step, StartStep):
+        return None
+    outcome = Outcome(kind=end.fault, attempt=number, by=end.nonce, cause=end.cause, at=end.at)
+    if not (yield from create(run.attempt(number + 1).launch, Closed(outcome=outcome))):
+        return None
+    yield from create(run.outcome, outcome)
+    return outcome
+
+
+def produce(run: Run, outcome: Outcome) -> Talk[bool]:
+    """Decide that a run has produced its files, all of them uploaded; False when it was decided otherwise before."""
+    return (yield from create(run.outcome, outcome))
+
+
+# --- anyone's words -----------------------------------------------------------------------------------------------
+
+
+def cancel(run: Run, by: str, at: str, cause: str) -> Talk[Outcome]:
+    """Decide that a run is cancelled unless it is decided already; stop every machine on record. Gives the decision."""
+    yield from create(run.outcome, Outcome(kind="cancelled", by=by, cause=cause, at=at))
+    outcome = yield from get(run.outcome, Outcome)
+    while outcome is None:
+        yield Sleep(0.5)
+        outcome = yield from get(run.outcome, Outcome)
+    if outcome.kind != "produced":
+        yield from end_machines(run)
+    return outcome
+
+
+def end_machines(run: Run) -> Talk[None]:
+    """Stop the machine of every launch on record."""
+    number = 1
+    while isinstance(slot := (yield from get(run.attempt(number).launch, SLOT)), Launch):
+        yield from call(End(slot, run))
+        number += 1
+
+
+def void(attempt: Attempt, mine: Void) -> Talk[bool]:
+    """Take the claim of an attempt that nobody claimed; False when an agent was first."""
+    return (yield from create(attempt.claim, mine))
+
+
+def close(run: Run, number: int, outcome: Outcome) -> Talk[None]:
+    """Take slot `number` with a complete outcome inside; whoever sees it copies it."""
+    yield from create(run.attempt(number).launch, Closed(outcome=outcome))
+
+
+def verdict(kind: OutcomeKind, attempt: int, *, by: str, cause: str, at: str) -> Outcome:
+    """Give the outcome of a run that its last attempt could not bring to an end."""
+    return Outcome(kind=kind, attempt=attempt, by=by, cause=cause, at=at)
+
+
+def deliver(
+    run: Run, request: Request, outcome: Outcome, *, clock: Callable[[], float], patience: float
+) -> Talk[Receipt | None]:
+    """
+    Bring a produced run's rows to the warehouse, by anyone and as often as it takes; None when patience ended.
+
+    The ledger row is the arbiter (P3); `delivery.json` is a copy of it, so that two deliverers write the same. A run
+    that is withdrawn is not delivered any more: then the ledger is told so instead.
+    """
+    began = clock()
+    pause = 1.0
+    while clock() - began < patience:
+        receipt = yield from get(run.delivery, Receipt)
+        if receipt is not None:
+            return receipt
+        settle = Revoke if (yield from withdrawn(run)) else Ship
+        try:
+            receipt = cast("Receipt", (yield settle(run, request, outcome)))
+        except (WarehouseError, StoreError) as error:
+            yield Sleep(pause, error)
+            pause = min(pause * 2, 10)
+            continue
+        # where the run was withdrawn meanwhile, the first word about the row stands for everybody
+        return (
+            receipt if (yield from create(run.delivery, receipt)) else (yield from get(run.delivery, Receipt))
+        )
+    return None
+
+
+def acknowledge(run: Run, mine: Told) -> Talk[None]:
+    """Record that somebody has seen how a run ended; tried once, for whoever is told once more loses nothing."""
+    try:
+        yield Create(run.told, encode(mine))
+    except StoreError:
+        return

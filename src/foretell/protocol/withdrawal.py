@@ -1,0 +1,56 @@
+"""
+How a run is taken back: a person's word first, then the warehouse's ledger.
+
+The word, `withdrawn.json`, decides. What the ledger says follows from it, by whoever comes: the one who withdrew, a
+waiter, a janitor; `withdrawal.json` says that it is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+from foretell.errors import StoreError, WarehouseError
+from foretell.protocol.effects import Revoke, Sleep, Talk, create, get
+from foretell.protocol.keys import Run
+from foretell.protocol.records import Outcome, Receipt, Request, Withdrawn
+
+
+def is_settled(run: Run) -> Talk[bool]:
+    """Whether no rows of a run are in its table, nor may come there: it was rejected, superseded, or withdrawn."""
+    receipt = (yield from get(run.withdrawal, Receipt)) or (yield from get(run.delivery, Receipt))
+    return receipt is not None and receipt.state != "delivered"
+
+
+def withdraw(run: Run, mine: Withdrawn) -> Talk[Withdrawn | None]:
+    """Take a run back; gives the word that stands, None when the run has no outcome to take back."""
+    if (yield from get(run.outcome, Outcome)) is None:
+        return None
+    yield from create(run.withdrawn, mine)
+    return (yield from get(run.withdrawn, Withdrawn))
+
+
+def revoke(
+    run: Run, request: Request, outcome: Outcome, *, clock: Callable[[], float], patience: float
+) -> Talk[Receipt | None]:
+    """
+    Have the ledger say that a produced run is withdrawn, as often as it takes; None when patience ended.
+
+    A run that was not delivered before is not delivered any more: its ledger row says so, and `delivery.json` after it.
+    """
+    began = clock()
+    pause = 1.0
+    while clock() - began < patience:
+        receipt = yield from get(run.withdrawal, Receipt)
+        if receipt is not None:
+            return receipt
+        try:
+            receipt = cast("Receipt", (yield Revoke(run, request, outcome)))
+        except (WarehouseError, StoreError) as error:
+            yield Sleep(pause, error)
+            pause = min(pause * 2, 10)
+            continue
+        yield from create(run.delivery, receipt)
+        yield from create(run.withdrawal, receipt)
+        return receipt
+    return None

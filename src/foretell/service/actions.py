@@ -1,0 +1,183 @@
+"""The actions of a service, with their commands, schedules, inputs and deliveries resolved."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import PurePosixPath
+
+from foretell.service import schedule
+from foretell.service.airflow import scheduling
+from foretell.service.commands import commands
+from foretell.service.deliveries import delivery
+from foretell.service.discovery import inside, mains, usual_command
+from foretell.service.durations import seconds
+from foretell.service.form import ActionTable
+from foretell.service.model import Action, Input, Source
+from foretell.service.positions import KeyPath
+from foretell.service.problems import Faults, suggestion
+from foretell.service.site import Site
+
+NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+SECRET = re.compile(r"projects/[a-z0-9:.-]+/secrets/[A-Za-z0-9_-]{1,255}/versions/[1-9][0-9]*")
+RESERVED = {"NAME", "VERSION", "ACTION"}
+
+
+def actions(site: Site, source: Source) -> dict[str, Action]:
+    """Resolve every action; what is wrong becomes faults."""
+    tables = site.form.actions
+    if not tables:
+        site.faults.missing(
+            ("actions",), "there are no actions; add [actions.training] and what else there is"
+        )
+    _tell_bad_variables(site.form.env, ("env",), site.faults)
+    for key, edges in (
+        ("inputs", {name: list(table.inputs) for name, table in tables.items()}),
+        ("after", {name: list(table.after) for name, table in tables.items()}),
+    ):
+        for cycle in _cycles(edges):
+            site.faults.add(("actions", cycle[0], key), f'"{key}" goes in a circle: {" -> ".join(cycle)}')
+    usual = _Usual(site, source)
+    return {name: _action(name, table, site, usual) for name, table in tables.items()}
+
+
+def _tell_bad_variables(env: Mapping[str, str], path: KeyPath, faults: Faults) -> None:
+    for name, value in env.items():
+        if not VARIABLE.fullmatch(name):
+            faults.add((*path, name), f'bad variable name "{name}"; write one of A-Z, a-z, 0-9, _')
+        elif name in RESERVED or name.startswith("FORETELL_"):
+            faults.add((*path, name), f'the variable "{name}" is set by foretell itself; choose another name')
+        elif "\0" in value:
+            faults.add(
+                (*path, name), f'the variable "{name}" holds a NUL character, which no environment can'
+            )
+
+
+def _tell_bad_secrets(secrets: Mapping[str, str], path: KeyPath, faults: Faults) -> None:
+    """Tell what is no reference to one version; what stands there may be a secret, so it is not repeated."""
+    for name, reference in secrets.items():
+        if SECRET.fullmatch(reference):
+            continue
+        why = "is no reference; write"
+        if "/locations/" in reference:
+            why = "is of a single region, which is not supported; write a global one"
+        elif SECRET.fullmatch(
+            f"{reference.removesuffix('latest').rstrip('/').removesuffix('/versions')}/versions/1"
+        ):
+            why = "names no version by its number, so a repeated run could get another value; write"
+        faults.add((*path, name), f'the secret "{name}" {why} "projects/PROJECT/secrets/SECRET/versions/3"')
+
+
+def _action(name: str, table: ActionTable, site: Site, usual: _Usual) -> Action:
+    path: KeyPath = ("actions", name)
+    faults = site.faults
+    if not NAME.fullmatch(name):
+        faults.add(
+            path, f'bad action name "{name}"; it begins with a-z, then a-z, 0-9, _ and -, at most 63 in all'
+        )
+    _tell_bad_variables(table.env, (*path, "env"), faults)
+    _tell_bad_variables(table.secrets, (*path, "secrets"), faults)
+    _tell_bad_secrets(table.secrets, (*path, "secrets"), faults)
+    _tell_bad_schedule(table, path, faults)
+    _tell_unknown(table.after, (*path, "after"), site)
+    inputs = _inputs(table, (*path, "inputs"), site)
+    told = table.delivery
+    steps = commands(table, path, faults) or (usual.command((*path, "command")),)
+    return Action(
+        name=name,
+        command=steps[0] if len(steps) == 1 else (),
+        commands=steps if len(steps) > 1 else (),
+        output=_output(table.output, (*path, "output"), faults),
+        schedule=table.schedule,
+        overlap=table.overlap,
+        after=table.after,
+        inputs=inputs,
+        timeout=seconds(table.timeout, (*path, "timeout"), faults),
+        retries=table.retries,
+        losses=table.losses,
+        env=table.env,
+        secrets=table.secrets,
+        delivery=delivery(told, (*path, "delivery"), faults, has_inputs=bool(inputs)) if told else None,
+        airflow=scheduling(table.airflow, (*path, "airflow"), site.form.timezone, faults),
+    )
+
+
+class _Usual:
+    """The command that needs no writing, which is looked for once."""
+
+    def __init__(self, site: Site, source: Source) -> None:
+        self._site = site
+        self._source = source
+
+    @cached_property
+    def _modules(self) -> list[str]:
+        return mains(self._site.root, self._source)
+
+    def command(self, key: KeyPath) -> tuple[str, ...]:
+        """Give it for an action; a fault unless the source leaves no doubt which it is."""
+        if len(self._modules) == 1:
+            return usual_command(self._site.root, self._modules[0], str(key[1]))
+        why = f"several mains: {', '.join(self._modules)}" if self._modules else "no package with a main.py"
+        self._site.faults.missing(key, f'missing key "command", and "{self._source.path}" holds {why}')
+        return ()
+
+
+def _output(output: str, key: KeyPath, faults: Faults) -> str:
+    path = PurePosixPath(output)
+    if inside(output, key, faults) and path.parts[:1] in {(), (".git",), (".foretell",)}:
+        faults.add(
+            key, f'"output" must be a directory of its own, not "{output}": it is emptied before a run'
+        )
+    return str(path)
+
+
+def _tell_bad_schedule(table: ActionTable, path: KeyPath, faults: Faults) -> None:
+    if table.schedule is None:
+        return
+    try:
+        schedule.expression(table.schedule)
+    except ValueError as error:
+        faults.add(
+            (*path, "schedule"), f'bad schedule "{table.schedule}": {error}; write "0 7 * * *" or "@daily"'
+        )
+
+
+def _inputs(table: ActionTable, key: KeyPath, site: Site) -> tuple[Input, ...]:
+    _tell_unknown(table.inputs, key, site)
+    if isinstance(table.inputs, dict):
+        places = table.inputs
+        for action, place in places.items():
+            inside(place, (*key, action), site.faults)
+    else:
+        tables = site.form.actions
+        places = {action: tables.get(action, table).output for action in table.inputs}
+    return tuple(Input(action=action, path=str(PurePosixPath(place))) for action, place in places.items())
+
+
+def _tell_unknown(names: tuple[str, ...] | dict[str, str], key: KeyPath, site: Site) -> None:
+    """Tell which of the actions that are named do not exist, or are named twice."""
+    for index, name in enumerate(names):
+        place = (*key, name if isinstance(names, dict) else index)
+        if name not in site.form.actions:
+            likely = suggestion(name, site.form.actions)
+            site.faults.add(place, f'"{key[-1]}" names an unknown action "{name}"{likely}')
+        elif name in tuple(names)[:index]:
+            site.faults.add(place, f'"{key[-1]}" names the action "{name}" twice')
+
+
+def _cycles(edges: Mapping[str, list[str]]) -> Iterator[list[str]]:
+    """Give the circles among actions, each from its first action back to itself."""
+    done: set[str] = set()
+
+    def walk(name: str, trail: list[str]) -> Iterator[list[str]]:
+        if name in trail:
+            yield [*trail[trail.index(name) :], name]
+        elif name not in done:
+            for following in edges.get(name, []):
+                yield from walk(following, [*trail, name])
+            done.add(name)
+
+    for name in edges:
+        yield from walk(name, [])

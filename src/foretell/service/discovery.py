@@ -1,0 +1,198 @@
+"""What a service's directory says by itself: source, Python, packages, the usual command."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+from posixpath import normpath
+
+from foretell.service.form import SourceTable
+from foretell.service.model import LOCK_FILE, Action, Source
+from foretell.service.positions import KeyPath
+from foretell.service.problems import Faults, suggestion
+from foretell.service.requirements import declared, groups, wishes
+from foretell.service.requirements.foreign import FOREIGN
+from foretell.service.requirements.place import Place, listed
+from foretell.service.site import Site
+
+
+def source(site: Site) -> Source:
+    """Resolve the source: what the file says, else what the directories hold."""
+    table, root, faults = site.form.source, site.root, site.faults
+    here = Place(root, ".")
+    path = _path(table, here, faults)
+    link = _linked(table, root, faults)
+    if table.python is False:
+        return _bare(table, path, link, faults)
+    places = [here] if path == here.name else [Place(root, path), here]
+    commands = [
+        command
+        for action in site.form.actions.values()
+        for command in (action.command, *(action.commands or ()))
+        if command
+    ]
+    requirements, locked = _needed(site, places, scripts=declared.scripts_of(commands))
+    taken = requirements if locked is None else (f"{locked}/uv.lock",)
+    return Source(
+        path=path,
+        python=_python(table, places, taken, faults),
+        requirements=requirements,
+        locked=locked,
+        link=link,
+        groups=_groups(site, taken),
+    )
+
+
+def _bare(table: SourceTable, path: str, link: tuple[str, ...], faults: Faults) -> Source:
+    """Return a source that needs no Python: commands find what is on the PATH."""
+    for key in ("requirements", "groups"):
+        if getattr(table, key):
+            faults.add(("source", key), f'python = false makes no environment, so "{key}" would be ignored')
+    return Source(path=path, link=link, environment=False)
+
+
+def inside(path: str, key: KeyPath, faults: Faults, *, below: str = "the directory of this file") -> bool:
+    """Tell whether a path stays where it belongs, and a fault if it does not."""
+    if not path.strip() or "\0" in path:
+        faults.add(key, f'"{key[-1]}" must be a path')
+    elif path.startswith("/") or "\\" in path or ".." in path.split("/"):
+        faults.add(key, f'the path "{path}" must stay inside {below}: relative, with /, without ".."')
+    else:
+        return True
+    return False
+
+
+def apart(source: Source, actions: Iterable[Action], faults: Faults) -> None:
+    """Add a fault for a link that an output or an input would be written into, or that hides it."""
+    for number, link in enumerate(source.link):
+        for action in actions:
+            for place in (action.output, *(item.path for item in action.inputs)):
+                if link.startswith(f"{normpath(place)}/") or f"{normpath(place)}/".startswith(f"{link}/"):
+                    fault = f'"{link}" is linked, and "{action.name}" writes to "{place}": what it wrote would be there'
+                    faults.add(("source", "link", number), f"{fault} for the next run too")
+
+
+def mains(root: Path, source: Source) -> list[str]:
+    """Give the modules that can be run as the model: one for every package that has a main."""
+    packages = [(package.name, listed(package)) for package in sorted(_directories(root / source.path))]
+    own = [name for name, files in packages if "__main__.py" in files]
+    main = [f"{name}.main" for name, files in packages if "main.py" in files]
+    return [*own, *(module for module in main if module.removesuffix(".main") not in own)]
+
+
+def usual_command(root: Path, module: str, action: str) -> tuple[str, ...]:
+    """Give the command of a model that is this module, after the convention of arguments."""
+    command = ("python", "-m", module, "--action", "{action}")
+    config = (root / "configs" / f"{action}.json").is_file()
+    return (*command, "--config", "configs/{action}.json") if config else command
+
+
+def _path(table: SourceTable, here: Place, faults: Faults) -> str:
+    if table.path is None:
+        return "source" if here.has("source", directory=True) else here.name
+    key, path = ("source", "path"), table.path or here.name
+    if not inside(path, key, faults):
+        return "."
+    if not _there(here.root, path, directory=True):
+        mend = 'a submodule is fetched by "git submodule update --init"'
+        faults.add(key, f'there is no directory "{path}" beside this file; {mend}')
+        return "."
+    return str(PurePosixPath(path))
+
+
+def _linked(table: SourceTable, root: Path, faults: Faults) -> tuple[str, ...]:
+    for number, path in enumerate(table.link):
+        key = ("source", "link", number)
+        if not inside(path, key, faults):
+            continue
+        if normpath(path) == ".":
+            faults.add(key, "the whole directory cannot be linked: name what is too large to copy")
+        elif not (_there(root, path) or _there(root, path, directory=True)):
+            faults.add(key, f'there is no "{path}" beside this file')
+    return tuple(normpath(path) for path in table.link)
+
+
+def _directories(path: Path) -> list[Path]:
+    try:
+        with os.scandir(path) as entries:
+            return [path / entry.name for entry in entries if entry.name.isidentifier() and entry.is_dir()]
+    except OSError:
+        return []
+
+
+def _there(root: Path, path: str, *, directory: bool = False) -> bool:
+    place = root / path
+    try:
+        return (place.is_dir() if directory else place.is_file()) or _is_built(root)
+    except OSError:
+        return False
+
+
+def _is_built(root: Path) -> bool:
+    """Tell whether images are made already: then neither the sources nor what they need have to be here."""
+    return (root / LOCK_FILE).is_file()
+
+
+def _needed(
+    site: Site, places: Sequence[Place], *, scripts: Sequence[str]
+) -> tuple[tuple[str, ...], str | None]:
+    """Return the requirement files, or the directory of a locked project."""
+    table, root, faults = site.form.source, site.root, site.faults
+    if table.requirements is None:
+        found = declared.look(places, scripts)
+        if not found.requirements and found.locked is None and table.groups:
+            # nothing but groups is declared
+            projects = (place.inner("pyproject.toml") for place in places if place.has("pyproject.toml"))
+            return tuple(projects)[:1], None
+        return found.requirements, found.locked
+    for number, name in enumerate(table.requirements):
+        key = ("source", "requirements", number)
+        if not inside(name, key, faults):
+            continue
+        if mend := FOREIGN.get(PurePosixPath(name).name):
+            faults.add(key, f'"{name}" is no requirement file; {mend}')
+        elif not _there(root, name):
+            faults.add(key, f'there is no requirement file "{name}" beside this file')
+    match [PurePosixPath(name) for name in table.requirements]:
+        case [path] if path.name == "uv.lock":
+            return (), str(path.parent)
+        case paths if any(path.name == "uv.lock" for path in paths):
+            faults.add(("source", "requirements"), "uv.lock stands alone: it holds all that is installed")
+        case _:
+            pass
+    return table.requirements, None
+
+
+def _groups(site: Site, taken: Sequence[str]) -> tuple[str, ...]:
+    """Return the groups that are asked for besides; a fault for one that nobody knows."""
+    asked, faults = site.form.source.groups, site.faults
+    if not asked:
+        return ()
+    known = {name for path in taken for name in groups.known(site.root / path)}
+    for number, name in enumerate(asked):
+        if groups.same(name) in known or _is_built(site.root):
+            continue
+        where = " and ".join(str(PurePosixPath(path)) for path in taken)
+        none = f"{where} has none: name its files in requirements" if taken else "no file here has any"
+        why = suggestion(name, known) if known else f"; {none}"
+        faults.add(("source", "groups", number), f'there is no group "{name}"{why}')
+    return tuple(map(groups.same, asked))
+
+
+def _python(table: SourceTable, places: Sequence[Place], taken: Sequence[str], faults: Faults) -> str | None:
+    if isinstance(table.python, bool):
+        if table.python:
+            faults.add(
+                ("source", "python"), '"python" is a version, or false for no environment; write "3.11"'
+            )
+        return None
+    if table.python is not None:
+        if not any(mark.isdigit() for mark in table.python) or not table.python.isprintable():
+            faults.add(
+                ("source", "python"), f'"python" is no version: "{table.python}"; write "3.11" or ">=3.11"'
+            )
+        return table.python
+    lines = [line.strip() for place in places for line in place.text(".python-version").splitlines()]
+    said = [line for line in lines if line and not line.startswith("#")]
+    return said[0] if said else wishes.python(places, taken)

@@ -1,0 +1,188 @@
+"""The targets of a service: store, platform, warehouse, durations, and what follows from each other."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from foretell.service import reader
+from foretell.service.actions import NAME
+from foretell.service.durations import seconds
+from foretell.service.form import PLATFORMS, WAREHOUSES, TargetTable, TimesTable
+from foretell.service.layers import Table, merged
+from foretell.service.model import (
+    BigQuerySettings,
+    ComputeEngineSettings,
+    DuckDBSettings,
+    PlatformSettings,
+    ProcessSettings,
+    Target,
+    Times,
+    WarehouseSettings,
+)
+from foretell.service.positions import KeyPath
+from foretell.service.problems import Faults, suggestion
+from foretell.service.site import Site
+
+S = TypeVar("S", bound=PlatformSettings | WarehouseSettings)
+
+BUILT_IN: Table = {
+    "targets": {"local": {"platform": {"kind": "process"}}, "docker": {"platform": {"kind": "docker"}}}
+}
+"""What every service file extends in the end."""
+
+SCHEMES = ("gs", "s3", "az", "abfs", "abfss", "file")
+WORK = ".foretell"
+BEAT_OF_A_BUCKET = 1.0
+"""Seconds; one object takes one write a second."""
+DATASET = re.compile(r"[A-Za-z0-9_]{1,128}")
+
+
+def targets(site: Site) -> dict[str, Target]:
+    """Resolve every target; what is wrong becomes faults, and such a target is left out."""
+    form = site.form
+    if form.target is not None and form.target not in form.targets:
+        site.faults.add(("target",), f'unknown target "{form.target}"{suggestion(form.target, form.targets)}')
+    resolved = {name: _target(name, table, site) for name, table in form.targets.items()}
+    return {name: target for name, target in resolved.items() if target}
+
+
+def _target(name: str, table: TargetTable, site: Site) -> Target | None:
+    path: KeyPath = ("targets", name)
+    if not NAME.fullmatch(name):
+        fault = f'bad target name "{name}"; it begins with a-z, then a-z, 0-9, _ and -, at most 63 in all'
+        site.faults.add(path, fault)
+    kind = _kind(PLATFORMS, table.platform, "process", (*path, "platform"), site)
+    times = _times(table.times, (*path, "times"), site.faults)
+    if kind is None:
+        return None
+    told = _told(PLATFORMS, kind, table.platform, (*path, "platform"), site)
+    platform = _platform(kind, told, (*path, "platform"), site)
+    overrides = _overrides(table, kind, told, path, site)
+    store = _store(table.store, kind, (*path, "store"), site)
+    _tell_quick_beats(store, times, (*path, "times"), site.faults)
+    project = platform.project if isinstance(platform, ComputeEngineSettings) else None
+    warehouse = _warehouse(table.warehouse, kind, project, (*path, "warehouse"), site)
+    if platform is None or warehouse is None:
+        return None
+    return Target(
+        name=name, store=store, platform=platform, warehouse=warehouse, actions=overrides, times=times
+    )
+
+
+def _kind(kinds: Mapping[str, type[S]], told: Table, usual: str, path: KeyPath, site: Site) -> type[S] | None:
+    kind = told.get("kind", usual)
+    if isinstance(kind, str) and kind in kinds:
+        return kinds[kind]
+    site.faults.add((*path, "kind"), f'unknown kind of {path[-1]} "{kind}"{suggestion(str(kind), kinds)}')
+    return None
+
+
+def _told(
+    kinds: Mapping[str, type[S]], kind: type[S], told: Table, path: KeyPath, site: Site
+) -> dict[str, Any]:
+    """Read the settings of one kind; a key of another kind is told as such."""
+
+    def elsewhere(key: str) -> str:
+        others = [name for name in kinds if key in reader.keys(kinds[name])]
+        return f'; it belongs to kind = "{others[-1]}"' if others else ""
+
+    rest = {key: value for key, value in told.items() if key != "kind"}
+    return reader.fields(kind, rest, path, site.faults, also=elsewhere)
+
+
+def _demand(kind: type[S], values: Mapping[str, Any], path: KeyPath, faults: Faults) -> bool:
+    lacking = [key for key in reader.required(kind) if key not in values]
+    for key in lacking:
+        faults.missing((*path, key), f'missing key "{key}"')
+    return not lacking
+
+
+def _platform(
+    kind: type[PlatformSettings], values: dict[str, Any], path: KeyPath, site: Site
+) -> PlatformSettings | None:
+    if not _demand(kind, values, path, site.faults):
+        return None
+    if kind is ProcessSettings:
+        return ProcessSettings(home=site.path(values.get("home") or WORK))
+    return kind(**values)
+
+
+def _overrides(
+    table: TargetTable, kind: type[PlatformSettings], values: dict[str, Any], path: KeyPath, site: Site
+) -> dict[str, PlatformSettings]:
+    """Give the platform of the actions that have keys of their own, complete."""
+    result = {}
+    for action, told in table.actions.items():
+        key = (*path, "actions", action)
+        if action not in site.form.actions:
+            site.faults.add(key, f'there is no action "{action}"{suggestion(action, site.form.actions)}')
+        own = reader.fields(kind, told, key, site.faults)
+        platform = _platform(kind, merged([own, values]), (*path, "platform"), site)
+        if platform:
+            result[action] = platform
+    return result
+
+
+def _store(told: str | None, kind: type[PlatformSettings], key: KeyPath, site: Site) -> str:
+    """Give the store's URL; a path becomes one of a directory."""
+    remote = kind is ComputeEngineSettings
+    if told is None and remote:
+        site.faults.missing(
+            key, 'missing key "store": a machine elsewhere needs a bucket: gs://…, s3://…, az://…'
+        )
+    scheme, mark, rest = (told or "").partition("://")
+    if told is not None and not (rest if mark else scheme).strip("/. \0"):
+        site.faults.add(key, f'"store" names no place: "{told}"')
+    elif mark and scheme not in SCHEMES:
+        site.faults.add(key, f'unknown store "{scheme}://"{suggestion(scheme, SCHEMES)}')
+    elif scheme == "file" and mark and not rest.startswith("/"):
+        site.faults.add(key, f'"store" needs three slashes to name a directory: "file:///{rest}"')
+    elif told is not None and remote and (not mark or scheme == "file"):
+        site.faults.add(
+            key, f'"store" is the directory "{told}", which a machine elsewhere does not see; use a bucket'
+        )
+    if mark:
+        return told.rstrip("/") if told else ""
+    return Path(site.path(told or f"{WORK}/store")).as_uri()
+
+
+def _warehouse(
+    told: Table, kind: type[PlatformSettings], project: str | None, path: KeyPath, site: Site
+) -> WarehouseSettings | None:
+    remote = kind is ComputeEngineSettings
+    chosen = _kind(WAREHOUSES, told, "bigquery" if remote else "duckdb", path, site)
+    if chosen is None:
+        return None
+    values = _told(WAREHOUSES, chosen, told, path, site)
+    if not DATASET.fullmatch(values.get("dataset", "main")):
+        site.faults.add(
+            (*path, "dataset"), f'bad dataset name "{values["dataset"]}"; write one of A-Z, a-z, 0-9, _'
+        )
+    if chosen is BigQuerySettings:
+        usual = {"dataset": (site.form.name or "").replace("-", "_"), "project": project}
+        return BigQuerySettings(**{**usual, **values})
+    if remote:
+        fault = 'a machine elsewhere does not see a DuckDB file here; write kind = "bigquery"'
+        site.faults.add((*path, "kind"), fault)
+    file = values.pop("path", f"{WORK}/warehouse.duckdb")
+    return DuckDBSettings(path=site.path(file), **values)
+
+
+def _times(table: TimesTable, path: KeyPath, faults: Faults) -> Times:
+    if table == TimesTable():
+        return Times()
+    names = Times.__struct_fields__
+    times = Times(**{name: seconds(getattr(table, name), (*path, name), faults) for name in names})
+    for fault in [] if faults.within(path) else times.faults():
+        faults.add((*path, ""), fault)
+    return times
+
+
+def _tell_quick_beats(store: str, times: Times, path: KeyPath, faults: Faults) -> None:
+    if not store.startswith("file:") and times.beat < BEAT_OF_A_BUCKET:
+        faults.add(
+            (*path, "beat"), "beat must be at least 1s: a bucket takes one write a second to one object"
+        )

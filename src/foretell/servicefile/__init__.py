@@ -1,1 +1,0 @@
-"""How foretell.toml is read: form, layers, and what follows from them. `foretell.loading` is the door."""

@@ -1,0 +1,1 @@
+"""What the operating system gives: processes, containers, threads, paths, times, texts."""

@@ -1,0 +1,1 @@
+"""BigQuery as a warehouse: load jobs, then one script with one transaction."""

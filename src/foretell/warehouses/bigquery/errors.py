@@ -1,0 +1,123 @@
+"""What BigQuery says when it does not do what was asked, and what is to be done about it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import requests
+from google.api_core.exceptions import GoogleAPICallError, RetryError
+from google.auth import exceptions as credentials
+
+from foretell.errors import WarehouseError
+from foretell.warehouses.base import UnfitError
+
+
+class AgainError(Exception):
+    """Another was first, or the service was away for a moment: begin again."""
+
+
+class WrongError(WarehouseError):
+    """BigQuery will not do this, however often it is asked: a query, data or a shape that it does not take."""
+
+
+FAILURES = (
+    GoogleAPICallError,
+    RetryError,
+    requests.RequestException,
+    credentials.GoogleAuthError,
+    ConnectionError,
+    TimeoutError,
+)
+"""What the client raises for everything that is not a bug of ours."""
+
+UNFIT = "foretell unfit: "
+MISCOUNTED = "foretell rows: "
+CHANGED = "foretell again: "
+"""What our own SQL raises; see put.sql."""
+
+ABORTED = ("aborted due to concurrent update", "Could not serialize access", "aborted due to lock conflict")
+"""Parts of what BigQuery says to all but one of the transactions that change a table at once."""
+
+PASSING = frozenset(
+    {
+        "backendError",
+        "internalError",
+        "jobBackendError",
+        "jobInternalError",
+        "jobRateLimitExceeded",
+        "rateLimitExceeded",
+        "tableUnavailable",
+        "timeout",
+    }
+)
+"""Reasons that are gone when one asks again."""
+
+WRONG = frozenset({"invalid", "invalidQuery", "badRequest"})
+"""Reasons that stay."""
+
+HINTS = {
+    "accessDenied": "gcloud projects add-iam-policy-binding {project} --member={member} --role={role}",
+    "accessNotConfigured": "gcloud services enable bigquery.googleapis.com --project={project}",
+    "billingNotEnabled": "gcloud billing projects link {project} --billing-account=ACCOUNT",
+    "quotaExceeded": "see what is used up: https://console.cloud.google.com/iam-admin/quotas?project={project};"
+    " then deliver again with `foretell tidy`",
+    "notFound": "see what is there: bq ls --project_id={project}",
+    "credentials": "gcloud auth application-default login",
+}
+"""The command that mends it, by reason."""
+
+
+def told(error: Exception, *, project: str, member: str) -> Exception:
+    """Give what is to be raised for a failure of the client: AgainError, UnfitError or WarehouseError."""
+    if isinstance(error, credentials.DefaultCredentialsError | credentials.RefreshError):
+        return _failure("credentials", _first(error), project, member)
+    if not isinstance(error, GoogleAPICallError) or not error.code:
+        return AgainError(_first(error))
+    reason = next((str(each.get("reason")) for each in error.errors or [] if each.get("reason")), "")
+    message = error.message or _first(error)
+    if error.code in (409, 412, 429) or error.code >= 500:  # made or changed by another, or away
+        return AgainError(message)
+    return judged({"reason": reason, "message": message}, project=project, member=member)
+
+
+def judged(error: Mapping[str, object], *, project: str, member: str) -> Exception:
+    """Give what is to be raised for the error of a job: {"reason": …, "message": …}."""
+    reason, message = str(error.get("reason", "")), str(error.get("message", "")).partition("\n")[0]
+    if any(sign in message for sign in (*ABORTED, CHANGED)) or reason in PASSING:
+        return AgainError(message)
+    if UNFIT in message and "Not found" in message:  # the staged rows expired, or another has delivered them
+        return AgainError(message)
+    for mark in (UNFIT, MISCOUNTED):
+        if mark in message:
+            said = re.sub(r" at \[\d+:\d+\]\Z", "", message.partition(mark)[2])
+            return UnfitError(said) if mark == UNFIT else miscounted(said)
+    if reason == "forbidden" or "has not been used in project" in message:
+        reason = "accessNotConfigured" if "has not been used" in message else "accessDenied"
+    return _failure(reason, message, project, member)
+
+
+def miscounted(number: str) -> WarehouseError:
+    """Tell of so many rows, which are not as many as were checked."""
+    return WarehouseError(
+        f"{number} rows were read back, not as many as were checked",
+        hint="the checked rows were changed; deliver again with `foretell tidy`",
+    )
+
+
+def _failure(reason: str, message: str, project: str, member: str) -> WarehouseError:
+    role = "roles/bigquery.jobUser" if "bigquery.jobs.create" in message else "roles/bigquery.dataEditor"
+    hint = HINTS.get(
+        reason, "`foretell doctor` tells what is missing; then deliver again with `foretell tidy`"
+    )
+    what = "no Google credentials can be used" if reason == "credentials" else "BigQuery refuses"
+    kind = WrongError if reason in WRONG else WarehouseError
+    return kind(
+        what if project == "" else f'{what} in the project "{project}"',
+        why=message,
+        hint=hint.format(project=project or "PROJECT", member=member, role=role),
+    )
+
+
+def _first(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__
