@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from bench import graphs, postgres, timing
 from foretell.controller.controller import Controller, connect
-from foretell.controller.resolve import Asked, now
+from foretell.controller.resolve import StartOptions, now
 from foretell.protocol import models
 from foretell.protocol.effects import get
 from foretell.protocol.keys import Run
@@ -169,9 +169,9 @@ def _deferred(airflow: Components, count: int) -> str:
 def _make_runs(airflow: Components, controller: Controller, count: int) -> list[Run]:
     """Leave the records of runs whose machines are elsewhere, and alive."""
     (airflow.home / "seconds").write_text("0")
-    first = controller.start("training", Asked(date=datetime(2026, 1, 1, tzinfo=UTC)))
+    first = controller.start("training", StartOptions(date=datetime(2026, 1, 1, tzinfo=UTC)))
     controller.wait(first, patience=60)
-    made = controller.drive(get(first.request, Request))
+    made = controller.execute(get(first.request, Request))
     if made is None:
         raise AssertionError(first)
     elsewhere = ComputeEngineSettings(project="bench", zones=("europe-west1-b",))
@@ -295,7 +295,7 @@ def _delay(airflow: Components, rounds: int) -> str:
 
 
 def _outcome(controller: Controller) -> float:
-    (run,) = controller.drive(models.newest("bench", "1", "training", 1))
+    (run,) = controller.execute(models.newest("bench", "1", "training", 1))
     directory = controller.store.directory
     if directory is None:
         raise AssertionError(controller.store.url)

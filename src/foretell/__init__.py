@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 
 PUBLIC = {
-    "Asked": "foretell.controller.resolve",
+    "StartOptions": "foretell.controller.resolve",
     "Controller": "foretell.controller.controller",
     "ForetellError": "foretell.errors",
     "Phase": "foretell.protocol.rules",

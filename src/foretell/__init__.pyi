@@ -3,7 +3,7 @@ from foretell.controller.library import check as check
 from foretell.controller.library import run as run
 from foretell.controller.library import start as start
 from foretell.controller.library import wait as wait
-from foretell.controller.resolve import Asked as Asked
+from foretell.controller.resolve import StartOptions as StartOptions
 from foretell.errors import ForetellError as ForetellError
 from foretell.protocol.keys import Run as Run
 from foretell.protocol.rules import Phase as Phase

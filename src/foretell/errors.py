@@ -58,7 +58,7 @@ class ForetellError(Exception):
         return f"{self.what}: {self.why}" if self.why else self.what
 
     def lines(self) -> list[str]:
-        """Give the message as lines, the labelled parts only where they say something."""
+        """Return the message as lines, the labelled parts only where they say something."""
         parts = (("where", self.where), ("why", self.why), ("next", self.hint))
         return [self.what, *(f"  {label}: {text}" for label, text in parts if text)]
 

@@ -155,7 +155,7 @@ def guard(argv: list[str]) -> int:
 
 
 def verb(who: str, root: str, *args: str) -> object:
-    from foretell import Asked, Controller, Service
+    from foretell import Controller, Service, StartOptions
     from foretell.cli.main import main as main_of_cli
     from foretell.controller import tick, tidy
 
@@ -168,9 +168,9 @@ def verb(who: str, root: str, *args: str) -> object:
     around(platform, "stop", who, lambda *_: "stop")
     match who:
         case "start":
-            return controller.start(args[0], Asked(date=asked_date(*args[1:]), future=True)).label
+            return controller.start(args[0], StartOptions(date=asked_date(*args[1:]), future=True)).label
         case "run":
-            run = controller.start(args[0], Asked(date=asked_date(*args[1:]), future=True))
+            run = controller.start(args[0], StartOptions(date=asked_date(*args[1:]), future=True))
             print(run.label, flush=True)
             return controller.wait(run).phase
         case "tick":

@@ -134,7 +134,7 @@ class Stage:
 
     def runs(self, action: str) -> list[Run]:
         controller = self.controller
-        return controller.drive(models.newest(self.name, "1", action, None)) if controller.exists() else []
+        return controller.execute(models.newest(self.name, "1", action, None)) if controller.exists() else []
 
     def read(self, key: str, kind: type) -> object:
         """Read a record, None where there is none."""
@@ -256,7 +256,7 @@ class Stage:
         """Whatever is current now can be read in full."""
         controller = self.controller
         if controller.exists():
-            answer = controller.drive(models.current(self.name, "1", action, datetime.now(UTC)))
+            answer = controller.execute(models.current(self.name, "1", action, datetime.now(UTC)))
             if answer.model:
                 history.fetch(controller, answer.model.run, self.root.with_name("current"))
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from foretell.controller.resolve import Asked
+from foretell.controller.resolve import StartOptions
 from foretell.errors import UsageError
 from foretell.protocol.keys import Run
 from foretell.protocol.records import Launch, Receipt
@@ -191,10 +191,10 @@ def test_a_round_in_which_nothing_happens_is_five_reads_by_name(stage: Stage, la
     controller.store = store = CountingStore(controller.target.store)
     witness = controller.witness(lasting, controller.request(lasting))
     for _ in range(2):
-        controller.drive(witness.round())
+        controller.execute(witness.round())
     store.asked.clear()
     for _ in range(5):
-        controller.drive(witness.round())
+        controller.execute(witness.round())
     assert store.asked == ["launch.json", "outcome.json", "beat.json", "host.json", "exit.json"] * 5
 
 
@@ -242,4 +242,4 @@ def test_a_reader_of_the_warehouse_is_waited_for(stage: Stage) -> None:
 def test_a_key_without_a_date_is_refused(stage: Stage) -> None:
     stage.action("trains", "echo model > output/model.txt")
     with pytest.raises(UsageError, match="a key needs a date"):
-        stage.controller.start("trains", Asked(key="mine"))
+        stage.controller.start("trains", StartOptions(key="mine"))

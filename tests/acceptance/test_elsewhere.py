@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from foretell.controller import history
-from foretell.controller.resolve import Asked
+from foretell.controller.resolve import StartOptions
 from foretell.errors import UsageError
 from foretell.protocol import models
 from foretell.protocol.keys import Run
@@ -60,12 +60,12 @@ def test_a_run_that_kept_nothing_is_no_model_whenever_it_was_written(stage: Stag
     assert isinstance(outcome, Outcome)
     assert outcome.files == 0
     stage.action("application", "cat output/model.pkl", more='inputs = ["training"]')
-    assert stage.controller.drive(models.examine(run)) == "it kept nothing"
+    assert stage.controller.execute(models.examine(run)) == "it kept nothing"
     with pytest.raises(UsageError, match='needs a model of "training"') as refused:
-        stage.controller.ask("application", Asked())
+        stage.controller.ask("application", StartOptions())
     assert refused.value.why.endswith("is none: it kept nothing")
     with pytest.raises(UsageError, match="is no model"):
-        stage.controller.ask("application", Asked(inputs={"training": run.id}))
+        stage.controller.ask("application", StartOptions(inputs={"training": run.id}))
     assert stage.act("run", "training", "1") == "failed"
     assert "set `output` of [actions.training]" in ended(stage, "training")[1]
     assert "model.pkl (4 B)" in ended(stage, "training")[1]

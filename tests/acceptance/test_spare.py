@@ -15,7 +15,7 @@ from tests.acceptance.stage import Stage, must_be_gone
 
 
 @pytest.fixture
-def waiting() -> Iterator[standby.Spare]:
+def waiting() -> Iterator[standby.StandbyAgent]:
     standby.begin()
     (found,) = standby._waiting
     yield found
@@ -37,7 +37,7 @@ def ended(pid: int, patience: float = 10) -> bool:
     return False
 
 
-def test_it_takes_the_next_launch(stage: Stage, waiting: standby.Spare) -> None:
+def test_it_takes_the_next_launch(stage: Stage, waiting: standby.StandbyAgent) -> None:
     stage.action("trains", "echo model > output/model.txt")
     controller = stage.controller
 
@@ -48,14 +48,14 @@ def test_it_takes_the_next_launch(stage: Stage, waiting: standby.Spare) -> None:
     assert ended(waiting.pid)
 
 
-def test_it_leaves_when_nobody_needs_it(waiting: standby.Spare) -> None:
+def test_it_leaves_when_nobody_needs_it(waiting: standby.StandbyAgent) -> None:
     waiting.line.close()
     standby._waiting.clear()
 
     assert ended(waiting.pid)
 
 
-def test_one_that_died_is_no_loss(stage: Stage, waiting: standby.Spare) -> None:
+def test_one_that_died_is_no_loss(stage: Stage, waiting: standby.StandbyAgent) -> None:
     os.kill(waiting.pid, signal.SIGKILL)
     assert ended(waiting.pid)
     stage.action("trains", "echo model > output/model.txt")
@@ -64,7 +64,7 @@ def test_one_that_died_is_no_loss(stage: Stage, waiting: standby.Spare) -> None:
     assert controller.wait(controller.start("trains")).phase is Phase.SUCCEEDED
 
 
-def test_stop_ends_it_and_its_command(stage: Stage, waiting: standby.Spare) -> None:
+def test_stop_ends_it_and_its_command(stage: Stage, waiting: standby.StandbyAgent) -> None:
     stage.action("stays", f"echo $$ > {stage.pids}; sleep 500")
     controller = stage.controller
     run = controller.start("stays")

@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from foretell import Asked, start
+from foretell import StartOptions, start
 from foretell.errors import UsageError, WarehouseError
 from foretell.protocol.keys import Run
 from foretell.protocol.records import Receipt, Withdrawn
@@ -56,15 +56,17 @@ def test_a_date_ahead_is_refused_before_anything_is_written(applying: Stage) -> 
         assert "ahead" in said.err
         assert "--future" in said.err
     with pytest.raises(UsageError, match="ahead"):
-        start(applying.service, "replaces", asked=Asked(date=datetime.now(UTC) + timedelta(minutes=6)))
+        start(applying.service, "replaces", asked=StartOptions(date=datetime.now(UTC) + timedelta(minutes=6)))
     assert not (applying.root / ".foretell").exists()
 
 
 def test_a_clock_may_be_wrong_by_some_minutes_and_a_scheduler_may_be_early(applying: Stage) -> None:
     soon = datetime.now(UTC) + timedelta(minutes=4)
-    assert applying.controller.start("replaces", Asked(date=soon)).date > datetime.now(UTC)
+    assert applying.controller.start("replaces", StartOptions(date=soon)).date > datetime.now(UTC)
     ahead = datetime.now(UTC) + timedelta(days=2)
-    assert applying.controller.start("replaces", Asked(date=ahead, future=True)).date > datetime.now(UTC)
+    assert applying.controller.start("replaces", StartOptions(date=ahead, future=True)).date > datetime.now(
+        UTC
+    )
 
 
 @pytest.mark.slow

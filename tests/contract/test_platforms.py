@@ -20,12 +20,12 @@ from foretell.errors import RefusedError
 from foretell.platforms.base import Platform
 from foretell.protocol.keys import Run
 from foretell.protocol.records import Launch, Request
-from foretell.protocol.rules import Life
+from foretell.protocol.rules import MachineState
 from foretell.system.processes import marker, survivors
 from tests.acceptance.stage import Stage, eventually, must_be_gone
 from tests.contract.cloud_bench import Clouds
 
-GONE = (Life.GONE, Life.GONE_FOR_CERTAIN)
+GONE = (MachineState.GONE, MachineState.GONE_FOR_CERTAIN)
 
 
 class Bench:
@@ -143,7 +143,7 @@ def test_a_machine_lives_as_long_as_its_agent(bench: Bench) -> None:
     wait = f"while [ ! -e {bench.root}/go ]; do sleep 0.05; done"
     request, launch, run = bench.record(f"{wait}; echo model > output/model")
     bench.launch(request, launch, run)  # who waited for the command would wait for ever
-    assert bench.platform.probe(launch).life is Life.ALIVE
+    assert bench.platform.probe(launch).life is MachineState.ALIVE
     (bench.root / "go").touch()
     bench.must_be_gone(launch)
     assert bench.stage.controller.check(run).phase == "succeeded"
@@ -237,7 +237,9 @@ def test_what_is_dead_is_gone_with_all_that_it_started(bench: Bench) -> None:
     pids = bench.begun()
     bench.kill(run)
     eventually(
-        lambda: bench.platform.probe(launch).life is Life.GONE_FOR_CERTAIN, "nobody notices", within=30
+        lambda: bench.platform.probe(launch).life is MachineState.GONE_FOR_CERTAIN,
+        "nobody notices",
+        within=30,
     )
     assert not any(map(os.path.exists, (f"/proc/{pid}/exe" for pid in pids)))
 
@@ -260,7 +262,7 @@ platform.launch(request, launch, store=request.target.store, run=run.folder, att
     record = bench.stage.store / run.attempt(1).launch
     subprocess.run([sys.executable, "-c", program, str(bench.stage.root), run.label, str(record)], check=True)
     bench.begun()
-    assert bench.platform.probe(launch).life is Life.ALIVE
+    assert bench.platform.probe(launch).life is MachineState.ALIVE
 
 
 def test_no_machine_outlives_its_deadline(bench: Bench) -> None:
@@ -293,7 +295,7 @@ def test_tidy_removes_what_the_dead_left_and_nothing_else(bench: Bench) -> None:
     bench.launch(request, launch, run)
     bench.begun()
     assert bench.tidy(request, []) == []
-    assert bench.platform.probe(launch).life is Life.ALIVE
+    assert bench.platform.probe(launch).life is MachineState.ALIVE
     bench.kill(run)
     bench.must_be_gone(launch)
     assert bench.tidy(request, [launch.machine]) == []

@@ -122,8 +122,8 @@ def test_thirty_two_racers_make_one_object(store: Store, size: int) -> None:
 @pytest.mark.parametrize("losses", [0, 1, 3])
 def test_whose_object_it_is_is_known_although_answers_are_lost(store: Store, losses: int) -> None:
     mine, other = StoreId(id="mine"), StoreId(id="other")
-    assert effects.drive(effects.create("slot", mine), World(store, losses)) is True
-    assert effects.drive(effects.create("slot", other), World(store, losses)) is False
+    assert effects.execute(effects.create("slot", mine), World(store, losses)) is True
+    assert effects.execute(effects.create("slot", other), World(store, losses)) is False
     assert store.get("slot") == encode(mine)
 
 
@@ -180,6 +180,6 @@ def test_runs_are_found_by_their_names(store: Store) -> None:
     for run, other in itertools.product(runs, (None, RUN._replace(action="other"))):
         store.create((other or run).request, b"{}")
     store.create("toy/1/training/2026-11/note/of a person", b"")
-    newest = effects.drive(models.newest("toy", "1", "training", None), World(store))
+    newest = effects.execute(models.newest("toy", "1", "training", None), World(store))
     assert newest == runs[::-1]
-    assert effects.drive(models.newest("toy", "1", "training", 2), World(store)) == newest[:2]
+    assert effects.execute(models.newest("toy", "1", "training", 2), World(store)) == newest[:2]

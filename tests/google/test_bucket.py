@@ -162,12 +162,12 @@ def test_of_thirty_two_racers_one_wins_whatever_is_lost(storage: Storage, bucket
         def race(store: Store, key: str = key, start: threading.Barrier = start) -> StoreId | None:
             mine = StoreId(id=nonce())
             start.wait()
-            return mine if effects.drive(effects.create(key, mine), World(store)) else None
+            return mine if effects.execute(effects.create(key, mine), World(store)) else None
 
         with ThreadPoolExecutor(RACERS) as racers:
             winners = [mine for mine in racers.map(race, stores) if mine]
         storage.clear()
-        assert [effects.drive(effects.get(key, StoreId), World(stores[0]))] == winners
+        assert [effects.execute(effects.get(key, StoreId), World(stores[0]))] == winners
 
 
 def havoc(number: int) -> list[Fault]:

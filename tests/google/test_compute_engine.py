@@ -14,7 +14,7 @@ from foretell.google.rest import Rest
 from foretell.platforms.compute_engine import platform
 from foretell.platforms.compute_engine.platform import ComputeEnginePlatform
 from foretell.protocol.records import Launch
-from foretell.protocol.rules import Life
+from foretell.protocol.rules import MachineState
 from tests.google.asking import PLACE, launch, request, settings
 from tests.google.cloud import Cloud
 from tests.google.play_compute import Fails, Machine
@@ -51,7 +51,7 @@ class Bench:
         """The zones that were asked, in order."""
         return [seen.path.split("/zones/")[1].split("/")[0] for seen in self.cloud.stand_in.seen(INSERT)]
 
-    def until(self, life: Life) -> None:
+    def until(self, life: MachineState) -> None:
         platform = self.platform()
         eventually(lambda: platform.probe(launch()).life is life, lambda: f"{platform.probe(launch())}")
 
@@ -75,7 +75,7 @@ def test_a_launch_makes_one_machine_whoever_repeats_it(bench: Bench) -> None:
     for thread in threads:
         thread.join()
     assert [(machine.zone, machine.name) for machine in bench.cloud.compute.past] == [(B, launch().machine)]
-    assert bench.platform().probe(launch()).life is Life.ALIVE
+    assert bench.platform().probe(launch()).life is MachineState.ALIVE
 
 
 @pytest.mark.parametrize("how", ["lose", "drop"])
@@ -131,7 +131,7 @@ def test_where_there_is_no_capacity_the_next_zone_is_asked(bench: Bench, code: s
     bench.cloud.compute.fails.append(Fails(code=code, zone=B))
     bench.launch()
     assert [machine.zone for machine in bench.machines()] == [C]
-    assert bench.platform().probe(launch()).life is Life.ALIVE
+    assert bench.platform().probe(launch()).life is MachineState.ALIVE
     bench.launch()  # by another, who asks the first zone again, and is told the same
     assert [machine.zone for machine in bench.cloud.compute.past] == [C]
 
@@ -143,7 +143,7 @@ def test_no_capacity_anywhere_is_a_refusal_that_another_attempt_may_mend(bench: 
     assert (caught.value.reason, caught.value.final) == ("capacity", False)
     assert bench.zones() == [B, C]
     fate = bench.platform().probe(launch())
-    assert fate.life is Life.GONE_FOR_CERTAIN
+    assert fate.life is MachineState.GONE_FOR_CERTAIN
     assert fate.host
     assert (fate.host.reason, fate.host.final, fate.attempt) == ("capacity", False, 1)
 
@@ -187,12 +187,12 @@ def test_the_next_zone_waits_until_the_last_ones_operation_has_ended(
     bench.cloud.compute.fails.append(Fails(code="STOCKOUT", zone=B))
     bench.launch()
     assert bench.zones() == [B]
-    assert bench.platform().probe(launch()).life is Life.ALIVE
-    bench.until(Life.GONE_FOR_CERTAIN)
+    assert bench.platform().probe(launch()).life is MachineState.ALIVE
+    bench.until(MachineState.GONE_FOR_CERTAIN)
     assert bench.platform().probe(launch()).host is None, "another zone is still to be asked"
     bench.launch()
     assert bench.zones() == [B, B, C]
-    bench.until(Life.ALIVE)
+    bench.until(MachineState.ALIVE)
     assert [machine.zone for machine in bench.cloud.compute.past] == [C]
 
 
@@ -219,7 +219,7 @@ def test_a_machine_that_nothing_would_end_is_noticed_by_a_probe_too(
 def test_a_launch_after_the_machines_end_makes_none_again(bench: Bench) -> None:
     bench.launch()
     bench.platform().stop(launch())
-    bench.until(Life.GONE_FOR_CERTAIN)
+    bench.until(MachineState.GONE_FOR_CERTAIN)
     bench.launch()
     assert len(bench.cloud.compute.past) == 1
 
@@ -229,7 +229,7 @@ def test_a_launch_after_the_machines_end_makes_none_again(bench: Bench) -> None:
 
 def test_what_was_never_asked_for_is_gone_and_not_for_certain(bench: Bench) -> None:
     fate = bench.platform().probe(launch())
-    assert (fate.life, fate.host) == (Life.GONE, None)
+    assert (fate.life, fate.host) == (MachineState.GONE, None)
 
 
 @pytest.mark.parametrize("method", [GET, "compute.zoneOperations.list"])
@@ -243,7 +243,7 @@ def test_an_answer_that_is_none_is_no_death(bench: Bench, method: str, status: i
     )
     platform = ComputeEnginePlatform(bench.settings, rest=Rest(patience=0.1, sleep=lambda _: None))
     with suppress(PlatformError):
-        assert platform.probe(launch()).life is not Life.GONE_FOR_CERTAIN
+        assert platform.probe(launch()).life is not MachineState.GONE_FOR_CERTAIN
 
 
 def test_a_machine_that_is_taken_away_is_told_with_the_word_for_it(bench: Bench) -> None:
@@ -252,7 +252,7 @@ def test_a_machine_that_is_taken_away_is_told_with_the_word_for_it(bench: Bench)
     assert machine.spot
     bench.cloud.compute.scale = 0.001
     bench.cloud.compute.preempt(machine)
-    bench.until(Life.GONE_FOR_CERTAIN)
+    bench.until(MachineState.GONE_FOR_CERTAIN)
     fate = bench.platform().probe(launch())
     assert fate.host
     assert (fate.host.reason, fate.host.boot, fate.attempt) == ("preempted", machine.id, 1)
@@ -262,7 +262,7 @@ def test_a_machine_that_is_off_is_dead_and_tidied_away(bench: Bench) -> None:
     bench.launch()
     (machine,) = bench.machines()
     bench.cloud.compute.vanish(machine)
-    bench.until(Life.GONE_FOR_CERTAIN)
+    bench.until(MachineState.GONE_FOR_CERTAIN)
     fate = bench.platform().probe(launch())
     assert fate.host
     assert fate.host.boot == machine.id
@@ -313,5 +313,5 @@ def test_google_itself_ends_a_machine_whose_time_is_over(bench: Bench) -> None:
     bench.launch()
     eventually(lambda: not bench.machines() and not bench.cloud.compute.disks, lambda: "it stays")
     assert not bench.cloud.stand_in.seen(DELETE)
-    bench.until(Life.GONE_FOR_CERTAIN)
+    bench.until(MachineState.GONE_FOR_CERTAIN)
     assert bench.platform().probe(launch()).cause == "the machine was deleted since its time was over"

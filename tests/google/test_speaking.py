@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from foretell.agent import log as voices
 from foretell.agent import secrets
-from foretell.agent.log import Voice
+from foretell.agent.log import AttemptLog
 from foretell.errors import EnvironmentFailedError, PlatformError
 from foretell.google import rest as rests
 from foretell.google.rest import Rest
@@ -134,9 +134,9 @@ def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(voices, "LAST_WORDS", 0.5)
 
 
-def spoken(request: Request) -> tuple[Voice, list[bytes]]:
+def spoken(request: Request) -> tuple[AttemptLog, list[bytes]]:
     chunks: list[bytes] = []
-    return Voice(lambda _, chunk: chunks.append(chunk), request, RUN, 2), chunks
+    return AttemptLog(lambda _, chunk: chunks.append(chunk), request, RUN, 2), chunks
 
 
 def test_what_is_said_is_in_the_store_whole_and_in_cloud_logging_by_lines(

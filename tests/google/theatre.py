@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from foretell import warehouses
-from foretell.controller.resolve import Asked
+from foretell.controller.resolve import StartOptions
 from foretell.errors import UsageError
 from foretell.protocol.keys import Run
 from foretell.protocol.records import Receipt
@@ -64,7 +64,7 @@ class Theatre:
 
     def start(self, action: str, *, image: str | None = None, date: datetime | None = None) -> Run:
         controller = self.production.controller
-        return controller.start(action, controller.prepare(action, Asked(image=image, date=date)))
+        return controller.start(action, controller.prepare(action, StartOptions(image=image, date=date)))
 
     def wait(self, run: Run, *, patience: float = 150) -> State:
         return self.production.controller.wait(run, patience=patience)

@@ -141,4 +141,4 @@ def test_no_overlap_no_lost_tick_and_no_untold_end(events: list[tuple[str, str, 
         assert history.untold == set()
         for run in history.open:
             assert history.controller.check(run).phase is Phase.RUNNING
-            assert history.controller.drive(get(run.told, Told)) is None
+            assert history.controller.execute(get(run.told, Told)) is None

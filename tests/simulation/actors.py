@@ -1,7 +1,7 @@
 """
 Those who act on runs, each a thin shell around the product's own talks.
 
-An agent is `lifecycle.live` with a pulse and a watchdog; a waiter, a start and a sweep are a `Witness` each.
+An agent is `lifecycle.live` with a pulse and a watchdog; a waiter, a start and a sweep are a `Reconciler` each.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from foretell.errors import StoreError
 from foretell.protocol import effects, keys, models, steps, withdrawal
 from foretell.protocol.effects import Create, End, Sleep
 from foretell.protocol.keys import Run
-from foretell.protocol.reconciler import Witness
+from foretell.protocol.reconciler import Reconciler
 from foretell.protocol.records import Exit, Launch, Outcome, Pin, Receipt, Request, Withdrawn
 from foretell.protocol.rules import Wait
 from foretell.service.model import (
@@ -175,8 +175,8 @@ class Cast:
 
     # --- those who look ------------------------------------------------------------------------------------
 
-    def witness(self, process: Process, run: Run, request: Request) -> Witness:
-        return Witness(
+    def witness(self, process: Process, run: Run, request: Request) -> Reconciler:
+        return Reconciler(
             run,
             request,
             clock=process.local,
@@ -205,7 +205,7 @@ class Cast:
                 return looker
             yield Sleep(poll)
 
-    def _relayed(self, process: Process, looker: Witness) -> Talk:
+    def _relayed(self, process: Process, looker: Reconciler) -> Talk:
         """Look until something is due, and later have it done by a witness that has seen nothing; give the last one."""
         while True:
             yield Sleep(self.world.hazards.poll)
@@ -222,7 +222,7 @@ class Cast:
                 return other
             looker = self.witness(process, looker.run, looker.request)
 
-    def _returned(self, process: Process, looker: Witness) -> None:
+    def _returned(self, process: Process, looker: Reconciler) -> None:
         process.returned = True
         self.judge.returned(process, looker)
 
@@ -241,7 +241,7 @@ class Cast:
                 yield from effects.call(End(machine.launch, machine.run))
 
     @staticmethod
-    def _over(process: Process, end: float, _: Witness) -> bool:
+    def _over(process: Process, end: float, _: Reconciler) -> bool:
         return process.local() >= end
 
     def _should_not_live(self, run: Run, number: int) -> Talk:

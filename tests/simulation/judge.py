@@ -12,7 +12,7 @@ from foretell.errors import ForetellError
 from foretell.protocol.effects import SLOT
 from foretell.protocol.keys import Run, run_of
 from foretell.protocol.models import Model
-from foretell.protocol.reconciler import Witness
+from foretell.protocol.reconciler import Reconciler
 from foretell.protocol.records import Closed, Exit, Host, Launch, Outcome, Receipt, Request
 from foretell.protocol.rules import Phase, first
 from tests.simulation.machines import DEADLINE, Agent, Command, Machines
@@ -249,7 +249,7 @@ class Judge:
             if withdrawn < self.world.now - 60 and not agent.ever_paused and not agent.ever_cut:
                 self.breaks("P8 applied a withdrawn model", agent.run.id, pin.run)
 
-    def returned(self, process: Process, looker: Witness) -> None:
+    def returned(self, process: Process, looker: Reconciler) -> None:
         """See a waiter return with a verdict: it must be the truth, and a success must have its proof."""
         run, state = looker.run, looker.state
         outcome = self.read(run.outcome, Outcome)

@@ -10,7 +10,7 @@ from foretell.errors import PlatformError, RefusedError
 from foretell.protocol.effects import Begin, End, Probe
 from foretell.protocol.keys import Run
 from foretell.protocol.records import Host, Launch, Request, encode
-from foretell.protocol.rules import Life
+from foretell.protocol.rules import MachineState
 from tests.simulation.world import Process, World
 
 DEADLINE = 1500.0
@@ -102,17 +102,17 @@ class Machines:
         late = (0.05, 0.5) if self.certain else (0.5, 10, 90)
         self.world.after(self.world.pick(1, *late), self._stop, wish.launch.machine)
 
-    def probe(self, _: Process, wish: Probe) -> tuple[Life, str]:
+    def probe(self, _: Process, wish: Probe) -> tuple[MachineState, str]:
         machine = self.named.get(wish.launch.machine)
         up = machine is not None and machine.up
         if self.certain:
-            return (Life.ALIVE, "") if up else (Life.GONE_FOR_CERTAIN, "the process is dead")
+            return (MachineState.ALIVE, "") if up else (MachineState.GONE_FOR_CERTAIN, "the process is dead")
         if self.world.happens(self.world.hazards.probe_error):
             raise PlatformError("the platform does not answer")
         if self.world.happens(self.world.hazards.probe_lie):
             self.lied.add(wish.launch.machine)
-            return Life.GONE, "a lie"
-        return (Life.ALIVE, "") if up else (Life.GONE, "not found")
+            return MachineState.GONE, "a lie"
+        return (MachineState.ALIVE, "") if up else (MachineState.GONE, "not found")
 
     # --- machines ------------------------------------------------------------------------------------------
 

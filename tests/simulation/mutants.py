@@ -18,17 +18,17 @@ from foretell.errors import StoreError, WarehouseError
 from foretell.protocol import effects, models, reconciler, rules, steps, withdrawal
 from foretell.protocol.effects import Create, Put, Sleep
 from foretell.protocol.keys import Run
-from foretell.protocol.reconciler import Witness
+from foretell.protocol.reconciler import Reconciler
 from foretell.protocol.records import Claimed, Fault, Launch, Outcome, Receipt, Record, encode
 from foretell.protocol.rules import (
     Close,
     Decide,
     Finish,
     GiveUp,
-    Life,
+    MachineState,
+    Observations,
     Records,
     Revoke,
-    Seen,
     Start,
     Step,
     Wait,
@@ -146,14 +146,14 @@ _unclaimed = rules._unclaimed
 _after = rules.after
 
 
-def finish_when_gone(records: Records, seen: Seen) -> Step:
+def finish_when_gone(records: Records, seen: Observations) -> Step:
     """Take the end of the machine for success."""
-    if seen.fate in (Life.GONE, Life.GONE_FOR_CERTAIN) and records.claim:
+    if seen.fate in (MachineState.GONE, MachineState.GONE_FOR_CERTAIN) and records.claim:
         return Finish()
     return _next_step(records, seen)
 
 
-def leave_to_who_withdrew(records: Records, seen: Seen) -> Step:
+def leave_to_who_withdrew(records: Records, seen: Observations) -> Step:
     """Wait, and do nothing, for a withdrawal that somebody else began."""
     step = _next_step(records, seen)
     if not isinstance(step, Revoke):
@@ -161,7 +161,7 @@ def leave_to_who_withdrew(records: Records, seen: Seen) -> Step:
     return Finish() if records.delivery else Wait()
 
 
-def lost_without_void(records: Records, seen: Seen, number: int) -> Step:
+def lost_without_void(records: Records, seen: Observations, number: int) -> Step:
     """Replace an unclaimed attempt without taking its claim."""
     step = _unclaimed(records, seen, number)
     last = records.launches[-1]
@@ -175,18 +175,18 @@ def dead_by_any_host(records: Records) -> bool:
     return records.host is not None and isinstance(records.claim, Claimed)
 
 
-def trust_the_probe(_: Witness) -> None:
+def trust_the_probe(_: Reconciler) -> None:
     """Hold a death that was seen before the claim against the claimed agent."""
 
 
-def believe_the_trigger(looker: Witness, told: Step) -> Talk:
+def believe_the_trigger(looker: Reconciler, told: Step) -> Talk:
     """Take the step of another observer for the end of the run."""
     yield from looker.look()
     yield from looker.take(told)
     return True
 
 
-def decide_at_once(records: Records, seen: Seen) -> Step:
+def decide_at_once(records: Records, seen: Observations) -> Step:
     """Decide a negative outcome without closing the next slot."""
     step = _next_step(records, seen)
     if not isinstance(step, Close):
@@ -275,7 +275,7 @@ MUTANTS = {
         RULES._replace(quiet_host=False),
         {"duplicate": 0.9},
     ),
-    "certain": Mutant("P9", range(100), ((Witness, "_doubt_the_probe", trust_the_probe),), change=AT_HOME),
+    "certain": Mutant("P9", range(100), ((Reconciler, "_doubt_the_probe", trust_the_probe),), change=AT_HOME),
     "ladder": Mutant(
         "P5",
         range(40),
@@ -297,7 +297,7 @@ MUTANTS = {
     "trigger": Mutant(
         "P7",
         range(20),
-        ((Witness, "advance", believe_the_trigger),),
+        ((Reconciler, "advance", believe_the_trigger),),
         change={"relayed": True, "fault": 0.0, "store_down": ()},
     ),
     "withdrawal told before": Mutant(

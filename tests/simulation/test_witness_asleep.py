@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from foretell.protocol import effects
-from foretell.protocol.effects import Get, Op, Probe
+from foretell.protocol.effects import Effect, Get, Probe
 from foretell.protocol.records import Claimed, Launch, Outcome, Record, encode
-from foretell.protocol.rules import Life, Phase
+from foretell.protocol.rules import MachineState, Phase
 from tests.simulation.actors import DATES, Cast, Plan
 from tests.simulation.scenes import TIMES
 from tests.simulation.world import RULES, Hazards, Process, World
@@ -17,12 +17,12 @@ class Shelf:
     def __init__(self, records: dict[str, Record]) -> None:
         self.records = records
 
-    def perform(self, op: Op) -> object:
+    def perform(self, op: Effect) -> object:
         match op:
             case Get(key):
                 return encode(self.records[key]) if key in self.records else None
             case Probe():
-                return Life.GONE_FOR_CERTAIN, "the process is dead"
+                return MachineState.GONE_FOR_CERTAIN, "the process is dead"
             case _:
                 raise AssertionError(op)
 
@@ -42,9 +42,9 @@ def test_an_outcome_of_an_attempt_that_was_not_seen_launched_is_dealt_with() -> 
         }
     )
     witness = cast.witness(waiter, run, request)
-    effects.drive(witness.look(), shelf)
+    effects.execute(witness.look(), shelf)
     shelf.records[run.attempt(2).launch] = launch
     for _ in range(2):
-        effects.drive(witness.look(), shelf)
+        effects.execute(witness.look(), shelf)
     assert witness.state.phase is Phase.DELIVERING
     assert witness.state.attempt == 2

@@ -10,7 +10,7 @@ from textwrap import dedent
 from msgspec.structs import replace
 
 from foretell.controller.controller import Controller
-from foretell.controller.resolve import Asked
+from foretell.controller.resolve import StartOptions
 from foretell.errors import NoModelError
 from foretell.protocol import keys, models, scope, steps
 from foretell.protocol.frames import frame
@@ -54,7 +54,7 @@ class Unstarted(Controller):
 
     past: Past
 
-    def ask(self, action: str, asked: Asked) -> steps.Asked:
+    def ask(self, action: str, asked: StartOptions) -> steps.StartResult:
         assert asked.date
         run = Run(self.service.name, self.service.version, action, asked.date, 1)
         self.identify()
@@ -66,10 +66,10 @@ class Unstarted(Controller):
         if missing:
             raise NoModelError(f'"{action}" needs a model of "{missing[0]}"', why="there is none")
         run = self.past.add(asked.date, "running", action=action, key=asked.key or "", n=run.n)
-        return steps.Asked(run, self.request(run), new=True)
+        return steps.StartResult(run, self.request(run), new=True)
 
     def _current(self, run: Run, action: str) -> object:
-        return self.drive(models.current(run.service, run.version, action, run.date)).model
+        return self.execute(models.current(run.service, run.version, action, run.date)).model
 
 
 class Past:

@@ -186,7 +186,7 @@ def test_what_an_outcome_names_is_on_the_disk_before_the_outcome(
     found = saved(store, output)
     digest = commit(store, ATTEMPT, found)
     outcome = Outcome(kind="produced", attempt=1, by="me", manifest=digest)
-    assert effects.drive(steps.produce(RUN, outcome), Direct(store))
+    assert effects.execute(steps.produce(RUN, outcome), Direct(store))
     decided = told.index(f"write {RUN.outcome}")
     for key in (*(file.key for file in found.files), ATTEMPT.manifest):
         written = told.index(f"write {key}")

@@ -65,7 +65,7 @@ class History:
         self.store.create(key, encode(record), durable=False)  # type: ignore[arg-type]
 
     def current(self, as_of: datetime = JUNE) -> Answer:
-        return effects.drive(models.current("toy", "1", "training", as_of), self)  # type: ignore[arg-type]
+        return effects.execute(models.current("toy", "1", "training", as_of), self)  # type: ignore[arg-type]
 
 
 def request(run: Run, *, delivers: bool, trial: bool = False) -> Request:
@@ -222,13 +222,13 @@ def test_a_listing_that_fails_is_asked_again(history: History) -> None:
 @pytest.mark.parametrize("date", [JUNE, JUNE.replace(microsecond=120_000), datetime(1999, 1, 1, tzinfo=UTC)])
 def test_a_run_is_found_by_its_folder(history: History, date: datetime) -> None:
     run = history.add(date)
-    assert effects.drive(models.newest("toy", "1", "training", None), history) == [run]  # type: ignore[arg-type]
+    assert effects.execute(models.newest("toy", "1", "training", None), history) == [run]  # type: ignore[arg-type]
 
 
 def test_the_newest_are_listed_first_and_no_more_than_asked_for(history: History) -> None:
     runs = [history.add(days(number)) for number in (0, 20, 40, 400)]
     for limit in (1, 2, 3, 4, 5):
-        found = effects.drive(models.newest("toy", "1", "training", limit), history)  # type: ignore[arg-type]
+        found = effects.execute(models.newest("toy", "1", "training", limit), history)  # type: ignore[arg-type]
         assert found == runs[:limit]
 
 
@@ -243,8 +243,8 @@ def test_the_cost_does_not_grow_with_history(history: History) -> None:
 
 
 def asked_of(history: History, run: Run) -> tuple[Request, Outcome]:
-    asked = effects.drive(effects.ask(run.request, Request), history)  # type: ignore[arg-type]
-    outcome = effects.drive(effects.ask(run.outcome, Outcome), history)  # type: ignore[arg-type]
+    asked = effects.execute(effects.ask(run.request, Request), history)  # type: ignore[arg-type]
+    outcome = effects.execute(effects.ask(run.outcome, Outcome), history)  # type: ignore[arg-type]
     assert asked
     assert outcome
     history.asked.subtract({"get": 2})

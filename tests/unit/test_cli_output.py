@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from foretell.cli.output import Output
+from foretell.cli.output import Terminal
 from foretell.cli.streams import ReaderGoneError
 
 FULL = Path("/dev/full")
 
 
-Leading = Callable[[str, int], Output]
+Leading = Callable[[str, int], Terminal]
 
 
 @pytest.fixture
@@ -24,9 +24,9 @@ def output(monkeypatch: pytest.MonkeyPatch) -> Iterator[Leading]:
     """An output whose "stdout" or "stderr" leads to a descriptor."""
     with ExitStack() as stack:
 
-        def leading(stream: str, place: int) -> Output:
+        def leading(stream: str, place: int) -> Terminal:
             monkeypatch.setattr(sys, stream, stack.enter_context(os.fdopen(place, "w")))
-            return Output(json=False, quiet=False, environ={})
+            return Terminal(json=False, quiet=False, environ={})
 
         yield leading
 

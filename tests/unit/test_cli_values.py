@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from foretell.cli import parsing, wording
-from foretell.cli.output import Output, width
+from foretell.cli.output import Terminal, width
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_metrics_are_said_in_a_line() -> None:
 
 
 def table(capfd: pytest.CaptureFixture[str], *rows: list[str]) -> list[str]:
-    Output(json=False, quiet=False, environ={}).table(("name", "n"), rows, right=("n",))
+    Terminal(json=False, quiet=False, environ={}).table(("name", "n"), rows, right=("n",))
     return capfd.readouterr().out.splitlines()
 
 
@@ -120,7 +120,7 @@ def test_wide_and_combining_signs_are_counted_as_they_are_shown(capfd: pytest.Ca
 def test_a_log_without_a_last_line_end_does_not_swallow_the_next_word(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    out = Output(json=False, quiet=False, environ={})
+    out = Terminal(json=False, quiet=False, environ={})
     out.log(b"no end")
     out.tell("next")
     assert capfd.readouterr().err == "no end\nnext\n"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from foretell.airflow.handbook import documentation
+from foretell.airflow.dag_docs import documentation
 from foretell.errors import ServiceFileError
 from foretell.service.commands import ShellOnlyError, split
 from foretell.service.load import load

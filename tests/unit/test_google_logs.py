@@ -11,11 +11,11 @@ import pytest
 
 from foretell.google import logs
 from foretell.google.errors import Failure
-from foretell.google.logs import Source, Wire, payload
+from foretell.google.logs import CloudLogSink, LogSource, payload
 from foretell.google.secrets import crc32c
 
 LABELS = {"service": "toy", "version": "1", "action": "training", "run": "20261121T060000Z-1", "attempt": "2"}
-SOURCE = Source("p", "europe-west1", LABELS, "uid-2")
+SOURCE = LogSource("p", "europe-west1", LABELS, "uid-2")
 
 
 class Logging:
@@ -47,8 +47,8 @@ def failure(status: int) -> Failure:
     return Failure(status=status, reason="x", message="as the test wants it")
 
 
-def wire(logging: Callable[[Any], Any]) -> Wire:
-    return Wire(SOURCE, logging, pause=0.01)
+def wire(logging: Callable[[Any], Any]) -> CloudLogSink:
+    return CloudLogSink(SOURCE, logging, pause=0.01)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from foretell.images.lock import Locked
 from foretell.images.recipe import Ingredients
 from foretell.service.load import load
 from foretell.service.model import ComputeEngineSettings, DuckDBSettings, Image, Service, Source, Target
-from foretell.service.requirements.steps import Step
+from foretell.service.requirements.steps import InstallStep
 from foretell.system import container_engine
 
 GOLDEN = Path(__file__).parents[1] / "fixtures" / "dockerfiles"
@@ -44,18 +44,20 @@ def service(root: Path, source: dict[str, object] | None = None, **image: object
     return replace(made, image=Image(**image), source=replace(made.source, **(source or {})))
 
 
-def draft(root: Path, target: str = "docker") -> build.Draft:
+def draft(root: Path, target: str = "docker") -> build.ImageBuild:
     made = load(root, environ={})
-    return build.Draft(made, made.targets[target], environ={})
+    return build.ImageBuild(made, made.targets[target], environ={})
 
 
 # --- the Dockerfile ---------------------------------------------------------------------------------------------------
 
 OWN = "ARG CUDA=12\nFROM nvidia/cuda:$CUDA AS tools\nRUN make\n\nfrom --platform=linux/amd64 python:3.11\nCOPY . /model\n"
 PLAIN = Source(path="source", python="3.7", requirements=("source/requirements.txt", "requirements.txt"))
-READ = Ingredients(sources="0", running=(3, 11), steps=(Step(files=PLAIN.requirements),))
-POETRY = Step(text="six==1.17.0\n", complete=True)
-PROJECT = Step(files=("a b/pyproject.toml",), options=("--group", "a b/pyproject.toml:train"), for_pip=False)
+READ = Ingredients(sources="0", running=(3, 11), steps=(InstallStep(files=PLAIN.requirements),))
+POETRY = InstallStep(text="six==1.17.0\n", complete=True)
+PROJECT = InstallStep(
+    files=("a b/pyproject.toml",), options=("--group", "a b/pyproject.toml:train"), for_pip=False
+)
 CASES: dict[str, tuple[Image, Source, Ingredients, bool]] = {
     "requirements": (Image(), PLAIN, READ, True),
     "apt": (Image(apt=("libgomp1", "a b")), PLAIN, READ, True),
@@ -215,7 +217,7 @@ def machines(machine_type: object, **actions: object) -> Target:
     return Target(name="production", store=bucket, platform=made, warehouse=warehouse, actions=own)
 
 
-def building(made: build.Draft, aside: Path) -> list[str]:
+def building(made: build.ImageBuild, aside: Path) -> list[str]:
     """The arguments of the build, by an engine that is not asked."""
     docker = container_engine.Engine("docker", {})
     docker.is_podman = False
@@ -240,7 +242,7 @@ def building(made: build.Draft, aside: Path) -> list[str]:
 def test_the_architecture_is_that_of_the_targets_machines(
     target: Target, platform: str, root: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    made = build.Draft(load(root, environ={}), target, environ={})
+    made = build.ImageBuild(load(root, environ={}), target, environ={})
     command = building(made, tmp_path_factory.mktemp("aside"))
     assert command[command.index("--platform") + 1] == platform
 
@@ -255,7 +257,7 @@ def test_an_engine_that_runs_what_it_builds_is_asked_for_no_architecture(root: P
 )
 def test_machines_of_two_architectures_are_refused(target: Target, root: Path) -> None:
     with pytest.raises(UsageError, match="two architectures"):
-        _ = build.Draft(load(root, environ={}), target, environ={}).tag
+        _ = build.ImageBuild(load(root, environ={}), target, environ={}).tag
 
 
 # --- the context ------------------------------------------------------------------------------------------------------

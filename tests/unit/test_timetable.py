@@ -244,7 +244,7 @@ def test_overlap_stands_in_no_request_that_does_not_have_it(minutely: Past) -> N
 
 def seen(past: Past, action: str) -> FirstSight | None:
     key = keys.first_sight("toy", past.service.version, action)
-    return past.controller.drive(get(key, FirstSight))
+    return past.controller.execute(get(key, FirstSight))
 
 
 def test_a_schedule_begins_with_its_first_tick_after_it_was_seen(past: Past) -> None:
@@ -314,7 +314,7 @@ def test_a_first_sight_is_noted_once_by_whoever_is_first(past: Past) -> None:
 
 
 def catalog_months(past: Past) -> list[str]:
-    return past.controller.drive(models.months("toy", "1", "training", NOON + timedelta(days=400)))
+    return past.controller.execute(models.months("toy", "1", "training", NOON + timedelta(days=400)))
 
 
 def test_ends_of_the_version_before_are_told_for_a_week(tmp_path: Path) -> None:
@@ -388,7 +388,7 @@ DAILY = """
 
 
 def aging(past: Past, at: datetime = NOON) -> str:
-    answer = past.controller.drive(models.current("toy", "1", "training", at))
+    answer = past.controller.execute(models.current("toy", "1", "training", at))
     return models.aging(past.service, answer, at)
 
 

@@ -16,7 +16,7 @@ sys.meta_path.insert(0, Absent())
 
 from datetime import UTC, datetime
 from foretell import platforms
-from foretell.airflow.watch import Watch, drive
+from foretell.airflow.watch import Watch, execute
 from foretell.protocol.effects import End, Probe, call
 from foretell.protocol.keys import Run
 from foretell.protocol.records import Launch
@@ -32,7 +32,7 @@ async def all_at_once():
     asked = [watch._perform(Probe(launch, run)) for _ in range(16)]
     told = await asyncio.gather(*asked, return_exceptions=True)
     print({(type(error).__name__, error.hint) for error in told})
-    await asyncio.wait_for(drive(call(End(launch, run)), watch._perform), 5)
+    await asyncio.wait_for(execute(call(End(launch, run)), watch._perform), 5)
     print("stopping is let go")
 
 asyncio.run(all_at_once())

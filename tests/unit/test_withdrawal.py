@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from foretell import Asked
+from foretell import StartOptions
 from foretell.controller import tidy
 from foretell.controller.resolve import must_not_lie_ahead
 from foretell.errors import UsageError
@@ -19,10 +19,10 @@ from foretell.protocol.rules import (
     EXIT_CODES,
     Deliver,
     Finish,
+    Observations,
     Phase,
     Records,
     Revoke,
-    Seen,
     next_step,
     observe,
 )
@@ -56,7 +56,7 @@ def request_of(past: Past, run: Run) -> Request:
 def records(past: Past, run: Run) -> Records:
     """Everything that a waiter reads of a run, as it does."""
     witness = past.controller.witness(run, request_of(past, run))
-    past.controller.drive(witness.look())
+    past.controller.execute(witness.look())
     return witness.records
 
 
@@ -64,18 +64,18 @@ def records(past: Past, run: Run) -> Records:
 def test_a_withdrawal_that_the_ledger_may_not_know_is_due_at_once(tmp_path: Path, end: str) -> None:
     past = service(tmp_path)
     run = past.add(NOON, end, action="application")
-    assert not isinstance(next_step(records(past, run), Seen()), Revoke)
+    assert not isinstance(next_step(records(past, run), Observations()), Revoke)
     past.write(run.withdrawn, WORD)
-    assert isinstance(next_step(records(past, run), Seen()), Revoke)
+    assert isinstance(next_step(records(past, run), Observations()), Revoke)
 
 
 def test_a_withdrawal_that_the_ledger_knows_is_over(tmp_path: Path) -> None:
     past = service(tmp_path)
     run = past.add(NOON, "delivered", action="application")
-    delivered = past.controller.drive(effects.get(run.delivery, Receipt))
+    delivered = past.controller.execute(effects.get(run.delivery, Receipt))
     past.write(run.withdrawn, WORD)
     past.write(run.withdrawal, replace(delivered, state="withdrawn"))
-    assert isinstance(next_step(records(past, run), Seen()), Finish)
+    assert isinstance(next_step(records(past, run), Observations()), Finish)
     assert past.controller.check(run).phase is Phase.SUCCEEDED, "what it was is not taken back"
 
 
@@ -83,16 +83,16 @@ def test_the_word_of_an_older_foretell_was_about_the_model_and_no_row_goes_by_it
     past = service(tmp_path, "append")
     run = past.add(NOON, "delivered", action="application")
     past.write(run.withdrawn, replace(WORD, table=False))
-    assert isinstance(next_step(records(past, run), Seen()), Finish)
+    assert isinstance(next_step(records(past, run), Observations()), Finish)
     assert tidy.tidy(past.controller) == tidy.Tidied()
-    assert past.controller.drive(effects.get(run.withdrawal, Receipt)) is None
+    assert past.controller.execute(effects.get(run.withdrawal, Receipt)) is None
 
 
 def test_of_a_model_nothing_but_the_word_is_needed(tmp_path: Path) -> None:
     past = Past(tmp_path / "service")
     run = past.add(NOON)
     past.write(run.withdrawn, WORD)
-    assert isinstance(next_step(records(past, run), Seen()), Finish)
+    assert isinstance(next_step(records(past, run), Observations()), Finish)
 
 
 @pytest.mark.parametrize(
@@ -110,11 +110,11 @@ def test_the_first_word_about_the_row_is_how_a_run_ended(
     past = service(tmp_path)
     run = past.add(NOON, "undelivered", action="application")
     found = records(past, run)
-    assert not isinstance(next_step(found, Seen()), Deliver), "its agent may be about to"
+    assert not isinstance(next_step(found, Observations()), Deliver), "its agent may be about to"
     receipt = Receipt(uid="u", state=state, table="t", scope="t", owner="o", run=run.label, attempt=1, rows=0)
     told = observe(
         Records(request=found.request, launches=found.launches, outcome=found.outcome, delivery=receipt),
-        Seen(),
+        Observations(),
     )
     assert (told.phase, told.exit_code, told.phase.ended, told.phase.success) == (
         phase,
@@ -142,7 +142,7 @@ def test_the_key_of_a_withdrawn_run_begins_another(tmp_path: Path, end: str) -> 
     run = past.add(NOON, end, action="application", key=key)
     request = request_of(past, run)
 
-    def ask() -> steps.Asked:
+    def ask() -> steps.StartResult:
         talk = steps.request(
             run,
             key,
@@ -150,7 +150,7 @@ def test_the_key_of_a_withdrawn_run_begins_another(tmp_path: Path, end: str) -> 
             retried=keys.retried,
             again=True,
         )
-        return past.controller.drive(talk)
+        return past.controller.execute(talk)
 
     assert (ask().run, ask().new) == (run, False)
     past.write(run.withdrawn, WORD)
@@ -163,7 +163,7 @@ def test_the_key_of_a_withdrawn_run_begins_another(tmp_path: Path, end: str) -> 
 
 
 def substitute(past: Past, run: Run) -> Run | None:
-    model = past.controller.drive(models.substitute(run, request_of(past, run)))
+    model = past.controller.execute(models.substitute(run, request_of(past, run)))
     return model.run if model else None
 
 
@@ -201,7 +201,7 @@ def test_nothing_stands_in_the_place_of_appended_rows(tmp_path: Path) -> None:
     ("minutes", "future", "refused"), [(4, False, False), (6, False, True), (6, True, False)]
 )
 def test_a_date_may_lie_five_minutes_ahead(minutes: int, future: bool, refused: bool) -> None:
-    asked = Asked(date=datetime.now(UTC) + timedelta(minutes=minutes), future=future)
+    asked = StartOptions(date=datetime.now(UTC) + timedelta(minutes=minutes), future=future)
     if not refused:
         must_not_lie_ahead(asked)
         return
@@ -215,5 +215,5 @@ def test_a_run_without_an_outcome_is_not_withdrawn(tmp_path: Path) -> None:
     run = past.add(NOON, "open", action="application")
     with pytest.raises(UsageError, match="has not ended"):
         past.controller.withdraw(run, "")
-    assert past.controller.drive(effects.get(run.withdrawn, Withdrawn)) is None
-    assert past.controller.drive(effects.get(run.outcome, Outcome)) is None
+    assert past.controller.execute(effects.get(run.withdrawn, Withdrawn)) is None
+    assert past.controller.execute(effects.get(run.outcome, Outcome)) is None

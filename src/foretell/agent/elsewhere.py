@@ -22,7 +22,7 @@ TOOLS = (
 COMPILED = (".pyc", ".pyo")
 
 
-class Stamp(NamedTuple):
+class FileStamp(NamedTuple):
     """What changes when a file is written or replaced; `mtime` in nanoseconds, `size` in bytes."""
 
     inode: int
@@ -30,7 +30,7 @@ class Stamp(NamedTuple):
     size: int
 
     @classmethod
-    def of(cls, stat: os.stat_result) -> Stamp:
+    def of(cls, stat: os.stat_result) -> FileStamp:
         return cls(stat.st_ino, stat.st_mtime_ns, stat.st_size)
 
 
@@ -66,9 +66,9 @@ class Lost(Struct, frozen=True, kw_only=True):
         return ", ".join(names) + (f" and {more:,} more" if more > 0 else "")
 
 
-def scan(work: Path, output: str) -> dict[str, Stamp]:
+def scan(work: Path, output: str) -> dict[str, FileStamp]:
     """Return every file of a working directory by its name in it, but for the output's and what tools leave."""
-    found: dict[str, Stamp] = {}
+    found: dict[str, FileStamp] = {}
     without = os.path.normpath(output)
     pending = [""]
     while pending:
@@ -82,20 +82,22 @@ def scan(work: Path, output: str) -> dict[str, Stamp]:
                     if entry.is_dir(follow_symlinks=False):
                         pending.append(name)
                     elif entry.is_file(follow_symlinks=False):
-                        found[name] = Stamp.of(entry.stat(follow_symlinks=False))
+                        found[name] = FileStamp.of(entry.stat(follow_symlinks=False))
         except OSError:
             continue  # gone meanwhile, or not to be read: this only informs
     return found
 
 
-def stamps(work: Path, output: str, files: Iterable[Path]) -> dict[str, Stamp]:
+def stamps(work: Path, output: str, files: Iterable[Path]) -> dict[str, FileStamp]:
     """Return what `scan` would find of these files of a working directory."""
     names = {os.path.relpath(path, work): path for path in files}
     inside = os.path.normpath(output) + "/"
-    return {name: Stamp.of(path.lstat()) for name, path in names.items() if not name.startswith(inside)}
+    return {name: FileStamp.of(path.lstat()) for name, path in names.items() if not name.startswith(inside)}
 
 
-def written(before: Mapping[str, Stamp], after: Mapping[str, Stamp], *, inputs: Collection[str] = ()) -> Lost:
+def written(
+    before: Mapping[str, FileStamp], after: Mapping[str, FileStamp], *, inputs: Collection[str] = ()
+) -> Lost:
     """Compare two scans: what is new or another after the command. `inputs` are put into an output as well."""
     files = {name: stamp.size for name, stamp in after.items() if before.get(name) != stamp}
     place = os.path.commonpath([os.path.dirname(name) for name in files]) if files else ""  # noqa: PTH120

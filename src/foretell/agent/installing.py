@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from foretell.agent import advice
-from foretell.agent.interpreter import Said, find, own
+from foretell.agent.interpreter import InterpreterReport, find, own
 from foretell.agent.tools import Tools
 from foretell.service.requirements import groups
 from foretell.service.requirements.lines import lines
 from foretell.service.requirements.needs import Needs
-from foretell.service.requirements.steps import Step, steps
+from foretell.service.requirements.steps import InstallStep, steps
 
 PIP = ("--no-input", "--disable-pip-version-check", "--progress-bar", "off")
 OF_THE_INTERPRETER = """
@@ -78,13 +78,13 @@ class _Inside:
         self._aside = aside
         self._tools = tools
 
-    def by_uv(self, step: Step) -> Said:
+    def by_uv(self, step: InstallStep) -> InterpreterReport:
         return self._uv(self._arguments(step))
 
-    def by_pip(self, step: Step) -> Said:
+    def by_pip(self, step: InstallStep) -> InterpreterReport:
         return self._tools.call([self._python, "-m", "pip", "install", *PIP, *self._arguments(step)])
 
-    def culprit(self, step: Step) -> list[str] | None:
+    def culprit(self, step: InstallStep) -> list[str] | None:
         """
         Return the lines of a requirements file that uv fails for and that are few: one requirement, with all options.
 
@@ -103,7 +103,7 @@ class _Inside:
             wanted = failing
         return [*options, *wanted]
 
-    def pip_has(self, step: Step, culprit: Sequence[str]) -> bool:
+    def pip_has(self, step: InstallStep, culprit: Sequence[str]) -> bool:
         """Tell whether pip finds, and takes, what uv does not."""
         found = self._tools.call([self._python, "-c", OF_THE_INTERPRETER], quiet=True)
         wheel = found.output.strip()
@@ -113,7 +113,7 @@ class _Inside:
         asked = [self._python, f"{wheel}/pip", "download", *options, *self._of_text(culprit, step)]
         return self._tools.call(asked, quiet=True).ok
 
-    def lines(self, step: Step) -> list[str]:
+    def lines(self, step: InstallStep) -> list[str]:
         """Return the lines of all files of a step."""
         options, wanted = _parted(step, self._tools.cwd, self._tools.environ)
         return [*options, *wanted]
@@ -132,32 +132,32 @@ class _Inside:
         nowhere = ("--quiet", "--output-file", str(self._aside / "resolved.txt"))
         return self._tools.pip("compile", *options, *nowhere, *self._of_text(text)[1:], quiet=True).ok
 
-    def _tries(self, step: Step, *, dry: bool) -> Callable[[Sequence[str]], bool]:
+    def _tries(self, step: InstallStep, *, dry: bool) -> Callable[[Sequence[str]], bool]:
         def works(text: Sequence[str]) -> bool:
             return self._uv([*self._of_text(text, step), *(["--dry-run"] if dry else [])], quiet=True).ok
 
         return works
 
-    def _uv(self, arguments: Sequence[str], *, quiet: bool = False) -> Said:
+    def _uv(self, arguments: Sequence[str], *, quiet: bool = False) -> InterpreterReport:
         return self._tools.pip(
             "install", "--python", self._python, "--compile-bytecode", *arguments, quiet=quiet
         )
 
-    def _arguments(self, step: Step) -> list[str]:
+    def _arguments(self, step: InstallStep) -> list[str]:
         if step.text:
             return self._of_text(step.text.splitlines(), step)
         # as in the file of a person, whose relative paths are those of the sources
         files = [str(self._tools.cwd / name) for name in step.files]
         return [*(word for name in files for word in ("-r", name)), *step.options]
 
-    def _of_text(self, text: Sequence[str], step: Step | None = None) -> list[str]:
+    def _of_text(self, text: Sequence[str], step: InstallStep | None = None) -> list[str]:
         """Write a requirements file; return the arguments to install from it."""
         file = self._aside / "requirements.txt"
         file.write_text("".join(f"{line}\n" for line in text))
         return ["-r", str(file), *(["--no-deps"] if step and step.complete else [])]
 
 
-def _parted(step: Step, root: Path, environ: Mapping[str, str]) -> tuple[list[str], list[str]]:
+def _parted(step: InstallStep, root: Path, environ: Mapping[str, str]) -> tuple[list[str], list[str]]:
     """Return the lines of all files of a step: options, and requirements."""
     found: list[str] = []
     if step.text:

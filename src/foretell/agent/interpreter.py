@@ -16,7 +16,7 @@ from foretell.errors import EnvironmentFailedError
 LABELLED = re.compile(r"\s*(error|cause):")
 
 
-class Said(Struct, frozen=True, kw_only=True):
+class InterpreterReport(Struct, frozen=True, kw_only=True):
     """What a tool printed, and whether it succeeded."""
 
     ok: bool
@@ -24,17 +24,17 @@ class Said(Struct, frozen=True, kw_only=True):
     errors: str
 
 
-Call: TypeAlias = Callable[[Sequence[str], Mapping[str, str]], Said]
+Call: TypeAlias = Callable[[Sequence[str], Mapping[str, str]], InterpreterReport]
 """Runs uv with arguments, and with variables over the inherited ones."""
 
 
 def own() -> Path:
-    """Give the interpreter that Foretell itself runs on, outside of its virtual environment."""
+    """Return the interpreter that Foretell itself runs on, outside of its virtual environment."""
     return Path(os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable))
 
 
 def without_shims(path: str) -> str:
-    """Give a PATH less the directories of shims, which answer for interpreters that are not there."""
+    """Return a PATH less the directories of shims, which answer for interpreters that are not there."""
     return os.pathsep.join(place for place in path.split(os.pathsep) if Path(place).name != "shims")
 
 
@@ -62,9 +62,9 @@ def there(python: str, ask: Call, environ: Mapping[str, str]) -> Path | None:
     return Path(said.output.strip()) if said.ok else None
 
 
-def _search(python: str, ask: Call, environ: Mapping[str, str]) -> Said:
+def _search(python: str, ask: Call, environ: Mapping[str, str]) -> InterpreterReport:
     """Look on the PATH, then among pyenv's versions."""
-    said = Said(ok=False, output="", errors="")
+    said = InterpreterReport(ok=False, output="", errors="")
     path, pyenv = without_shims(environ.get("PATH", os.defpath)), os.pathsep.join(map(str, _pyenv(environ)))
     for place in filter(None, (path, pyenv)):
         said = _look(python, ask, place)
@@ -73,7 +73,7 @@ def _search(python: str, ask: Call, environ: Mapping[str, str]) -> Said:
     return said
 
 
-def _look(python: str, ask: Call, path: str) -> Said:
+def _look(python: str, ask: Call, path: str) -> InterpreterReport:
     return ask(
         ["python", "find", python, "--no-python-downloads", "--system", "--no-project"], {"PATH": path}
     )

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeAlias, cast
 
 from foretell.errors import StoreError
 from foretell.protocol import effects, steps
-from foretell.protocol.effects import Op, Sleep, T
+from foretell.protocol.effects import Effect, Sleep, T
 from foretell.protocol.keys import Run, run_of
 from foretell.protocol.records import Beat, Claimed, Exit, Outcome, Request
 
@@ -36,7 +36,7 @@ class Upload(NamedTuple):
 
 
 Task: TypeAlias = Command | Upload
-Life: TypeAlias = Generator[Op | Task, Any, T]
+Life: TypeAlias = Generator[Effect | Task, Any, T]
 
 
 class Agent(NamedTuple):

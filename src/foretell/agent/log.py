@@ -91,7 +91,7 @@ class Log:
         self._size = 0
 
 
-class Voice:
+class AttemptLog:
     """The log of an attempt, as `Log` is used; any thread may call."""
 
     def __init__(self, write: Callable[[int, bytes], None], request: Request, run: Run, number: int) -> None:
@@ -143,7 +143,7 @@ class Voice:
         self._log.close()
 
     def finish(self) -> None:
-        """Give Cloud Logging a moment to take the last words."""
+        """Allow Cloud Logging a moment to take the last words."""
         if self._wire:
             self._wire.finish(LAST_WORDS)
 
@@ -157,7 +157,7 @@ class Voice:
 
 def _wire(request: Request, run: Run, number: int) -> Any:
     """
-    Give the way to Cloud Logging, None elsewhere than on Google's machines.
+    Return the way to Cloud Logging, None elsewhere than on Google's machines.
 
     There the machine's account may write and is known, and the log would otherwise end with the machine; on any
     other machine people look at the terminal, and nobody asked for a copy of what is printed in a cloud.

@@ -26,7 +26,7 @@ def oom_kills(*, own: Path = OWN, cgroups: Path = CGROUPS, host: Path = HOST) ->
 
 
 def _counters(own: Path, cgroups: Path) -> Iterator[Path]:
-    """Give the files that may count, nearest first. In a container our group is often mounted as the root."""
+    """Return the files that may count, nearest first. In a container our group is often mounted as the root."""
     try:
         lines = own.read_text().splitlines()
     except OSError:

@@ -12,9 +12,9 @@ from typing import Any
 import msgspec
 
 from foretell.agent import elsewhere
-from foretell.agent.elsewhere import Stamp
+from foretell.agent.elsewhere import FileStamp
 from foretell.errors import CorruptError, OutputError
-from foretell.protocol.effects import drive, get
+from foretell.protocol.effects import execute, get
 from foretell.protocol.keys import Attempt, Run, run_of
 from foretell.protocol.records import METRICS, Manifest, Outcome, Pin, Receipt, Request
 from foretell.store import Store, artifacts, contents
@@ -40,8 +40,8 @@ class Output:
         self._directory = work / request.spec.output
         self._checked = work.with_name("checked")
         self._contents = Contents(directory=self._directory)
-        self._before: dict[str, Stamp] = {}
-        self._brought: dict[str, Stamp] = {}
+        self._before: dict[str, FileStamp] = {}
+        self._brought: dict[str, FileStamp] = {}
         self._files: tuple[Path, ...] = ()
         self._uris: tuple[str, ...] = ()
         self._rows: int | None = None
@@ -55,7 +55,7 @@ class Output:
         before = elsewhere.scan(self._work, self._request.spec.output)
         for pin in self._request.inputs:
             run = run_of(pin.run)
-            outcome = drive(get(run.outcome, Outcome), self._world)
+            outcome = execute(get(run.outcome, Outcome), self._world)
             if outcome is None or outcome.attempt is None or outcome.manifest != pin.digest:
                 raise CorruptError(
                     f'the input "{run.label}" is not what was pinned',
@@ -194,5 +194,5 @@ class Output:
 
 
 def _predictions() -> Any:
-    """Give the module that checks and ships; loaded late, see `Output.load_in_background`."""
+    """Return the module that checks and ships; loaded late, see `Output.load_in_background`."""
     return importlib.import_module("foretell.agent.predictions")

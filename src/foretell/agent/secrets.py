@@ -32,7 +32,7 @@ def from_file(request: Request, inherited: Mapping[str, str]) -> dict[str, str]:
 
 def values(request: Request, inherited: Mapping[str, str]) -> dict[str, str]:
     """
-    Give the value of every secret by its variable.
+    Return the value of every secret by its variable.
 
     On a machine of Google's it comes from Secret Manager, by its reference; elsewhere from the variable of the same
     name. EnvironmentFailedError for what is not there, PlatformError where Secret Manager does not answer.
@@ -86,7 +86,7 @@ class Redactor:
         self._held: dict[int, bytes] = {}
 
     def clean(self, stream: int, data: bytes) -> bytes:
-        """Give what may be shown by now."""
+        """Return what may be shown by now."""
         if not self._names:
             return data
         text = self._held.pop(stream, b"") + data
@@ -103,7 +103,7 @@ class Redactor:
         return bytes(shown + text[done:end])
 
     def rest(self) -> Iterator[tuple[int, bytes]]:
-        """Give what was held back, at the end."""
+        """Return what was held back, at the end."""
         held, self._held = self._held, {}
         yield from ((stream, self._pattern.sub(self._mark, data)) for stream, data in held.items() if data)
 
@@ -118,7 +118,7 @@ class Redactor:
         return f"***{self._names[found[0]]}***".encode()
 
     def _beginning(self, text: bytes) -> int:
-        """Give where a value may begin that goes on in the next piece; the length where none does."""
+        """Return where a value may begin that goes on in the next piece; the length where none does."""
         for at in range(max(0, len(text) - self._longest + 1), len(text)):
             if text[at] in self._first and any(part.startswith(text[at:]) for part in self._names):
                 return at

@@ -22,7 +22,7 @@ from foretell.agent.command import Ended, Limits
 from foretell.agent.fence import Fence
 from foretell.agent.guard import Post
 from foretell.agent.lifecycle import Agent, Command, Left, Task, Upload, live, pulse
-from foretell.agent.log import Voice
+from foretell.agent.log import AttemptLog
 from foretell.agent.output import Output
 from foretell.errors import (
     CorruptError,
@@ -37,7 +37,7 @@ from foretell.errors import (
     WarehouseError,
 )
 from foretell.protocol import effects, keys
-from foretell.protocol.effects import Create, Folders, Get, Op, Put, Revoke, Ship, Sleep, T, Talk
+from foretell.protocol.effects import Create, Effect, Effects, Folders, Get, Put, Revoke, Ship, Sleep, T
 from foretell.protocol.keys import Attempt, run_of
 from foretell.protocol.records import CommandFault, Exit, Host, Outcome, Request, Step, encode
 from foretell.sources.left_out import missed
@@ -54,7 +54,7 @@ def main(post: Post, guard: int) -> int:
     run = run_of(post.folder)
     fence = Fence(guard)
     fence.start()
-    request = effects.drive(_known(run.request), _StoreWorld(store))
+    request = effects.execute(_known(run.request), _StoreWorld(store))
     fence.allow(request.target.times.fence)
     agent = Agent(
         run=run,
@@ -86,7 +86,7 @@ def now() -> str:
     return rfc3339(datetime.now(UTC))
 
 
-def _known(key: str) -> Talk[Request]:
+def _known(key: str) -> Effects[Request]:
     """Read the request; the launch was recorded after it, so it is there."""
     while (request := (yield from effects.get(key, Request))) is None:
         yield Sleep(1)
@@ -99,7 +99,7 @@ class _StoreWorld:
     def __init__(self, store: Store) -> None:
         self.store = store
 
-    def perform(self, op: Op | Task) -> object:
+    def perform(self, op: Effect | Task) -> object:
         match op:
             case Get(key):
                 return self.store.get(key)
@@ -126,7 +126,7 @@ class Session(_StoreWorld):
         self.request = agent.request
         self.post = post
         self.fence = fence
-        self.log = Voice(self._write_chunk, agent.request, agent.run, agent.number)
+        self.log = AttemptLog(self._write_chunk, agent.request, agent.run, agent.number)
         self.stage = "starting"
         self.stages: dict[str, float] = {}
         self._notes: list[str] = []
@@ -144,7 +144,7 @@ class Session(_StoreWorld):
 
     def live(self) -> int:
         """Live from claim to delivery; give the exit status."""
-        left = effects.drive(cast("Talk[Left]", live(self.agent, claimed=self._claimed)), self)
+        left = effects.execute(cast("Effects[Left]", live(self.agent, claimed=self._claimed)), self)
         self.log.finish()
         return int(left)
 
@@ -164,7 +164,7 @@ class Session(_StoreWorld):
 
     def _beat(self) -> None:
         beating = pulse(self.agent, sign=lambda: (self.stage, self.log.chunks), alive=self.fence.reached)
-        left = effects.drive(cast("Talk[Left]", beating), self)
+        left = effects.execute(cast("Effects[Left]", beating), self)
         self.fence.leave(left)
 
     @contextmanager
@@ -190,7 +190,7 @@ class Session(_StoreWorld):
 
     # --- the tasks --------------------------------------------------------------------------------------------
 
-    def perform(self, op: Op | Task) -> object:
+    def perform(self, op: Effect | Task) -> object:
         self.fence.hold()
         match op:
             case Command():
@@ -383,5 +383,5 @@ class Session(_StoreWorld):
 
 
 def _sentence(error: ForetellError) -> str:
-    """Give an error as the cause on record: its parts in one text."""
+    """Return an error as the cause on record: its parts in one text."""
     return "\n".join(error.lines())

@@ -10,7 +10,7 @@ import uv
 
 from foretell.agent.command import Limits, run
 from foretell.agent.environment import stopped
-from foretell.agent.interpreter import Said
+from foretell.agent.interpreter import InterpreterReport
 from foretell.service.requirements import indexes
 
 FOREIGN = (
@@ -39,11 +39,11 @@ class Tools:
         self._stopping = stopping
         self.environ = QUIET | self._inherited
 
-    def uv(self, *arguments: str, variables: Mapping[str, str] | None = None) -> Said:
+    def uv(self, *arguments: str, variables: Mapping[str, str] | None = None) -> InterpreterReport:
         """Run uv by itself, which knows nothing of pip."""
         return self.call([uv.find_uv_bin(), *arguments], variables=variables)
 
-    def sync(self, *arguments: str, environment: Path) -> Said:
+    def sync(self, *arguments: str, environment: Path) -> InterpreterReport:
         """Run `uv sync` for a project that it has locked."""
         known = {f"PIP_{name.upper().replace('-', '_')}" for name in LOCKED}
         told = {name: value for name, value in self._known.items() if name in known}
@@ -54,22 +54,22 @@ class Tools:
             variables=variables | self._inherited | {"UV_PROJECT_ENVIRONMENT": str(environment)},
         )
 
-    def pip(self, *arguments: str, quiet: bool = False) -> Said:
+    def pip(self, *arguments: str, quiet: bool = False) -> InterpreterReport:
         """Run `uv pip` as pip would be run here: with its files, its variables, and its choice among indexes."""
         variables = indexes.AS_PIP | indexes.for_uv(indexes.settings(self._known)) | self._inherited
         return self.call([uv.find_uv_bin(), "pip", *arguments], variables=variables, quiet=quiet)
 
-    def ask(self, arguments: Sequence[str], variables: Mapping[str, str]) -> Said:
+    def ask(self, arguments: Sequence[str], variables: Mapping[str, str]) -> InterpreterReport:
         """Run uv without a word in the log: what is not found in one place is no news."""
         return self.call([uv.find_uv_bin(), *arguments], variables=variables, quiet=True)
 
-    def fetch(self, arguments: Sequence[str], variables: Mapping[str, str]) -> Said:
+    def fetch(self, arguments: Sequence[str], variables: Mapping[str, str]) -> InterpreterReport:
         """Run uv for what is worth showing."""
         return self.uv(*arguments, variables=variables)
 
     def call(
         self, argv: Sequence[str], *, variables: Mapping[str, str] | None = None, quiet: bool = False
-    ) -> Said:
+    ) -> InterpreterReport:
         """Run a program to its end; EnvironmentFailedError where it was stopped."""
         if self._stopping.is_set():
             raise stopped()
@@ -86,4 +86,4 @@ class Tools:
         if ended.stopped:
             raise stopped()
         output, errors = (bytes(data).decode(errors="replace") for data in printed.values())
-        return Said(ok=ended.ok, output=output, errors=errors or ended.cause)
+        return InterpreterReport(ok=ended.ok, output=output, errors=errors or ended.cause)

@@ -54,7 +54,7 @@ def variables(
     secrets: Mapping[str, str],
 ) -> dict[str, str]:
     """
-    Give the environment of the command: what is inherited, then what is declared, then what Foretell says.
+    Return the environment of the command: what is inherited, then what is declared, then what Foretell says.
 
     The model's own environment and source come first on PATH and PYTHONPATH.
     """

@@ -11,17 +11,17 @@ from foretell.service.model import Action, BigQuerySettings, Service, WarehouseS
 
 
 def target_name(service: Service, environ: Mapping[str, str]) -> str:
-    """Give the target of a schedule: FORETELL_TARGET where it is set, else the service's own, else local."""
+    """Return the target of a schedule: FORETELL_TARGET where it is set, else the service's own, else local."""
     return environ.get("FORETELL_TARGET") or service.target or "local"
 
 
 def model(service: Service, action: str) -> Asset:
-    """Give the asset of an action's success, which starts what comes after it."""
+    """Return the asset of an action's success, which starts what comes after it."""
     return Asset(name=f"{service.name}-{action}", uri=f"foretell://{service.name}/{action}")
 
 
 def outlets(service: Service, action: Action, environ: Mapping[str, str]) -> list[Asset]:
-    """Give every asset that an action's success updates."""
+    """Return every asset that an action's success updates."""
     found = [model(service, action.name)]
     target = service.targets.get(target_name(service, environ))
     if action.delivery and target:
@@ -31,7 +31,7 @@ def outlets(service: Service, action: Action, environ: Mapping[str, str]) -> lis
 
 
 def _table(warehouse: WarehouseSettings, table: str) -> str:
-    """Give a table's address in Airflow's own conventions; empty where a part of it is not known."""
+    """Return a table's address in Airflow's own conventions; empty where a part of it is not known."""
     dataset, _, name = table.rpartition(".")
     dataset = dataset or warehouse.dataset
     if isinstance(warehouse, BigQuerySettings):

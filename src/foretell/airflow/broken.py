@@ -10,7 +10,7 @@ from airflow.exceptions import SerializationError
 from airflow.sdk import DAG
 
 
-class Broken(DAG):
+class BrokenDag(DAG):
     """
     A graph that Airflow cannot store, so that it shows an import error at the service's own file.
 
@@ -38,7 +38,7 @@ class Broken(DAG):
 
     @property
     def relative_fileloc(self) -> str | None:
-        """Give the place of the service file, as Airflow names files: from the root of the bundle."""
+        """Return the place of the service file, as Airflow names files: from the root of the bundle."""
         place: str | None = self.__dict__["_place"]
         file: Path = self.__dict__["_file"]
         return str(Path(place).parent / file.parent.name / file.name) if place else place
@@ -50,7 +50,7 @@ class Broken(DAG):
 
     @property
     def fileloc(self) -> str:
-        """Give the DAG file, and once its place is told, the service file's: by that Airflow 3.1 shows the error."""
+        """Return the DAG file, and once its place is told, the service file's: by that Airflow 3.1 shows the error."""
         code: str = self.__dict__["_code"]
         return self.relative_fileloc or code
 

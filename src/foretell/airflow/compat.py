@@ -18,7 +18,7 @@ PLACES = {
 
 @cache
 def find(name: str) -> Any:
-    """Give a part of Airflow, from wherever this version has it."""
+    """Return a part of Airflow, from wherever this version has it."""
     for place in PLACES[name]:
         found = getattr(import_module(place), name, None)
         if found is not None:

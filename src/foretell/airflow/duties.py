@@ -15,9 +15,9 @@ from foretell.airflow.identity import Identity
 from foretell.airflow.trigger import RunTrigger
 from foretell.controller import history, links, survey, tick
 from foretell.controller.controller import Controller, connect
-from foretell.controller.history import Story
+from foretell.controller.history import RunDetails
 from foretell.controller.links import paths
-from foretell.controller.resolve import Asked
+from foretell.controller.resolve import StartOptions
 from foretell.errors import CorruptError, NoModelError, PatienceError, StoreError, UnknownRunError
 from foretell.protocol import keys
 from foretell.protocol.effects import SLOT, get
@@ -32,14 +32,14 @@ TAIL = 200
 """Lines of an earlier attempt's log that are kept in the task's log."""
 
 
-def open_duty(root: Path, action: str, identify: Callable[[str], Identity]) -> Duty:
+def open_duty(root: Path, action: str, identify: Callable[[str], Identity]) -> RunTask:
     """Open the target of a service; `identify` tells which run a time zone's task is about."""
     service = load.load(root, environ=os.environ)
     controller = connect(service, target_name(service, os.environ))
-    return Duty(controller, action, identify(service.timezone))
+    return RunTask(controller, action, identify(service.timezone))
 
 
-class Duty:
+class RunTask:
     """One leg of a task: the target's verbs, and the run that the graph's run stands for."""
 
     def __init__(self, controller: Controller, action: str, who: Identity) -> None:
@@ -48,24 +48,24 @@ class Duty:
         self.who = who
         self.places: dict[str, str] = {}
         """Addresses of what belongs to the run, by the name of the link."""
-        self._story: Story | None = None
+        self._story: RunDetails | None = None
 
     # --- which run --------------------------------------------------------------------------------------------
 
     def runs(self) -> list[tuple[Run, Request]]:
-        """Give the runs that this graph's run has asked for, oldest first: one, and one more for each clearing."""
+        """Return the runs that this graph's run has asked for, oldest first: one, and one more for each clearing."""
         service, found = self.controller.service, []
         run = Run(service.name, service.version, self.action, self.who.date, 1)
         if not self.controller.exists():
             return []
-        while request := self.controller.drive(get(run.request, Request)):
+        while request := self.controller.execute(get(run.request, Request)):
             if keys.original(request.key) == self.who.key:
                 found.append((run, request))
             run = run._replace(n=run.n + 1)
         return found
 
     def newest(self) -> tuple[Run, Request]:
-        """Give the run that counts; UnknownRunError where nothing was started."""
+        """Return the run that counts; UnknownRunError where nothing was started."""
         found = self.runs()
         if not found:
             raise UnknownRunError(
@@ -82,7 +82,7 @@ class Duty:
     def _launches(self, run: Run) -> list[Launch]:
         found: list[Launch] = []
         while isinstance(
-            slot := self.controller.drive(get(run.attempt(len(found) + 1).launch, SLOT)), Launch
+            slot := self.controller.execute(get(run.attempt(len(found) + 1).launch, SLOT)), Launch
         ):
             found.append(slot)
         return found
@@ -97,7 +97,7 @@ class Duty:
                 outcome = self.controller.stop(run, "the task was cleared, and another run begun")
                 log.info("%s was begun before this task was cleared: %s", run.label, outcome.kind)
         interval = self.who.shown_interval
-        asked = Asked(
+        asked = StartOptions(
             date=self.who.date,
             key=key,
             again=False,
@@ -130,7 +130,7 @@ class Duty:
     # --- wait -------------------------------------------------------------------------------------------------
 
     def watch(self) -> RunTrigger:
-        """Give the trigger that looks at the run until something is to be done."""
+        """Return the trigger that looks at the run until something is to be done."""
         run, request = self.newest()
         return RunTrigger(store=self.controller.store.url, run=run.folder, poll=request.target.times.poll)
 
@@ -140,7 +140,7 @@ class Duty:
         told = event if event and event.get("run") == run.folder else {}
         witness = self.controller.witness(run, request)
         patience = request.target.times.deliver + 60
-        done = self.controller.drive(witness.advance(_step(told)), patience=patience)
+        done = self.controller.execute(witness.advance(_step(told)), patience=patience)
         if witness.receipt_due:
             raise PatienceError(
                 f'the run "{run.label}" has produced its rows, and they are not delivered yet',
@@ -165,7 +165,7 @@ class Duty:
     # --- the verdict ------------------------------------------------------------------------------------------
 
     @property
-    def story(self) -> Story:
+    def story(self) -> RunDetails:
         if self._story is None:
             self._story = history.story(self.controller, self.newest()[0])
         return self._story
@@ -179,7 +179,7 @@ class Duty:
         return self.state.phase.success
 
     def report(self) -> dict[str, Any]:
-        """Give what became of the run, as values of JSON."""
+        """Return what became of the run, as values of JSON."""
         line, state = self.story.line, self.state
         outcome, receipt = line.outcome, line.receipt
         report: dict[str, Any] = {

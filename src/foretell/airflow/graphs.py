@@ -16,9 +16,9 @@ from typing import Any
 from airflow.sdk import DAG, Asset, TaskGroup, get_parsing_context
 
 from foretell.airflow.assets import model, outlets
-from foretell.airflow.broken import Broken
+from foretell.airflow.broken import BrokenDag
 from foretell.airflow.compat import find
-from foretell.airflow.handbook import describe, documentation
+from foretell.airflow.dag_docs import describe, documentation
 from foretell.airflow.operators import CheckOperator, StartOperator, StopOperator, WaitOperator
 from foretell.errors import UsageError
 from foretell.service import load, schedule
@@ -35,7 +35,7 @@ def dags(
     path: str | Path, *, actions: Mapping[str, Mapping[str, Any]] | None = None, **options: Any
 ) -> dict[str, Any]:
     """
-    Give the graphs of the service, or of all the services, that the file `path` stands for, by name.
+    Return the graphs of the service, or of all the services, that the file `path` stands for, by name.
 
     That is the service whose foretell.toml stands beside it, else those in the directories beside it, else the one
     above. `options` go to every DAG (callbacks, deadlines: whatever is Python), `actions` has more for single ones.
@@ -78,7 +78,7 @@ def _apart(file: Path, found: dict[str, Any]) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # noqa: BLE001 - a fault of Airflow's or ours, a callback's that Python was told
-        found[f"broken {file.parent.name}"] = Broken(file, error)
+        found[f"broken {file.parent.name}"] = BrokenDag(file, error)
 
 
 def _must_be_alone(service: Service, file: Path, homes: dict[str, Path]) -> None:
@@ -92,7 +92,7 @@ def _must_be_alone(service: Service, file: Path, homes: dict[str, Path]) -> None
 
 
 def _wanted(files: list[Path]) -> list[Path]:
-    """Give the files that may hold what is asked for: a worker needs one graph, not those of a thousand services."""
+    """Return the files that may hold what is asked for: a worker needs one graph, not those of a thousand services."""
     dag_id = get_parsing_context().dag_id
     if not dag_id:
         return files
@@ -173,7 +173,7 @@ def _defaults(settings: AirflowSettings) -> dict[str, Any]:
 
 
 def _schedule(service: Service, action: Action) -> Any:
-    """Give what starts an action: its ticks, the actions it comes after, or both."""
+    """Return what starts an action: its ticks, the actions it comes after, or both."""
     assets: list[Asset] = [model(service, name) for name in action.after]
     if action.schedule is None:
         return assets

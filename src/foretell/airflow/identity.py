@@ -18,13 +18,13 @@ class Identity(NamedTuple):
 
     @property
     def shown_interval(self) -> tuple[str, str] | None:
-        """Give the interval as records have it."""
+        """Return the interval as records have it."""
         return (times.rfc3339(self.interval[0]), times.rfc3339(self.interval[1])) if self.interval else None
 
 
 def identity(dag_run: Any, timezone: str) -> Identity:
     """
-    Give the identity of a graph's run.
+    Return the identity of a graph's run.
 
     Its date is the partition key, else the end of the data interval, else the logical date, else when it became due;
     in UTC, to the millisecond. `timezone` is meant where a partition key has no offset.
@@ -60,7 +60,7 @@ def _partition(key: str | None, timezone: str) -> datetime | None:
 
 
 def _exact(date: datetime) -> datetime:
-    """Give a date as a run has it."""
+    """Return a date as a run has it."""
     date = (
         datetime.fromtimestamp(date.timestamp(), UTC) if type(date) is not datetime else date.astimezone(UTC)
     )

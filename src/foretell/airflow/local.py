@@ -60,7 +60,7 @@ PAUSE = 0.2
 
 
 def must_be_installed() -> str:
-    """Give Airflow's version; UsageError where it is not installed beside Foretell."""
+    """Return Airflow's version; UsageError where it is not installed beside Foretell."""
     if importlib.util.find_spec("airflow") is None or importlib.util.find_spec("airflow.sdk") is None:
         raise UsageError(
             "Airflow is not installed beside Foretell",
@@ -71,7 +71,7 @@ def must_be_installed() -> str:
 
 
 def free_port(wanted: int | None = None) -> int:
-    """Give a port of this machine that nobody listens on: the one that is wanted, else the usual one, else any."""
+    """Return a port of this machine that nobody listens on: the one that is wanted, else the usual one, else any."""
     for port in [wanted] if wanted else [PORT, 0]:
         with socket.socket() as place:
             place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -84,7 +84,7 @@ def free_port(wanted: int | None = None) -> int:
 
 
 def environment(home: Path, dags: Path, port: int, environ: Mapping[str, str]) -> dict[str, str]:
-    """Give the environment of components on this machine: one database, loopback only, everybody an administrator."""
+    """Return the environment of components on this machine: one database, loopback only, everybody an administrator."""
     url = f"http://{HOST}:{port}"
     secret = _secret(home)
     told = {
@@ -115,7 +115,7 @@ def environment(home: Path, dags: Path, port: int, environ: Mapping[str, str]) -
 
 
 def _secret(home: Path) -> str:
-    """Give what the components trust each other by, the same for as long as there is the database."""
+    """Return what the components trust each other by, the same for as long as there is the database."""
     place = home / "secret"
     if not place.exists():
         home.mkdir(parents=True, exist_ok=True)
@@ -253,7 +253,7 @@ class LocalAirflow:
         return "" if known else "the graphs"
 
     def problems(self) -> list[str]:
-        """Give what Airflow says of graphs that it cannot read."""
+        """Return what Airflow says of graphs that it cannot read."""
         return [str(error["stack_trace"]) for error in self.ask("/api/v2/importErrors")["import_errors"]]
 
     def ask(self, path: str) -> Any:
@@ -300,7 +300,7 @@ class LocalAirflow:
             say(f"{ended.what}, and was started again: {ended.why}")
 
     def log(self, name: str) -> Path:
-        """Give the file of what a component prints."""
+        """Return the file of what a component prints."""
         return self.home / f"{name}.log"
 
     def _ended(self, name: str, code: int) -> InfrastructureError:

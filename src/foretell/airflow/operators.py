@@ -86,7 +86,7 @@ class WaitOperator(ForetellOperator):
 
 
 class CheckOperator(ForetellOperator):
-    """Give the verdict: green means a model, or rows in the warehouse; red has the reason in its first line."""
+    """Return the verdict: green means a model, or rows in the warehouse; red has the reason in its first line."""
 
     def execute(self, context: Any) -> dict[str, Any]:
         with self.duty(context) as duty:
@@ -125,7 +125,7 @@ def _told() -> Iterator[None]:
 
 
 def explained(error: ForetellError) -> str:
-    """Give an error's message with its reason in the first line, the only one that lists show."""
+    """Return an error's message with its reason in the first line, the only one that lists show."""
     first, *rest = error.lines()
     rest = [line for line in rest if not line.startswith("  why: ")]
     return "\n".join([f"{first}: {error.why}" if error.why else first, *rest])

@@ -8,7 +8,7 @@ LINKS = ("Machine", "Log", "Bucket", "Table")
 
 
 def get_provider_info() -> dict[str, object]:
-    """Give what Airflow asks of a provider."""
+    """Return what Airflow asks of a provider."""
     return {
         "package-name": "foretell",
         "name": "Foretell",

@@ -38,7 +38,7 @@ class RunTrigger(BaseTrigger):
         self.poll = poll
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Give what another triggerer needs to begin it again."""
+        """Return what another triggerer needs to begin it again."""
         arguments = {"store": self.store, "run": self.folder, "poll": self.poll}
         return "foretell.airflow.trigger.RunTrigger", arguments
 
@@ -81,5 +81,5 @@ class RunTrigger(BaseTrigger):
 
 @cache
 def _store(url: str) -> Store:
-    """Give a store, one for all triggers of this process: its connections are what costs."""
+    """Return a store, one for all triggers of this process: its connections are what costs."""
     return Store(url)

@@ -1,4 +1,4 @@
-"""One run watched in an event loop: the reads of `Witness.look` without blocking, and the log as it grows."""
+"""One run watched in an event loop: the reads of `Reconciler.look` without blocking, and the log as it grows."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from foretell.controller.resolve import now
 from foretell.errors import CorruptError, ForetellError, RefusedError, StoreError, UsageError
 from foretell.platforms.base import Platform
 from foretell.protocol import effects, keys, steps
-from foretell.protocol.effects import Create, End, Get, Op, Probe, Sleep, Talk
+from foretell.protocol.effects import Create, Effect, Effects, End, Get, Probe, Sleep
 from foretell.protocol.keys import Run
-from foretell.protocol.reconciler import Witness
+from foretell.protocol.reconciler import Reconciler
 from foretell.protocol.records import Launch, Outcome, Request
-from foretell.protocol.rules import Life, Step, Wait
+from foretell.protocol.rules import MachineState, Step, Wait
 from foretell.store import Store
 
 T = TypeVar("T")
@@ -62,17 +62,17 @@ class Watch:
     async def cancel(self, cause: str) -> Outcome:
         """Decide that the run is cancelled unless it is decided, and end its machines."""
         await self._witness()
-        return await drive(steps.cancel(self._run, keys.nonce(), now(), cause), self._perform)
+        return await execute(steps.cancel(self._run, keys.nonce(), now(), cause), self._perform)
 
-    async def _witness(self) -> Witness:
-        request = await drive(effects.get(self._run.request, Request), self._perform)
+    async def _witness(self) -> Reconciler:
+        request = await execute(effects.get(self._run.request, Request), self._perform)
         if request is None:
             raise CorruptError(f'the run "{self._run.label}" is not there any more', where=self._store.url)
         try:
             self._platform = await asyncio.to_thread(platforms.connect, request.target.platform)
         except ForetellError:
             self._platform = None  # nobody can tell from here; the agent's own signs of life are left
-        return Witness(
+        return Reconciler(
             self._run,
             request,
             clock=time.monotonic,
@@ -81,10 +81,10 @@ class Watch:
             certain=self._platform is not None and self._platform.certain,
         )
 
-    async def _look(self, witness: Witness) -> Step | None:
+    async def _look(self, witness: Reconciler) -> Step | None:
         """Look once; None when the store did not answer, which proves nothing."""
         try:
-            step = await drive(witness.look(), self._perform)
+            step = await execute(witness.look(), self._perform)
             await self._tail.follow(witness.records)
         except StoreError as error:
             if not self._troubled:
@@ -103,7 +103,7 @@ class Watch:
             pause = FRESH / 2
         return pause * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - no secret
 
-    async def _perform(self, op: Op) -> object:
+    async def _perform(self, op: Effect) -> object:
         """Carry out one wish; whatever blocks does so in a thread."""
         match op:
             case Get(key):
@@ -120,7 +120,7 @@ class Watch:
                 raise AssertionError(op)
         return None
 
-    def _probe(self, launch: Launch) -> tuple[Life, str]:
+    def _probe(self, launch: Launch) -> tuple[MachineState, str]:
         fate = self._asked(lambda platform: platform.probe(launch))
         return fate.life, fate.cause
 
@@ -137,8 +137,8 @@ class Watch:
             raise RefusedError(error.what, why=error.why, hint=error.hint) from error
 
 
-async def drive(talk: Talk[T], perform: Callable[[Op], Awaitable[object]]) -> T:
-    """Carry a talk out in an event loop: `ledger.drive` with waiting instead of blocking."""
+async def execute(talk: Effects[T], perform: Callable[[Effect], Awaitable[object]]) -> T:
+    """Carry a talk out in an event loop: `effects.execute` with waiting instead of blocking."""
     answer: object = None
     error: ForetellError | None = None
     while True:

@@ -12,7 +12,7 @@ from typing import NoReturn
 from foretell.airflow import local
 from foretell.airflow.local import LocalAirflow
 from foretell.cli import opening
-from foretell.cli.output import Output
+from foretell.cli.output import Terminal
 from foretell.cli.parsing import Verb, number
 from foretell.cli.wording import duration
 from foretell.errors import UsageError
@@ -31,7 +31,7 @@ def _add_airflow(made: ArgumentParser) -> None:
     )
 
 
-def airflow(args: Namespace, out: Output) -> int:
+def airflow(args: Namespace, out: Terminal) -> int:
     """Bring Airflow up, and keep it up until ^C."""
     if args.what is None:
         raise UsageError(
@@ -68,7 +68,7 @@ def _scheduled(service: Service) -> int:
     return sum(bool(action.schedule or action.after) for action in service.actions.values())
 
 
-def _tell_graphs(up: LocalAirflow, graphs: list[str], out: Output) -> None:
+def _tell_graphs(up: LocalAirflow, graphs: list[str], out: Terminal) -> None:
     for graph in graphs:
         out.tell(f"  {up.url}/dags/{graph}")
     for problem in up.problems():
@@ -78,7 +78,7 @@ def _tell_graphs(up: LocalAirflow, graphs: list[str], out: Output) -> None:
     out.tell((f"^C ends it, and what it runs; its database and logs stay in {HOME}", "faint"))
 
 
-def _end(up: LocalAirflow, out: Output) -> None:
+def _end(up: LocalAirflow, out: Terminal) -> None:
     """End it whole: another ^C does not leave half of it."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     out.status("ending Airflow")

@@ -10,11 +10,11 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from foretell.cli import opening
-from foretell.cli.output import Output
+from foretell.cli.output import Terminal
 from foretell.cli.parsing import Verb, add_run
 from foretell.controller.controller import Controller
 from foretell.delivery.columns import alternative, anything, declaring, tables
-from foretell.delivery.declaration import KEY, Table, is_table
+from foretell.delivery.declaration import KEY, DeclaredTable, is_table
 from foretell.delivery.files import listed
 from foretell.delivery.formats import SUPPORTED
 from foretell.errors import DeliveryRejectedError, UsageError
@@ -38,7 +38,7 @@ def _add_columns(made: ArgumentParser) -> None:
     )
 
 
-def columns(args: Namespace, out: Output) -> int:
+def columns(args: Namespace, out: Terminal) -> int:
     """Print the line that declares the columns of what a run wrote."""
     controller = opening.controller(args)
     run = controller.find(args.run)
@@ -58,8 +58,8 @@ def columns(args: Namespace, out: Output) -> int:
     return 0
 
 
-def _of_run(controller: Controller, run: Run, request: Request, pattern: str | None) -> list[Table]:
-    outcome = controller.drive(get(run.outcome, Outcome))
+def _of_run(controller: Controller, run: Run, request: Request, pattern: str | None) -> list[DeclaredTable]:
+    outcome = controller.execute(get(run.outcome, Outcome))
     action = controller.service.actions.get(run.action)  # the declaration that is to be mended is today's
     delivery = (action.delivery if action else None) or request.spec.delivery
     if outcome is None:
@@ -89,7 +89,7 @@ def _of_run(controller: Controller, run: Run, request: Request, pattern: str | N
     )
 
 
-def _table(delivery: Delivery, output: Path, aside: Path) -> Table:
+def _table(delivery: Delivery, output: Path, aside: Path) -> DeclaredTable:
     line = declaring(delivery, output, aside)
     notes = []
     if 'from = ""' in line:
@@ -98,14 +98,14 @@ def _table(delivery: Delivery, output: Path, aside: Path) -> Table:
         )
     if lines := alternative(delivery, output, aside):
         notes.append(f"where these texts mean that there is no value:\n{lines}")
-    return Table(file=delivery.file, line=line, notes=tuple(notes))
+    return DeclaredTable(file=delivery.file, line=line, notes=tuple(notes))
 
 
-def _told(run: Run, outcome: Outcome, file: str) -> Table:
+def _told(run: Run, outcome: Outcome, file: str) -> DeclaredTable:
     """Return what the agent said of an output that was refused, and is kept nowhere."""
     for told in reversed(outcome.cause.splitlines()):
         if told.strip().startswith(KEY):
-            return Table(file=file, line=told.strip())
+            return DeclaredTable(file=file, line=told.strip())
     fits = outcome.kind == "rejected"
     raise UsageError(
         f'of the run "{run.label}" no table is kept',
@@ -114,7 +114,7 @@ def _told(run: Run, outcome: Outcome, file: str) -> Table:
     )
 
 
-def at_a_glance(controller: Controller, run: Run, outcome: Outcome) -> list[Table]:
+def at_a_glance(controller: Controller, run: Run, outcome: Outcome) -> list[DeclaredTable]:
     """Return the tables among what a run kept, as far as they are at hand and small enough to be read unasked."""
     if outcome.attempt is None or outcome.manifest is None or controller.store.directory is None:
         return []
@@ -127,11 +127,13 @@ def at_a_glance(controller: Controller, run: Run, outcome: Outcome) -> list[Tabl
         return _tables(wanted, output, aside)
 
 
-def _tables(files: Sequence[File], output: Path, aside: Path) -> list[Table]:
+def _tables(files: Sequence[File], output: Path, aside: Path) -> list[DeclaredTable]:
     found = []
     for number, file in enumerate(tables(file.path for file in files)):
         try:
-            found.append(Table(file=file, line=declaring(anything(file), output, aside / str(number))))
+            found.append(
+                DeclaredTable(file=file, line=declaring(anything(file), output, aside / str(number)))
+            )
         except DeliveryRejectedError:
             continue  # no table, whatever its name says
     return found

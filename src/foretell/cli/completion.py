@@ -9,7 +9,7 @@ import shtab
 
 from foretell.cli import parsing
 from foretell.cli.main import VERBS as TABLE
-from foretell.cli.output import Output
+from foretell.cli.output import Terminal
 from foretell.cli.parsing import Verb
 
 SHELLS = ("bash", "zsh", "fish")
@@ -25,7 +25,7 @@ def _add_completion(made: argparse.ArgumentParser) -> None:
     made.epilog = f"{LINES}\n\n{made.epilog or ''}"
 
 
-def completion(args: argparse.Namespace, out: Output) -> int:
+def completion(args: argparse.Namespace, out: Terminal) -> int:
     """Print the script that a shell loads."""
     script: str = shtab.complete(every_verb(), args.shell)
     if args.json:
@@ -36,7 +36,7 @@ def completion(args: argparse.Namespace, out: Output) -> int:
 
 
 def every_verb() -> parsing.Parser:
-    """Give the parser of all verbs together, which only completion and documentation need."""
+    """Return the parser of all verbs together, which only completion and documentation need."""
     whole = parsing.Parser(prog="foretell", description="Makes a predictive model that works run by itself.")
     whole.add_argument("--version", action="store_true", help="print the version")
     verbs = whole.add_subparsers(dest="verb", metavar="VERB")

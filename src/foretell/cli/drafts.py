@@ -30,7 +30,7 @@ NONCE, STORE = "0x0nonce0x0nonce", "0x0store0x0store"
 
 
 def machine(request: Request, run: Run) -> dict[str, object]:
-    """Give what the platform would start for the first attempt."""
+    """Return what the platform would start for the first attempt."""
     match request.target.platform:
         case DockerSettings() as settings:
             return _container(settings, request, run)
@@ -41,7 +41,7 @@ def machine(request: Request, run: Run) -> dict[str, object]:
 
 
 def delivery(request: Request, run: Run) -> list[Mapping[str, object]]:
-    """Give what the warehouse would be asked for, were nothing there yet, when the first attempt has succeeded."""
+    """Return what the warehouse would be asked for, were nothing there yet, when the first attempt has succeeded."""
     if not request.delivers:
         return []
     target = request.target
@@ -79,7 +79,7 @@ def _container(settings: DockerSettings, request: Request, run: Run) -> dict[str
 
 
 def _instance(settings: ComputeEngineSettings, request: Request, run: Run) -> dict[str, object]:
-    """Give the request for the first zone; the others are asked likewise when it has none."""
+    """Return the request for the first zone; the others are asked likewise when it has none."""
     step = first(request)
     launch = Launch(
         nonce=NONCE,

@@ -14,21 +14,21 @@ from msgspec.structs import replace
 from foretell.cli import opening, parsing
 from foretell.cli.follow import Follower
 from foretell.cli.interruption import Held
-from foretell.cli.output import Output
+from foretell.cli.output import Terminal
 from foretell.cli.parsing import Verb, add_run
 from foretell.cli.wording import counted, duration, metrics, moment, phase
 from foretell.controller.controller import Controller
 from foretell.controller.freeze import fingerprint
 from foretell.controller.history import tail
-from foretell.controller.resolve import AHEAD, Asked
+from foretell.controller.resolve import AHEAD, StartOptions
 from foretell.controller.survey import acknowledge
-from foretell.delivery.declaration import Table, is_table
+from foretell.delivery.declaration import DeclaredTable, is_table
 from foretell.errors import UsageError
 from foretell.protocol.effects import get
 from foretell.protocol.keys import Run, run_named
 from foretell.protocol.records import Exit, Outcome, Receipt, Request
 from foretell.protocol.rules import Phase, State
-from foretell.protocol.steps import Asked as Found
+from foretell.protocol.steps import StartResult as Found
 from foretell.service.model import Service
 from foretell.store import artifacts
 
@@ -62,8 +62,8 @@ def add_order(made: ArgumentParser) -> None:
     made.add_argument("--image", metavar="REF@sha256:…", help="run this image, not the one of foretell.lock")
 
 
-def order(args: Namespace, service: Service) -> Asked:
-    """Give what the arguments ask for."""
+def order(args: Namespace, service: Service) -> StartOptions:
+    """Return what the arguments ask for."""
     inputs = dict(args.input)
     taken = (
         {item.action for item in service.actions[args.action].inputs}
@@ -78,12 +78,12 @@ def order(args: Namespace, service: Service) -> Asked:
                 hint=f'leave --input {action}=… out, or add "{action}" to inputs of [actions.{args.action}]',
             )
     date = opening.aware(args.date, service) if args.date else None
-    return Asked(
+    return StartOptions(
         date=date, key=args.key, inputs=inputs, trial=args.trial, image=args.image, future=args.future
     )
 
 
-def run(args: Namespace, out: Output) -> int:
+def run(args: Namespace, out: Terminal) -> int:
     """Start a run, follow it, and give its verdict."""
     controller = opening.controller(args)
     asked = controller.prepare(args.action, _asked(args, controller, out), say=_progress(out))
@@ -106,9 +106,9 @@ def run(args: Namespace, out: Output) -> int:
     return state.exit_code
 
 
-def _known(controller: Controller, found: Found, asked: Asked, args: Namespace, verb: str) -> str:
+def _known(controller: Controller, found: Found, asked: StartOptions, args: Namespace, verb: str) -> str:
     """Say of a run that a start came to what it is, and how to have another one."""
-    state, outcome = controller.check(found.run), controller.drive(get(found.run.outcome, Outcome))
+    state, outcome = controller.check(found.run), controller.execute(get(found.run.outcome, Outcome))
     label, key = found.run.label, f'known by the key "{found.request.key}"'
     if outcome is None or not state.phase.ended:
         return f"{label} is {state.phase} already, {key}"
@@ -123,7 +123,7 @@ def _known(controller: Controller, found: Found, asked: Asked, args: Namespace, 
 
 
 def _stop_and_wait(
-    controller: Controller, run: Run, follower: Follower, args: Namespace, out: Output
+    controller: Controller, run: Run, follower: Follower, args: Namespace, out: Terminal
 ) -> State:
     """Stop a run for who pressed ^C; at the second one, leave it to its end."""
     out.tell((f"stopping {run.label}; ^C again does not wait for its end", "warn"))
@@ -135,7 +135,7 @@ def _stop_and_wait(
         raise
 
 
-def _progress(out: Output) -> Callable[[str], None]:
+def _progress(out: Terminal) -> Callable[[str], None]:
     """Say once that an image is built, and show what the builder does in the line of progress."""
     told: list[str] = []
 
@@ -148,12 +148,12 @@ def _progress(out: Output) -> Callable[[str], None]:
     return say
 
 
-def _asked(args: Namespace, controller: Controller, out: Output) -> Asked:
+def _asked(args: Namespace, controller: Controller, out: Terminal) -> StartOptions:
     """Return what the arguments ask for, and tell people in passing what is done for it before it starts."""
     return replace(order(args, controller.service), tell=lambda sentence: out.tell((sentence, "faint")))
 
 
-def start(args: Namespace, out: Output) -> int:
+def start(args: Namespace, out: Terminal) -> int:
     """Start a run and print its name."""
     controller = opening.controller(args)
     asked = controller.prepare(args.action, _asked(args, controller, out), say=_progress(out))
@@ -175,7 +175,7 @@ def _add_wait(made: ArgumentParser) -> None:
     )
 
 
-def wait(args: Namespace, out: Output) -> int:
+def wait(args: Namespace, out: Terminal) -> int:
     """Wait until a run has ended."""
     controller = opening.controller(args)
     found = controller.find(args.run)
@@ -192,8 +192,8 @@ def wait(args: Namespace, out: Output) -> int:
     return 0
 
 
-def check(args: Namespace, out: Output) -> int:
-    """Give the verdict on a run."""
+def check(args: Namespace, out: Terminal) -> int:
+    """Return the verdict on a run."""
     controller = opening.controller(args)
     found = controller.find(args.run)
     state = controller.check(found)
@@ -206,7 +206,7 @@ def check(args: Namespace, out: Output) -> int:
     return state.exit_code
 
 
-def stop(args: Namespace, out: Output) -> int:
+def stop(args: Namespace, out: Terminal) -> int:
     """Cancel a run."""
     controller = opening.controller(args)
     found = controller.find(args.run)
@@ -229,7 +229,7 @@ def _add_stop(made: ArgumentParser) -> None:
 # --- what came of it --------------------------------------------------------------------------------------------------
 
 
-def _give(run: Run, state: State, out: Output) -> None:
+def _give(run: Run, state: State, out: Terminal) -> None:
     out.result(run.label, " ", phase(state.phase))
     out.document(_verdict(run, state))
 
@@ -246,13 +246,13 @@ def _verdict(run: Run, state: State) -> dict[str, object]:
 
 
 def _sum_up(
-    controller: Controller, run: Run, state: State, args: Namespace, out: Output, *, took: float
+    controller: Controller, run: Run, state: State, args: Namespace, out: Terminal, *, took: float
 ) -> None:
     """Say how a run ended, and what to do next."""
     request = controller.request(run)
-    outcome = controller.drive(get(run.outcome, Outcome))
-    receipt = controller.drive(get(run.delivery, Receipt)) if request.delivers else None
-    end = controller.drive(get(run.attempt(state.attempt).exit, Exit)) if state.attempt else None
+    outcome = controller.execute(get(run.outcome, Outcome))
+    receipt = controller.execute(get(run.delivery, Receipt)) if request.delivers else None
+    end = controller.execute(get(run.attempt(state.attempt).exit, Exit)) if state.attempt else None
     notes = end.notes if end else ()
     found = (outcome.metrics if outcome else None) or {}
     out.result(run.label, " ", phase(state.phase))
@@ -285,7 +285,9 @@ def _sum_up(
     )
 
 
-def _undelivered(controller: Controller, run: Run, request: Request, outcome: Outcome | None) -> list[Table]:
+def _undelivered(
+    controller: Controller, run: Run, request: Request, outcome: Outcome | None
+) -> list[DeclaredTable]:
     """Return the tables that a run wrote and that nobody asked it to deliver."""
     asked = request.spec.delivery or request.is_model
     if asked or outcome is None or outcome.attempt is None or outcome.manifest is None:
@@ -294,7 +296,9 @@ def _undelivered(controller: Controller, run: Run, request: Request, outcome: Ou
     if not any(is_table(file.path) for file in files):
         return []
     # loaded late: to look into a table takes DuckDB, which runs that wrote none do not wait for
-    found: list[Table] = importlib.import_module("foretell.cli.columns").at_a_glance(controller, run, outcome)
+    found: list[DeclaredTable] = importlib.import_module("foretell.cli.columns").at_a_glance(
+        controller, run, outcome
+    )
     return found
 
 
@@ -311,7 +315,7 @@ def _rows(request: Request, outcome: Outcome | None, receipt: Receipt | None) ->
 
 
 def _next(service: Service, run: Run, state: State, request: Request, outcome: Outcome | None) -> str:
-    """Give the command that most likely comes next."""
+    """Return the command that most likely comes next."""
     if slip := _slip(state):
         return f"withdraw {slip}"
     if not state.phase.success or outcome is None or not outcome.files:

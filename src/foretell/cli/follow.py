@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from foretell.cli.output import Output
+from foretell.cli.output import Terminal
 from foretell.cli.wording import duration
 from foretell.controller import history
 from foretell.controller.controller import Controller
 from foretell.controller.history import LogReader
 from foretell.errors import CorruptError, StoreError
 from foretell.protocol.keys import Run
-from foretell.protocol.reconciler import Witness
+from foretell.protocol.reconciler import Reconciler
 from foretell.protocol.rules import Phase
 
 PAUSE = 0.1
@@ -26,7 +26,7 @@ class Follower:
         self,
         controller: Controller,
         run: Run,
-        out: Output,
+        out: Terminal,
         *,
         log: bool = True,
         clock: Callable[[], float] = time.monotonic,
@@ -43,7 +43,7 @@ class Follower:
         self._unclear = ""
         controller.waits = out.warn
 
-    def look(self, witness: Witness) -> None:
+    def look(self, witness: Reconciler) -> None:
         """Show what is new; often called, it looks now and then."""
         now = self._clock()
         if now < self._next:
@@ -77,7 +77,7 @@ class Follower:
             self._reader = None
             self._out.tell((f"the log is not shown any further: {error.what}", "warn"))
 
-    def _tell_trouble(self, witness: Witness) -> None:
+    def _tell_trouble(self, witness: Reconciler) -> None:
         """Say once that the store or the platform does not answer, and once that the store does again."""
         unclear = witness.seen.unclear
         if unclear and unclear != self._unclear:
@@ -94,7 +94,7 @@ class Follower:
         )
         self._out.tell((news, "warn"))
 
-    def _tell_attempt(self, witness: Witness) -> None:
+    def _tell_attempt(self, witness: Reconciler) -> None:
         attempts = witness.records.attempts
         if len(attempts) <= self._attempt:
             return
@@ -103,7 +103,7 @@ class Follower:
         why = f"{launch.after}: {launch.cause}" if launch.cause else str(launch.after)
         self._out.tell((f"attempt {self._attempt}, after {why}", "warn"))
 
-    def _progress(self, witness: Witness, elapsed: float) -> str:
+    def _progress(self, witness: Reconciler, elapsed: float) -> str:
         state = witness.state
         doing = state.stage if state.phase is Phase.RUNNING and state.stage else str(state.phase)
         expected = f" of about {duration(self._expected)}" if self._expected else ""

@@ -7,12 +7,12 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from foretell.cli import opening
-from foretell.cli.output import Output
+from foretell.cli.output import Terminal
 from foretell.cli.parsing import Verb
 from foretell.errors import UsageError
 from foretell.images import build as building
 from foretell.images import lock
-from foretell.images.build import Draft
+from foretell.images.build import ImageBuild
 from foretell.service.model import LOCK_FILE, ProcessSettings, Service
 from foretell.sources.left_out import lines
 from foretell.system import container_engine as engines
@@ -30,10 +30,10 @@ def _add(made: ArgumentParser) -> None:
     )
 
 
-def build(args: Namespace, out: Output) -> int:
+def build(args: Namespace, out: Terminal) -> int:
     """Make the image, or what makes it."""
     service = opening.service(args)
-    draft = Draft(service, opening.target(service, opening.target_name(args, _usual(service))))
+    draft = ImageBuild(service, opening.target(service, opening.target_name(args, _usual(service))))
     if not draft.sources_are_here:
         raise UsageError(
             f'the sources of "{service.name}" are not here',
@@ -60,12 +60,12 @@ def build(args: Namespace, out: Output) -> int:
 
 
 def _usual(service: Service) -> str:
-    """Give the target that schedules use, where that one runs images."""
+    """Return the target that schedules use, where that one runs images."""
     target = service.targets.get(service.target or "")
     return USUAL if target is None or isinstance(target.platform, ProcessSettings) else target.name
 
 
-def _build(draft: Draft, out: Output) -> None:
+def _build(draft: ImageBuild, out: Terminal) -> None:
     built = building.build(draft, engines.find(os.environ), lambda line: out.log(f"{line}\n".encode()))
     out.clear()
     out.tell(
@@ -83,7 +83,7 @@ def _build(draft: Draft, out: Output) -> None:
     )
 
 
-def _push(draft: Draft, out: Output) -> None:
+def _push(draft: ImageBuild, out: Terminal) -> None:
     pushed = building.push(draft, engines.find(os.environ), lambda line: out.log(f"{line}\n".encode()))
     out.clear()
     out.tell(
@@ -93,7 +93,7 @@ def _push(draft: Draft, out: Output) -> None:
     _record(draft, pushed.image, out, new=pushed.new)
 
 
-def _record(draft: Draft, image: str, out: Output, *, new: bool) -> None:
+def _record(draft: ImageBuild, image: str, out: Terminal, *, new: bool) -> None:
     changed = lock.write(draft.service.root, draft.target.name, draft.locked(image))
     if changed:
         out.tell(f'"{LOCK_FILE}" says so for "{draft.target.name}"; commit it')
@@ -110,7 +110,7 @@ def _record(draft: Draft, image: str, out: Output, *, new: bool) -> None:
     )
 
 
-def _write_context(draft: Draft, into: Path, out: Output) -> None:
+def _write_context(draft: ImageBuild, into: Path, out: Terminal) -> None:
     try:
         into.mkdir(parents=True, exist_ok=True)
         if any(into.iterdir()):
@@ -126,7 +126,7 @@ def _write_context(draft: Draft, into: Path, out: Output) -> None:
     out.document({"context": into, "tag": draft.tag, "fingerprint": draft.fingerprint, **_left_out(draft)})
 
 
-def _left_out(draft: Draft) -> dict[str, object]:
+def _left_out(draft: ImageBuild) -> dict[str, object]:
     return {"left_out": draft.tree.left_out}
 
 

@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from foretell.cli import opening, parsing
-from foretell.cli.output import Cell, Output
+from foretell.cli.output import Cell, Terminal
 from foretell.cli.parsing import Verb, add_run
 from foretell.cli.story import story_document, tell_story
 from foretell.cli.wording import counted, duration, first_line, moment, phase, size
 from foretell.controller import history
 from foretell.controller.controller import Controller
-from foretell.controller.history import Line, LogReader
+from foretell.controller.history import LogReader, RunSummary
 from foretell.errors import UsageError
 from foretell.protocol.frames import STDERR, STDOUT
 from foretell.protocol.keys import Run
@@ -34,7 +34,7 @@ def _add_runs(made: ArgumentParser) -> None:
     parsing.add_limit(made, 30, "how many runs")
 
 
-def runs(args: Namespace, out: Output) -> int:
+def runs(args: Namespace, out: Terminal) -> int:
     """List the newest runs."""
     controller = opening.controller(args)
     found = history.lines(
@@ -55,7 +55,7 @@ def runs(args: Namespace, out: Output) -> int:
     return 0
 
 
-def _row(line: Line) -> list[Cell]:
+def _row(line: RunSummary) -> list[Cell]:
     rows = line.outcome.rows if line.outcome else None
     return [
         line.run.label,
@@ -69,7 +69,7 @@ def _row(line: Line) -> list[Cell]:
     ]
 
 
-def _remark(line: Line) -> str:
+def _remark(line: RunSummary) -> str:
     """Say in a line what is special about a run."""
     remarks = ["trial"] if line.request.trial else []
     if line.withdrawn:
@@ -79,8 +79,8 @@ def _remark(line: Line) -> str:
     return ", ".join(remarks)
 
 
-def line_document(line: Line) -> dict[str, object]:
-    """Give a run's line as it stands in a JSON document."""
+def line_document(line: RunSummary) -> dict[str, object]:
+    """Return a run's line as it stands in a JSON document."""
     outcome, receipt = line.outcome, line.receipt
     return {
         "run": line.run.label,
@@ -103,7 +103,7 @@ def line_document(line: Line) -> dict[str, object]:
 # --- show -------------------------------------------------------------------------------------------------------------
 
 
-def show(args: Namespace, out: Output) -> int:
+def show(args: Namespace, out: Terminal) -> int:
     """Tell everything on record of a run."""
     controller = opening.controller(args)
     story = history.story(controller, controller.find(args.run))
@@ -128,7 +128,7 @@ def _add_logs(made: ArgumentParser) -> None:
     made.add_argument("--attempt", type=parsing.number, metavar="N", help="this attempt alone (default: all)")
 
 
-def logs(args: Namespace, out: Output) -> int:
+def logs(args: Namespace, out: Terminal) -> int:
     """Print what a run printed, byte for byte."""
     controller = opening.controller(args)
     run = controller.find(args.run)
@@ -152,7 +152,7 @@ def logs(args: Namespace, out: Output) -> int:
 
 
 def _frames(controller: Controller, run: Run, args: Namespace) -> Iterator[tuple[int, bytes]]:
-    """Give what was printed, and with --follow what is being printed until the run has ended."""
+    """Return what was printed, and with --follow what is being printed until the run has ended."""
     reader = LogReader(controller.store, run, args.attempt)
     while args.follow and not controller.check(run).phase.ended:
         yield from reader.read()
@@ -169,7 +169,7 @@ def _add_get(made: ArgumentParser) -> None:
     made.add_argument("--force", action="store_true", help="also into a directory that is not empty")
 
 
-def get(args: Namespace, out: Output) -> int:
+def get(args: Namespace, out: Terminal) -> int:
     """Fetch a run's files."""
     controller = opening.controller(args)
     run = controller.find(args.run)

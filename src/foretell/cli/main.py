@@ -98,7 +98,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def overview() -> str:
-    """Give the help of all verbs together."""
+    """Return the help of all verbs together."""
     lines = ["Foretell makes a predictive model that works run by itself.", "", USAGE]
     for group, verbs in GROUPS.items():
         lines += ["", f"{group}:", *(f"  {verb:12} {text}" for verb, (_, text) in verbs.items())]
@@ -174,9 +174,9 @@ def _on_this_machine(rest: list[str]) -> bool:
 
 
 def _output(rest: list[str]) -> Any:
-    """Give where to print to; by the raw arguments, for their errors must be told in the same form."""
+    """Return where to print to; by the raw arguments, for their errors must be told in the same form."""
     told = rest[: rest.index("--")] if "--" in rest else rest
-    output = importlib.import_module("foretell.cli.output").Output
+    output = importlib.import_module("foretell.cli.output").Terminal
     return output(json="--json" in told, quiet="--quiet" in told or "-q" in told, environ=os.environ)
 
 

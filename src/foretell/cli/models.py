@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from foretell import warehouses
 from foretell.cli import opening, parsing
-from foretell.cli.output import Output
+from foretell.cli.output import Terminal
 from foretell.cli.parsing import Verb
 from foretell.cli.wording import counted, first_line, metrics, moment, value
 from foretell.controller.controller import Controller
@@ -26,7 +26,7 @@ def _add_models(made: ArgumentParser) -> None:
     made.add_argument("--date", type=parsing.date, metavar="D", help="as of this date (default: now)")
 
 
-def models(args: Namespace, out: Output) -> int:
+def models(args: Namespace, out: Terminal) -> int:
     """Tell which run is the current model of each action, and what was passed over for it."""
     controller = opening.controller(args)
     as_of = opening.aware(args.date, controller.service) if args.date else datetime.now(UTC)
@@ -60,7 +60,7 @@ def _answer(controller: Controller, action: str, as_of: datetime) -> Answer:
     service = controller.service
     if not controller.exists():
         return Answer(None, ())
-    return controller.drive(current(service.name, service.version, action, as_of))
+    return controller.execute(current(service.name, service.version, action, as_of))
 
 
 def _answer_document(action: str, answer: Answer) -> dict[str, object]:
@@ -74,7 +74,7 @@ def _answer_document(action: str, answer: Answer) -> dict[str, object]:
     }
 
 
-def _tell_answer(action: str, answer: Answer, args: Namespace, out: Output) -> None:
+def _tell_answer(action: str, answer: Answer, args: Namespace, out: Terminal) -> None:
     model = answer.model
     if model:
         out.result(
@@ -99,7 +99,7 @@ def _add_predictions(made: ArgumentParser) -> None:
     parsing.add_limit(made, 20, "how many rows")
 
 
-def predictions(args: Namespace, out: Output) -> int:
+def predictions(args: Namespace, out: Terminal) -> int:
     """Show the delivered rows, and the runs they come from."""
     controller = opening.controller(args)
     delivery = _delivery(controller.service, args.action)
@@ -152,7 +152,7 @@ def _likely(service: Service) -> str:
     )
 
 
-def _tell_origin(controller: Controller, found: Rows, out: Output) -> None:
+def _tell_origin(controller: Controller, found: Rows, out: Terminal) -> None:
     out.tell((f'{len(found.rows):,} of {counted(found.total, "row")} in "{found.table}"', "faint"))
     for receipt in found.receipts[:5]:
         model = _model_of(controller, receipt)
@@ -187,7 +187,7 @@ def _add_claim(made: ArgumentParser) -> None:
     made.add_argument("table", metavar="TABLE", help="a table that an action of this service delivers")
 
 
-def claim(args: Namespace, out: Output) -> int:
+def claim(args: Namespace, out: Terminal) -> int:
     """Make this service's action the owner of a table."""
     controller = opening.controller(args)
     action, delivery = _deliverer(controller.service, args.table)

@@ -18,7 +18,7 @@ USUAL_TARGET = "local"
 
 
 def service_file(args: Namespace) -> Path:
-    """Give the service file: the one that is named, else the nearest here or above."""
+    """Return the service file: the one that is named, else the nearest here or above."""
     return Path(args.file) if args.file else load.find(here())
 
 
@@ -28,7 +28,7 @@ def service(args: Namespace) -> Service:
 
 
 def target_name(args: Namespace, usual: str | None = None) -> str:
-    """Give the target's name: as told, else FORETELL_TARGET, else the usual one."""
+    """Return the target's name: as told, else FORETELL_TARGET, else the usual one."""
     told: str | None = args.on
     return told or os.environ.get("FORETELL_TARGET") or usual or USUAL_TARGET
 
@@ -40,14 +40,14 @@ def controller(args: Namespace, *, scheduled: bool = False) -> Controller:
 
 
 def target(service: Service, name: str) -> Target:
-    """Give a target without opening it; UsageError where there is none of this name."""
+    """Return a target without opening it; UsageError where there is none of this name."""
     if name not in service.targets:
         raise UsageError(f'there is no target "{name}"', hint=f"use one of: {', '.join(service.targets)}")
     return service.targets[name]
 
 
 def here() -> Path:
-    """Give the current directory; UsageError where it has been removed."""
+    """Return the current directory; UsageError where it has been removed."""
     try:
         return Path.cwd()
     except OSError as error:
@@ -55,12 +55,12 @@ def here() -> Path:
 
 
 def aware(date: datetime, service: Service) -> datetime:
-    """Give a date its offset: the one it has, else that of the service's time zone."""
+    """Return a date its offset: the one it has, else that of the service's time zone."""
     return date if date.tzinfo else date.replace(tzinfo=ZoneInfo(service.timezone))
 
 
 def again(args: Namespace, command: str) -> str:
-    """Give a command for the same service and target as this one's."""
+    """Return a command for the same service and target as this one's."""
     on = f" --on {shlex.quote(args.on)}" if args.on else ""
     file = f" --file {shlex.quote(args.file)}" if args.file else ""
     return f"foretell {command}{on}{file}"

@@ -32,7 +32,7 @@ Cell: TypeAlias = str | tuple[str, str]
 """A text, or a text and the style it is printed in."""
 
 
-class Output:
+class Terminal:
     """Where one command prints. With `json` its result is one document; with `quiet` it says nothing else."""
 
     def __init__(self, *, json: bool, quiet: bool, environ: Mapping[str, str]) -> None:
@@ -217,7 +217,7 @@ class _Stream:
 
 
 def width(text: str) -> int:
-    """Give the columns that a text takes on a terminal."""
+    """Return the columns that a text takes on a terminal."""
     if text.isascii():
         return len(text)
     return sum(

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, NamedTuple, NoReturn
 
 from foretell.cli import streams
-from foretell.cli.output import Output
+from foretell.cli.output import Terminal
 from foretell.errors import UsageError
 
 DATE = re.compile(r"\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?(?:Z|[+-]\d\d:?\d\d)?)?", re.ASCII)
@@ -18,7 +18,7 @@ DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?"
 UNITS = (86400, 3600, 60, 1)
 FIRST_YEAR, LAST_YEAR = 1900, 9998
 
-Act = Callable[[argparse.Namespace, Output], int]
+Act = Callable[[argparse.Namespace, Terminal], int]
 
 
 class Parser(argparse.ArgumentParser):
@@ -50,7 +50,7 @@ class Verb(NamedTuple):
 
 
 def parser(name: str, text: str, verb: Verb) -> Parser:
-    """Give the parser of one verb."""
+    """Return the parser of one verb."""
     made = Parser(
         prog=f"foretell {name}",
         description=f"{text[0].upper()}{text[1:]}.",

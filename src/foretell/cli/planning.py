@@ -12,14 +12,14 @@ from msgspec.structs import replace
 from foretell import platforms
 from foretell.cli import drafts, opening
 from foretell.cli.execution import add_order, order
-from foretell.cli.output import Output
+from foretell.cli.output import Terminal
 from foretell.cli.parsing import Verb
 from foretell.controller.freeze import Frozen, must_have_no_links
 from foretell.controller.resolve import Order, must_not_lie_ahead
 from foretell.errors import UsageError
 from foretell.images import build, chosen, lock
 from foretell.protocol import keys
-from foretell.protocol.effects import Talk
+from foretell.protocol.effects import Effects
 from foretell.protocol.keys import Run
 from foretell.protocol.records import FORMAT, Pin
 from foretell.service.model import ProcessSettings
@@ -49,7 +49,7 @@ class Draft(Order):
         if not isinstance(settings, ProcessSettings):
             must_have_no_links(self._service, self._target)
             entry = lock.read(self._service.root).get(self._target.name)
-            draft = build.Draft(self._service, self._target)
+            draft = build.ImageBuild(self._service, self._target)
             known = entry.image if entry else f"{draft.tag.rpartition(':')[0]}@<the digest of what is built>"
             reads: int | None = entry.reads if entry else FORMAT
             if self._asked.image:
@@ -66,7 +66,7 @@ class Draft(Order):
         )
 
 
-def plan(args: Namespace, out: Output) -> int:
+def plan(args: Namespace, out: Terminal) -> int:
     """Print the request and the machine that a start would make."""
     service = opening.service(args)
     target = opening.target(service, opening.target_name(args))
@@ -84,7 +84,7 @@ def plan(args: Namespace, out: Output) -> int:
         service.name, service.version, spec.name, date.replace(microsecond=date.microsecond // 1000 * 1000), 1
     )
     key = asked.key or (keys.key(spec.name, date) if asked.date else drafts.NEW)
-    draft = Draft(service, target, spec, asked, inputs={}, store="<the store's id>", drive=_ask)
+    draft = Draft(service, target, spec, asked, inputs={}, store="<the store's id>", execute=_ask)
     request = replace(draft.request(run, key), uid=drafts.NEW)
     out.data(
         {
@@ -102,7 +102,7 @@ def plan(args: Namespace, out: Output) -> int:
     return 0
 
 
-def _ask(_: Talk[Any]) -> Any:
+def _ask(_: Effects[Any]) -> Any:
     raise AssertionError("a plan asks nobody")
 
 

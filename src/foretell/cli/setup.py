@@ -7,7 +7,7 @@ from pathlib import Path
 
 from foretell import scaffold
 from foretell.cli import opening, parsing
-from foretell.cli.output import Output
+from foretell.cli.output import Terminal
 from foretell.cli.parsing import Verb
 from foretell.service import load
 from foretell.service.load import FILE
@@ -24,7 +24,7 @@ def _add_init(made: ArgumentParser) -> None:
     made.add_argument("--model", metavar="PATH-or-URL", help="the model's repository, which becomes source/")
 
 
-def init(args: Namespace, out: Output) -> int:
+def init(args: Namespace, out: Terminal) -> int:
     """Make a service, or adapt the repository at hand."""
     here = opening.here()
     anew = args.dir or args.model
@@ -40,7 +40,7 @@ def init(args: Namespace, out: Output) -> int:
     return 0
 
 
-def schema(args: Namespace, out: Output) -> int:
+def schema(args: Namespace, out: Terminal) -> int:
     """Print the JSON Schema of foretell.toml."""
     del args
     out.data(load.schema())

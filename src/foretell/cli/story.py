@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import msgspec
 
 from foretell.agent.workspace import arguments
-from foretell.cli.output import Output
+from foretell.cli.output import Terminal
 from foretell.cli.wording import counted, duration, metrics, moment, phase, size
 from foretell.controller import links
-from foretell.controller.history import Story, Try
+from foretell.controller.history import AttemptDetails, RunDetails
 from foretell.protocol.keys import run_of
 from foretell.protocol.records import Claimed, Request, Void
 
@@ -19,7 +19,7 @@ FEW = 10
 """Files that are listed one by one."""
 
 
-def tell_story(story: Story, store: str, out: Output) -> None:
+def tell_story(story: RunDetails, store: str, out: Terminal) -> None:
     """Print a run's story as the result."""
     line = story.line
     out.result((line.run.label, "strong"), "  ", phase(line.state.phase))
@@ -31,7 +31,7 @@ def tell_story(story: Story, store: str, out: Output) -> None:
     _list_files(story, out)
 
 
-def _facts(story: Story, store: str) -> Iterator[tuple[str, str]]:
+def _facts(story: RunDetails, store: str) -> Iterator[tuple[str, str]]:
     line, request = story.line, story.line.request
     yield "cause", line.state.cause
     yield "date", f"{moment(request.date)} UTC"
@@ -63,7 +63,7 @@ def _facts(story: Story, store: str) -> Iterator[tuple[str, str]]:
         yield f"see {name}", address
 
 
-def _took(story: Story) -> str:
+def _took(story: RunDetails) -> str:
     stages = ", ".join(f"{stage} {duration(seconds)}" for stage, seconds in story.stages.items())
     total = duration(story.line.seconds) or "not ended"
     return f"{total} ({stages})" if stages else total
@@ -76,7 +76,7 @@ def _code(request: Request) -> str:
     return f"fingerprint {request.fingerprint[:12]}{revision}{image}"
 
 
-def _attempt(attempt: Try) -> str:
+def _attempt(attempt: AttemptDetails) -> str:
     """Say how an attempt went, as far as anybody knows."""
     parts = [f"{moment(attempt.launch.at)} UTC"]
     if attempt.launch.after:
@@ -99,7 +99,7 @@ def _attempt(attempt: Try) -> str:
     return ", ".join(parts)
 
 
-def _steps(attempt: Try, request: Request) -> Iterator[tuple[str, str]]:
+def _steps(attempt: AttemptDetails, request: Request) -> Iterator[tuple[str, str]]:
     """Say how each of several commands ended, also of those that were not begun."""
     if attempt.exit is None or len(request.spec.steps) == 1:
         return
@@ -113,7 +113,7 @@ def _steps(attempt: Try, request: Request) -> Iterator[tuple[str, str]]:
         yield f"  step {number + 1}", f"{how}: {shlex.join(arguments(argv, request))}"
 
 
-def _delivered(story: Story) -> Iterator[tuple[str, str]]:
+def _delivered(story: RunDetails) -> Iterator[tuple[str, str]]:
     receipt = story.line.receipt
     if receipt:
         cause = f": {receipt.cause}" if receipt.cause else ""
@@ -123,7 +123,7 @@ def _delivered(story: Story) -> Iterator[tuple[str, str]]:
         )
 
 
-def _list_files(story: Story, out: Output) -> None:
+def _list_files(story: RunDetails, out: Terminal) -> None:
     if story.manifest is None:
         return
     files = story.manifest.files
@@ -138,8 +138,8 @@ def _list_files(story: Story, out: Output) -> None:
         out.result("             ", f"… and {len(files) - FEW:,} more")
 
 
-def story_document(story: Story, store: str) -> dict[str, object]:
-    """Give all records of a run, as they are."""
+def story_document(story: RunDetails, store: str) -> dict[str, object]:
+    """Return all records of a run, as they are."""
     line = story.line
     return {
         "request": msgspec.to_builtins(line.request),
@@ -155,6 +155,6 @@ def story_document(story: Story, store: str) -> dict[str, object]:
     }
 
 
-def _console(story: Story) -> dict[str, str]:
+def _console(story: RunDetails) -> dict[str, str]:
     last = story.attempts[-1].launch if story.attempts else None
     return links.addresses(story.line.request, story.line.run, last)

@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from foretell.cli import opening, parsing
-from foretell.cli.output import Output
+from foretell.cli.output import Terminal
 from foretell.cli.parsing import Verb
 from foretell.cli.wording import counted, first_line, moment
 from foretell.controller import survey, tidy
 from foretell.controller.controller import Controller
-from foretell.controller.resolve import Asked, must_not_lie_ahead, now
+from foretell.controller.resolve import StartOptions, must_not_lie_ahead, now
 from foretell.controller.survey import Memory, Standing
 from foretell.controller.tick import Tick, Ticked, crontab
 from foretell.controller.tick import tick as tick_now
@@ -50,7 +50,7 @@ def _add_tick(made: ArgumentParser) -> None:
     )
 
 
-def tick(args: Namespace, out: Output) -> int:
+def tick(args: Namespace, out: Terminal) -> int:
     """Start what is due, tidy, and tell how runs have ended that nobody was told of."""
     controller = opening.controller(args, scheduled=True)
     controller.waits = out.warn
@@ -60,7 +60,7 @@ def tick(args: Namespace, out: Output) -> int:
         out.document({"crontab": line})
         return 0
     at = opening.aware(args.date, controller.service) if args.date else datetime.now(UTC)
-    must_not_lie_ahead(Asked(date=at, future=args.future))
+    must_not_lie_ahead(StartOptions(date=at, future=args.future))
     place = _memory_of(controller)
     memory = survey.recall(place) if place else Memory()
     voice = _Voice(args, out, memory)
@@ -120,7 +120,7 @@ class _Voice:
     mail, only what needs a person and is new.
     """
 
-    def __init__(self, args: Namespace, out: Output, memory: Memory) -> None:
+    def __init__(self, args: Namespace, out: Terminal, memory: Memory) -> None:
         self._args = args
         self._out = out
         self._before = memory.said
@@ -169,7 +169,7 @@ class _Voice:
             self.say(f"{action} begins with {rfc3339(begins)}, by its schedule", "faint")
         for run in found.started:
             for pin in controller.request(run).inputs:
-                answer = controller.drive(models.current(run.service, run.version, pin.action, run.date))
+                answer = controller.execute(models.current(run.service, run.version, pin.action, run.date))
                 if answer.model and answer.model.run.folder == pin.run:
                     self._aging(run, pin.run, models.aging(controller.service, answer, run.date))
 

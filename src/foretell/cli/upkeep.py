@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from foretell import doctor as examination
 from foretell.cli import opening, parsing
-from foretell.cli.output import Output
+from foretell.cli.output import Terminal
 from foretell.cli.parsing import Verb
 from foretell.controller.tidy import Tidied
 from foretell.controller.tidy import tidy as tidy_up
@@ -24,7 +24,7 @@ def _add_tidy(made: ArgumentParser) -> None:
     )
 
 
-def tidy(args: Namespace, out: Output) -> int:
+def tidy(args: Namespace, out: Terminal) -> int:
     """Finish what can be finished, stop what should not be alive, clean up."""
     controller = opening.controller(args)
     controller.waits = out.warn
@@ -36,7 +36,7 @@ def tidy(args: Namespace, out: Output) -> int:
     return InfrastructureError.exit_code if done.failed else 0
 
 
-def _tell_tidied(done: Tidied, out: Output) -> None:
+def _tell_tidied(done: Tidied, out: Terminal) -> None:
     out.clear()
     for what, found in (("ended", done.ended), ("stopped", done.stopped), ("removed", done.removed)):
         for name in found:
@@ -56,7 +56,7 @@ def _tidied_document(done: Tidied) -> dict[str, Sequence[str]]:
 SIGNS = {"ok": ("✓", "good"), "warning": ("!", "warn"), "missing": ("✗", "bad")}
 
 
-def doctor(args: Namespace, out: Output) -> int:
+def doctor(args: Namespace, out: Terminal) -> int:
     """Say what is missing, and how to mend it."""
     service, target, fault = _at_hand(args)
     found = []
@@ -75,7 +75,7 @@ def doctor(args: Namespace, out: Output) -> int:
 
 
 def _at_hand(args: Namespace) -> tuple[Service | None, Target | None, ServiceFileError | None]:
-    """Give the service and target, as far as there are any: a machine can be looked at without."""
+    """Return the service and target, as far as there are any: a machine can be looked at without."""
     try:
         service = opening.service(args)
     except ServiceFileError as error:

@@ -7,7 +7,7 @@ from argparse import ArgumentParser, Namespace
 from datetime import UTC, datetime
 
 from foretell.cli import opening
-from foretell.cli.output import Output
+from foretell.cli.output import Terminal
 from foretell.cli.parsing import Verb, add_run
 from foretell.cli.wording import counted
 from foretell.controller import history
@@ -25,7 +25,7 @@ def _add_withdraw(made: ArgumentParser) -> None:
     made.add_argument("--reason", default="", metavar="TEXT", help="why, for the record")
 
 
-def withdraw(args: Namespace, out: Output) -> int:
+def withdraw(args: Namespace, out: Terminal) -> int:
     """Take a run back, and tell who used it, what became of its rows, and how to have others in their place."""
     controller = opening.controller(args)
     run = controller.find(args.run)
@@ -88,7 +88,7 @@ def _repeated(
     if receipt.cause not in (base.STANDS, base.REMOVED):
         return None, None  # nothing of it was there
     request = controller.request(run)
-    model = controller.drive(models.substitute(run, request))
+    model = controller.execute(models.substitute(run, request))
     if model:
         order = _order(model.run, key=_free_key(model.run, model.request, run))
         return model.run, opening.again(args, order)

@@ -47,7 +47,7 @@ def phase(found: Phase) -> Cell:
 
 
 def first_line(text: str) -> str:
-    """Give the first line of a cause, which says the essential."""
+    """Return the first line of a cause, which says the essential."""
     return text.strip().partition("\n")[0]
 
 

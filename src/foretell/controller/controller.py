@@ -14,7 +14,7 @@ from foretell import platforms, warehouses
 from foretell.controller import shipping
 from foretell.controller.freeze import freeze
 from foretell.controller.patience import GOES_ON, UNTOLD, out_of_patience
-from foretell.controller.resolve import Asked, Order, asker, must_agree, must_not_lie_ahead, now
+from foretell.controller.resolve import Order, StartOptions, asker, must_agree, must_not_lie_ahead, now
 from foretell.errors import (
     RefusedError,
     StoreError,
@@ -25,9 +25,9 @@ from foretell.errors import (
 )
 from foretell.platforms.base import Platform
 from foretell.protocol import effects, keys, models, steps, withdrawal
-from foretell.protocol.effects import T, Talk
+from foretell.protocol.effects import Effects, T
 from foretell.protocol.keys import Run
-from foretell.protocol.reconciler import Witness
+from foretell.protocol.reconciler import Reconciler
 from foretell.protocol.records import (
     Host,
     Launch,
@@ -39,7 +39,7 @@ from foretell.protocol.records import (
     Withdrawn,
     encode,
 )
-from foretell.protocol.rules import Life, State
+from foretell.protocol.rules import MachineState, State
 from foretell.service.model import Action, PlatformSettings, ProcessSettings, Service, Target
 from foretell.store import Store
 from foretell.store.directory import STORE_RECORD
@@ -75,11 +75,11 @@ class Controller:
 
     # --- start ------------------------------------------------------------------------------------------------
 
-    def start(self, action: str, asked: Asked | None = None) -> Run:
+    def start(self, action: str, asked: StartOptions | None = None) -> Run:
         """Ask for a run and launch it; return without waiting for it. See `ask`."""
-        return self.ask(action, asked or Asked()).run
+        return self.ask(action, asked or StartOptions()).run
 
-    def ask(self, action: str, asked: Asked) -> steps.Asked:
+    def ask(self, action: str, asked: StartOptions) -> steps.StartResult:
         """
         Find or make the run that is asked for, launch it if that is due, and say whether it is new.
 
@@ -105,15 +105,21 @@ class Controller:
         first = Run(self.service.name, self.service.version, action, date, 1)
         store_id = self.identify()
         inputs = {name: self._chosen(name, label) for name, label in asked.inputs.items()}
-        order = Order(self.service, self.target, spec, asked, inputs=inputs, store=store_id, drive=self.drive)
-        found = self.drive(steps.request(first, key, order.request, retried=keys.retried, again=asked.again))
+        order = Order(
+            self.service, self.target, spec, asked, inputs=inputs, store=store_id, execute=self.execute
+        )
+        found = self.execute(
+            steps.request(first, key, order.request, retried=keys.retried, again=asked.again)
+        )
         if not found.new:
             must_agree(found.run, found.request, inputs)
-        if found.new or not self.drive(effects.get(found.run.outcome, Outcome)):
-            self.drive(self.witness(found.run, found.request).round())
+        if found.new or not self.execute(effects.get(found.run.outcome, Outcome)):
+            self.execute(self.witness(found.run, found.request).round())
         return found
 
-    def prepare(self, action: str, asked: Asked, say: Callable[[str], None] = lambda _: None) -> Asked:
+    def prepare(
+        self, action: str, asked: StartOptions, say: Callable[[str], None] = lambda _: None
+    ) -> StartOptions:
         """
         Freeze the code of a run before it is asked for, where that may take minutes: an image is built.
 
@@ -135,7 +141,7 @@ class Controller:
         return self.service.actions[name]
 
     def identify(self) -> str:
-        """Give the store's id, making it at the first start."""
+        """Return the store's id, making it at the first start."""
         mine = StoreId(id=keys.nonce())
         there = self._store_id() if self.store.directory is None or self.exists() else None
         if there is None:
@@ -148,7 +154,7 @@ class Controller:
         return there.id
 
     def _store_id(self) -> StoreId | None:
-        return self.drive(effects.get(STORE_RECORD, StoreId))
+        return self.execute(effects.get(STORE_RECORD, StoreId))
 
     def exists(self) -> bool:
         """Whether anything was ever started in this store, as far as that can be told at once."""
@@ -156,7 +162,7 @@ class Controller:
 
     def _chosen(self, action: str, label: str) -> models.Model:
         run = self.find(label if "/" in label else f"{action}/{label}")
-        found = self.drive(models.examine(run))
+        found = self.execute(models.examine(run))
         if isinstance(found, str):
             raise UsageError(
                 f'the run "{run.label}" is no model',
@@ -172,7 +178,7 @@ class Controller:
         run: Run,
         *,
         patience: float | None = None,
-        on_look: Callable[[Witness], None] = lambda _: None,
+        on_look: Callable[[Reconciler], None] = lambda _: None,
         on_rest: Callable[[], None] | None = None,
     ) -> State:
         """
@@ -185,18 +191,18 @@ class Controller:
         witness = self.witness(run, self.request(run))
         platform = self.platform(witness.request.target.platform)
 
-        def pause(_: Witness) -> float:
+        def pause(_: Reconciler) -> float:
             if not platform.certain:
                 return witness.request.target.times.poll
             shortest, longest = platform.pauses if self.store.directory is not None else FAR
             return min(longest, max(shortest, (time.monotonic() - began) / 100))
 
-        def until(seen: Witness) -> bool:
+        def until(seen: Reconciler) -> bool:
             on_look(seen)
             return patience is not None and time.monotonic() - began >= patience
 
         self._on_rest = on_rest
-        ended = self.drive(witness.watch(pause, until), patience=None)
+        ended = self.execute(witness.watch(pause, until), patience=None)
         self._on_rest = None
         on_look(witness)
         if witness.receipt_due or not ended:
@@ -209,14 +215,14 @@ class Controller:
     def check(self, run: Run) -> State:
         """Say where a run stands, without doing anything about it."""
         witness = self.witness(run, self.request(run))
-        self.drive(witness.look())
+        self.execute(witness.look())
         return witness.state
 
     def stop(self, run: Run, cause: str = "") -> Outcome:
         """Cancel a run unless it is decided already, and end its machines; give the decision."""
         self.request(run)
         cause = cause or f"stopped by {asker()}"
-        return self.drive(steps.cancel(run, by=keys.nonce(), at=now(), cause=cause))
+        return self.execute(steps.cancel(run, by=keys.nonce(), at=now(), cause=cause))
 
     def withdraw(self, run: Run, reason: str) -> Taken:
         """
@@ -225,22 +231,22 @@ class Controller:
         UsageError, before anything is written, where it has not ended, or where rows that it appended could not be
         removed. WarehouseError where it is withdrawn and the table could not be told: `wait` and `tidy` go on with it.
         """
-        request, outcome = self.request(run), self.drive(effects.get(run.outcome, Outcome))
+        request, outcome = self.request(run), self.execute(effects.get(run.outcome, Outcome))
         if outcome is None:
             raise UsageError(
                 f'the run "{run.label}" has not ended', hint=f"stop it: `foretell stop {run.label}`"
             )
         in_table = outcome.kind == "produced" and request.delivers
-        if in_table and not self.drive(withdrawal.is_settled(run)):
+        if in_table and not self.execute(withdrawal.is_settled(run)):
             shipping.must_be_removable(run, request, outcome)
         mine = Withdrawn(nonce=keys.nonce(), by=asker(), reason=reason, at=now(), table=True)
-        word = self.drive(withdrawal.withdraw(run, mine)) or mine
+        word = self.execute(withdrawal.withdraw(run, mine)) or mine
         return Taken(word, self._revoke(run, request, outcome) if in_table else None)
 
     def _revoke(self, run: Run, request: Request, outcome: Outcome) -> Receipt:
         talk = withdrawal.revoke(run, request, outcome, clock=time.monotonic, patience=PATIENCE_OF_A_VERB)
         try:
-            receipt = self.drive(talk)
+            receipt = self.execute(talk)
         except (WarehouseError, StoreError) as error:
             raise WarehouseError(
                 UNTOLD.format(run.label), why=str(error).partition("\n")[0], hint=GOES_ON.format(run.label)
@@ -252,7 +258,7 @@ class Controller:
     # --- finding ----------------------------------------------------------------------------------------------
 
     def find(self, label: str) -> Run:
-        """Give the run of ACTION/RUN-ID, or of a bare run id where one action alone has it; UnknownRunError else."""
+        """Return the run of ACTION/RUN-ID, or of a bare run id where one action alone has it; UnknownRunError else."""
         action, _, run_id = label.rpartition("/")
         actions = [action] if action else list(self.service.actions)
         try:
@@ -261,7 +267,7 @@ class Controller:
             raise _unknown(label, "a run is named ACTION/RUN-ID, as in training/20261121T060000Z-1") from None
         if not self.exists():
             raise _unknown(label, f'nothing has run on "{self.target.name}" yet')
-        there = [run for run in runs if self.drive(effects.get(run.request, Request))]
+        there = [run for run in runs if self.execute(effects.get(run.request, Request))]
         if len(there) > 1:
             raise UnknownRunError(
                 f'"{label}" could be {" or ".join(run.label for run in there)}', hint="name the action too"
@@ -271,14 +277,14 @@ class Controller:
         return there[0]
 
     def request(self, run: Run) -> Request:
-        """Give a run's request; UnknownRunError where there is none."""
-        request = self.drive(effects.get(run.request, Request)) if self.exists() else None
+        """Return a run's request; UnknownRunError where there is none."""
+        request = self.execute(effects.get(run.request, Request)) if self.exists() else None
         if request is None:
             raise _unknown(run.label, f'there is none of this name on "{self.target.name}"')
         return request
 
     def platform(self, settings: PlatformSettings) -> Platform:
-        """Give the platform of these settings, the same one each time."""
+        """Return the platform of these settings, the same one each time."""
         for known, platform in self._platforms:
             if known == settings:
                 return platform
@@ -286,10 +292,10 @@ class Controller:
         self._platforms.append((settings, platform))
         return platform
 
-    def witness(self, run: Run, request: Request) -> Witness:
-        """Give an observer of a run, with this machine's clock and nothing seen yet."""
+    def witness(self, run: Run, request: Request) -> Reconciler:
+        """Return an observer of a run, with this machine's clock and nothing seen yet."""
         self._runs[run] = request
-        return Witness(
+        return Reconciler(
             run,
             request,
             clock=time.monotonic,
@@ -300,16 +306,16 @@ class Controller:
 
     # --- carrying out -----------------------------------------------------------------------------------------
 
-    def drive(self, talk: Talk[T], patience: float | None = PATIENCE_OF_A_VERB) -> T:
+    def execute(self, talk: Effects[T], patience: float | None = PATIENCE_OF_A_VERB) -> T:
         """Carry out a talk; with a patience, a store that does not answer for so long ends it."""
         before = self._deadline
         self._deadline = None if patience is None else time.monotonic() + patience
         try:
-            return effects.drive(talk, self)
+            return effects.execute(talk, self)
         finally:
             self._deadline = before
 
-    def perform(self, op: effects.Op) -> object:
+    def perform(self, op: effects.Effect) -> object:
         """Carry out one wish of a talk."""
         match op:
             case effects.Get(key):
@@ -332,7 +338,7 @@ class Controller:
                 self._platform_of(run).stop(launch)
         return None
 
-    def _probe(self, launch: Launch, run: Run) -> tuple[Life, str]:
+    def _probe(self, launch: Launch, run: Run) -> tuple[MachineState, str]:
         """Ask the platform; what it saw die without a word is put on record, for whoever cannot ask it."""
         fate = self._platform_of(run).probe(launch)
         if fate.host:
@@ -366,7 +372,7 @@ class Controller:
         time.sleep(max(0.0, end - time.monotonic()))
 
     def _platform_of(self, run: Run) -> Platform:
-        """Give the platform on record for a run: where it was started, whatever the service file says by now."""
+        """Return the platform on record for a run: where it was started, whatever the service file says by now."""
         if run not in self._runs:
             self._runs[run] = self.request(run)
         return self.platform(self._runs[run].target.platform)
@@ -377,7 +383,7 @@ def _unknown(label: str, why: str) -> UnknownRunError:
 
 
 def connect(service: Service, on: str) -> Controller:
-    """Give the verbs of a service on one of its targets; UsageError where there is no such target."""
+    """Return the verbs of a service on one of its targets; UsageError where there is no such target."""
     if on not in service.targets:
         raise UsageError(f'there is no target "{on}"', hint=f"use one of: {', '.join(service.targets)}")
     return Controller(service, service.targets[on])

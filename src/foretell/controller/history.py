@@ -13,7 +13,7 @@ from msgspec import Struct
 from foretell.controller.controller import Controller
 from foretell.errors import CorruptError, StoreError, UsageError
 from foretell.protocol import models
-from foretell.protocol.effects import SLOT, Talk, get
+from foretell.protocol.effects import SLOT, Effects, get
 from foretell.protocol.frames import unframe
 from foretell.protocol.keys import Run
 from foretell.protocol.reconciler import CLAIM
@@ -47,7 +47,7 @@ SAMPLE = 10
 """Earlier runs that an estimate is made of."""
 
 
-class Line(Struct, frozen=True, kw_only=True):
+class RunSummary(Struct, frozen=True, kw_only=True):
     """One run, as a list shows it. `seconds` is from being asked for to its end, None while it is open."""
 
     run: Run
@@ -59,7 +59,7 @@ class Line(Struct, frozen=True, kw_only=True):
     seconds: float | None
 
 
-class Try(Struct, frozen=True, kw_only=True):
+class AttemptDetails(Struct, frozen=True, kw_only=True):
     """One attempt of a run, as far as it got."""
 
     number: int
@@ -69,11 +69,11 @@ class Try(Struct, frozen=True, kw_only=True):
     host: Host | None
 
 
-class Story(Struct, frozen=True, kw_only=True):
+class RunDetails(Struct, frozen=True, kw_only=True):
     """Everything on record of a run. `stages` are seconds of the attempt that counts, in order of time."""
 
-    line: Line
-    attempts: tuple[Try, ...]
+    line: RunSummary
+    attempts: tuple[AttemptDetails, ...]
     manifest: Manifest | None
     stages: Mapping[str, float]
 
@@ -84,7 +84,7 @@ def lines(
     limit: int | None,
     *,
     broken: Callable[[Run, CorruptError], None] = lambda *_: None,
-) -> list[Line]:
+) -> list[RunSummary]:
     """
     Return the runs of one action or of all that were asked for last, the last one first.
 
@@ -101,13 +101,13 @@ def lines(
     runs: list[Run] = []
     for name in [action] if action else service.actions:
         window = None if limit is None else limit * WINDOW
-        runs += controller.drive(models.newest(service.name, service.version, name, window))
+        runs += controller.execute(models.newest(service.name, service.version, name, window))
     return _lines(controller, _last_asked(controller, runs)[:limit], broken)
 
 
 def _lines(
     controller: Controller, runs: Iterable[Run], broken: Callable[[Run, CorruptError], None] = lambda *_: None
-) -> list[Line]:
+) -> list[RunSummary]:
     found = []
     for run in runs:
         try:
@@ -136,51 +136,52 @@ def _last_asked(controller: Controller, runs: list[Run]) -> list[Run]:
     return sorted(runs, key=lambda run: (moments[run], run.order), reverse=True)
 
 
-def line(controller: Controller, run: Run) -> Line | None:
-    """Give one run's line; None for a folder without a request, which is no run."""
-    request = controller.drive(get(run.request, Request))
+def line(controller: Controller, run: Run) -> RunSummary | None:
+    """Return one run's line; None for a folder without a request, which is no run."""
+    request = controller.execute(get(run.request, Request))
     if request is None:
         return None
     witness = controller.witness(run, request)
-    controller.drive(witness.look())
+    controller.execute(witness.look())
     records = witness.records
     outcome, receipt = records.outcome, records.withdrawal or records.delivery
-    return Line(
+    return RunSummary(
         run=run,
         request=request,
         state=witness.state,
         outcome=outcome,
         receipt=receipt,
-        withdrawn=records.withdrawn or (controller.drive(get(run.withdrawn, Withdrawn)) if outcome else None),
+        withdrawn=records.withdrawn
+        or (controller.execute(get(run.withdrawn, Withdrawn)) if outcome else None),
         seconds=_between(
             request.asked_at, (receipt.at if receipt else "") or (outcome.at if outcome else "")
         ),
     )
 
 
-def story(controller: Controller, run: Run) -> Story:
-    """Give everything on record of a run."""
+def story(controller: Controller, run: Run) -> RunDetails:
+    """Return everything on record of a run."""
     controller.request(run)
     found = line(controller, run)
     if found is None:
         raise AssertionError(run)
-    attempts = tuple(controller.drive(_attempts(run)))
+    attempts = tuple(controller.execute(_attempts(run)))
     outcome = found.outcome
     manifest = None
     if outcome and outcome.attempt and outcome.manifest:
         manifest = artifacts.manifest(controller.store, run.attempt(outcome.attempt), outcome.manifest)
-    return Story(line=found, attempts=attempts, manifest=manifest, stages=_stages(found, attempts))
+    return RunDetails(line=found, attempts=attempts, manifest=manifest, stages=_stages(found, attempts))
 
 
-def _attempts(run: Run) -> Talk[list[Try]]:
-    found: list[Try] = []
+def _attempts(run: Run) -> Effects[list[AttemptDetails]]:
+    found: list[AttemptDetails] = []
     while True:
         attempt = run.attempt(len(found) + 1)
         slot = yield from get(attempt.launch, SLOT)
         if slot is None or isinstance(slot, Closed):
             return found
         found.append(
-            Try(
+            AttemptDetails(
                 number=attempt.number,
                 launch=slot,
                 claim=(yield from get(attempt.claim, CLAIM)),
@@ -190,7 +191,7 @@ def _attempts(run: Run) -> Talk[list[Try]]:
         )
 
 
-def _stages(line: Line, attempts: tuple[Try, ...]) -> dict[str, float]:
+def _stages(line: RunSummary, attempts: tuple[AttemptDetails, ...]) -> dict[str, float]:
     number = (line.outcome.attempt if line.outcome else None) or len(attempts)
     end = attempts[number - 1].exit if 0 < number <= len(attempts) else None
     if end is None:
@@ -214,19 +215,19 @@ def estimate(controller: Controller, action: str) -> float | None:
     service = controller.service
     if not controller.exists():
         return None
-    runs = controller.drive(models.newest(service.name, service.version, action, SAMPLE))
+    runs = controller.execute(models.newest(service.name, service.version, action, SAMPLE))
     recent = _lines(controller, runs)
     seconds = [one.seconds for one in recent if one.state.phase.success and one.seconds is not None]
     return sorted(seconds)[len(seconds) // 2] if seconds else None
 
 
-def users(controller: Controller, model: Run) -> list[Line]:
+def users(controller: Controller, model: Run) -> list[RunSummary]:
     """List the runs that took a run as their input, newest first; they can only be of its date or later."""
-    found: list[Line] = []
+    found: list[RunSummary] = []
     for action in controller.service.actions.values():
         if model.action in {item.action for item in action.inputs}:
-            runs = controller.drive(models.since(model._replace(action=action.name)))
-            requests = ((run, controller.drive(get(run.request, Request))) for run in runs)
+            runs = controller.execute(models.since(model._replace(action=action.name)))
+            requests = ((run, controller.execute(get(run.request, Request))) for run in runs)
             users = [run for run, request in requests if request and _took(request, model)]
             found += [one for one in (line(controller, run) for run in users) if one]
     return sorted(found, key=lambda one: one.run.order, reverse=True)
@@ -247,7 +248,7 @@ class LogReader:
         self._chunk = 0
 
     def read(self) -> Iterator[tuple[int, bytes]]:
-        """Give (stream, bytes): stream 1 is standard output, 2 is standard error."""
+        """Return (stream, bytes): stream 1 is standard output, 2 is standard error."""
         while True:
             data = self._store.get(self._run.attempt(self._attempt).log(self._chunk))
             if data is not None:
@@ -287,7 +288,7 @@ def _last(data: bytes, lines: int, *, cut: bool) -> bytes:
 def fetch(controller: Controller, run: Run, to: Path) -> Manifest:
     """Bring a produced run's files into a directory, verified; UsageError where it has none."""
     controller.request(run)
-    outcome = controller.drive(get(run.outcome, Outcome))
+    outcome = controller.execute(get(run.outcome, Outcome))
     if outcome is None or outcome.attempt is None or outcome.manifest is None:
         raise UsageError(
             f'the run "{run.label}" has no files',

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from foretell.controller.controller import connect
-from foretell.controller.resolve import Asked
+from foretell.controller.resolve import StartOptions
 from foretell.controller.survey import acknowledge
 from foretell.protocol.keys import Run
 from foretell.protocol.rules import State
 from foretell.service.model import Service
 
 
-def start(service: Service, action: str, *, on: str = "local", asked: Asked | None = None) -> Run:
+def start(service: Service, action: str, *, on: str = "local", asked: StartOptions | None = None) -> Run:
     """Ask for a run on a target and return at once; see `Controller.start`."""
     return connect(service, on).start(action, asked)
 
@@ -28,6 +28,6 @@ def check(service: Service, run: Run, *, on: str = "local") -> State:
     return connect(service, on).check(run)
 
 
-def run(service: Service, action: str, *, on: str = "local", asked: Asked | None = None) -> State:
+def run(service: Service, action: str, *, on: str = "local", asked: StartOptions | None = None) -> State:
     """Start, wait, and return how it ended."""
     return wait(service, start(service, action, on=on, asked=asked), on=on)

@@ -20,7 +20,7 @@ def addresses(
     request: Request, run: Run, launch: Launch | None = None, attempt: int | None = None
 ) -> dict[str, str]:
     """
-    Give addresses by what they show: "machine", "log", "bucket", "table"; only of what is Google's.
+    Return addresses by what they show: "machine", "log", "bucket", "table"; only of what is Google's.
 
     `launch` is the attempt's record, which names its machine; with `attempt` the log is of that attempt alone.
     """
@@ -48,7 +48,7 @@ def _addresses(
 
 
 def _machine(settings: ComputeEngineSettings, name: str) -> str:
-    """Give the machine's page, or with several zones the list: which one it came to is not on record."""
+    """Return the machine's page, or with several zones the list: which one it came to is not on record."""
     place = f"Detail/zones/{settings.zones[0]}/instances/{name}" if len(settings.zones) == 1 else ""
     return f"{CONSOLE}/compute/instances{place}{_of(settings.project)}"
 
@@ -83,7 +83,7 @@ def _of(project: str | None) -> str:
 
 
 def paths(request: Request, run: Run) -> dict[str, str]:
-    """Give paths by what they hold: "folder", "warehouse"."""
+    """Return paths by what they hold: "folder", "warehouse"."""
     found = {}
     if directory := local_directory(request.target.store):
         found["folder"] = str(directory / run.folder)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from foretell.errors import PatienceError
 from foretell.protocol.keys import Run
-from foretell.protocol.reconciler import Witness
+from foretell.protocol.reconciler import Reconciler
 from foretell.protocol.rules import Phase
 
 UNTOLD = 'the run "{}" is withdrawn, and its table does not know it yet'
 GOES_ON = "`foretell wait {}` goes on with it, and so does `foretell tidy`"
 
 
-def out_of_patience(run: Run, witness: Witness) -> PatienceError:
+def out_of_patience(run: Run, witness: Reconciler) -> PatienceError:
     """Return the error that says what a run is still waiting for."""
     state = witness.state
     if witness.receipt_due and witness.records.withdrawn:

@@ -15,7 +15,7 @@ from msgspec import Struct, field
 from foretell.controller.freeze import Frozen, freeze
 from foretell.errors import NoModelError, UsageError
 from foretell.protocol import keys, models, scope
-from foretell.protocol.effects import Talk
+from foretell.protocol.effects import Effects
 from foretell.protocol.keys import Run, run_of
 from foretell.protocol.records import Interval, Pin, Request
 from foretell.service import env_file, schedule
@@ -28,7 +28,7 @@ AHEAD = timedelta(minutes=5)
 """By how much a date may be later than this machine's clock, which may be wrong."""
 
 
-class Asked(Struct, frozen=True, kw_only=True):
+class StartOptions(Struct, frozen=True, kw_only=True):
     """
     What a start asks for.
 
@@ -56,18 +56,18 @@ class Asked(Struct, frozen=True, kw_only=True):
 
 
 class Order:
-    """One start's way to a request. `drive` carries out talks, `store` is the store's id."""
+    """One start's way to a request. `execute` carries out talks, `store` is the store's id."""
 
     def __init__(
         self,
         service: Service,
         target: Target,
         spec: Action,
-        asked: Asked,
+        asked: StartOptions,
         *,
         inputs: Mapping[str, models.Model],
         store: str,
-        drive: Callable[[Talk[Any]], Any],
+        execute: Callable[[Effects[Any]], Any],
     ) -> None:
         self._service = service
         self._target = target
@@ -75,7 +75,7 @@ class Order:
         self._asked = asked
         self._inputs = inputs
         self._store = store
-        self._drive = drive
+        self._execute = execute
 
     def request(self, run: Run, key: str) -> Request:
         """Resolve everything for a place and key; UsageError where an input has no model."""
@@ -128,7 +128,7 @@ class Order:
         return Pin(action=action, run=model.run.folder, digest=model.outcome.manifest, path=path)
 
     def _current(self, run: Run, action: str) -> models.Model:
-        answer: models.Answer = self._drive(models.current(run.service, run.version, action, run.date))
+        answer: models.Answer = self._execute(models.current(run.service, run.version, action, run.date))
         if answer.model:
             return answer.model
         newest = answer.passed[0] if answer.passed else None
@@ -184,7 +184,7 @@ def asker() -> str:
     return f"{user}@{os.uname().nodename}"
 
 
-def must_not_lie_ahead(asked: Asked) -> None:
+def must_not_lie_ahead(asked: StartOptions) -> None:
     """Refuse a date that lies ahead: until that day, no other run would be newer in a table or as a model."""
     if asked.future or asked.date is None:
         return

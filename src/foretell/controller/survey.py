@@ -117,11 +117,11 @@ def _newest(
     service = controller.service
     always = datetime.max.replace(tzinfo=UTC)
     for version in dict.fromkeys((service.version, *versions)):
-        actions = [action] if action else controller.drive(models.actions_of(service.name, version))
+        actions = [action] if action else controller.execute(models.actions_of(service.name, version))
         for name in actions:
-            months = controller.drive(models.months(service.name, version, name, always))
+            months = controller.execute(models.months(service.name, version, name, always))
             for month in months[:MONTHS]:
-                runs = controller.drive(models.runs_of(service.name, version, name, month))
+                runs = controller.execute(models.runs_of(service.name, version, name, month))
                 yield f"{version}/{name}/{month}", runs
 
 
@@ -154,8 +154,8 @@ def _note(controller: Controller, run: Run, horizon: datetime, found: Survey) ->
     """Note a run that is open, or whose end is to be told; True where it is neither."""
     if _was_told(controller, run):
         return True
-    outcome = controller.drive(get(run.outcome, Outcome))
-    request = controller.drive(get(run.request, Request))
+    outcome = controller.execute(get(run.outcome, Outcome))
+    request = controller.execute(get(run.request, Request))
     if request is None:
         return False  # a person put something there, or a start is about to
     over = outcome is not None and not _undelivered(controller, run, request, outcome)
@@ -168,7 +168,7 @@ def _note(controller: Controller, run: Run, horizon: datetime, found: Survey) ->
 
 def _was_told(controller: Controller, run: Run) -> bool:
     try:
-        return controller.drive(get(run.told, Told)) is not None
+        return controller.execute(get(run.told, Told)) is not None
     except CorruptError:
         return True  # whoever began to write it had told
 
@@ -176,13 +176,13 @@ def _was_told(controller: Controller, run: Run) -> bool:
 def _undelivered(controller: Controller, run: Run, request: Request, outcome: Outcome) -> bool:
     if outcome.kind != "produced" or not request.delivers:
         return False
-    return controller.drive(get(run.delivery, Receipt)) is None
+    return controller.execute(get(run.delivery, Receipt)) is None
 
 
 def acknowledge(controller: Controller, run: Run, verb: str) -> None:
     """Record that a verb showed somebody how a run ended, so that `tick` does not tell it again."""
     told = Told(nonce=keys.nonce(), by=f"{verb}, {asker()}", at=now())
-    controller.drive(steps.acknowledge(run, told))
+    controller.execute(steps.acknowledge(run, told))
 
 
 def ended_since(controller: Controller, found: Survey) -> list[Standing]:
@@ -194,8 +194,8 @@ def ended_since(controller: Controller, found: Survey) -> list[Standing]:
 def has_ticked(controller: Controller, action: str) -> bool:
     """Whether `tick` has started a run of an action before, in any version."""
     service = controller.service.name
-    for version in controller.drive(models.versions(service)):
-        runs = controller.drive(models.newest(service, version, action, None))
+    for version in controller.execute(models.versions(service)):
+        runs = controller.execute(models.newest(service, version, action, None))
         # Who starts by hand seldom gives a date, and then it has seconds: the names alone leave few to be read.
         ticks = (run for run in runs if not run.date.second and not run.date.microsecond)
         if any(_is_of_tick(controller, run) for run in islice(ticks, LOOKED_AT)):
@@ -205,7 +205,7 @@ def has_ticked(controller: Controller, action: str) -> bool:
 
 def _is_of_tick(controller: Controller, run: Run) -> bool:
     try:
-        request = controller.drive(get(run.request, Request))
+        request = controller.execute(get(run.request, Request))
     except CorruptError:
         return False
     if request is None:

@@ -19,7 +19,7 @@ from types import MappingProxyType
 from msgspec import Struct
 
 from foretell.controller.controller import Controller
-from foretell.controller.resolve import Asked, now
+from foretell.controller.resolve import StartOptions, now
 from foretell.controller.survey import THOROUGH, Memory, Standing, Survey, has_ticked, survey
 from foretell.errors import CorruptError, ForetellError, NoModelError
 from foretell.protocol import effects, keys, models
@@ -101,7 +101,9 @@ def tick(
     began = min((datetime.fromisoformat(sight.at) for sight in sights.values()), default=wall)
     # The runs of another version can only be of interest for a while: who changed it did so before the first sight.
     others = (
-        controller.drive(models.versions(controller.service.name)) if sights and wall < began + UNTOLD else []
+        controller.execute(models.versions(controller.service.name))
+        if sights and wall < began + UNTOLD
+        else []
     )
     look = partial(survey, controller, memory or Memory(), horizon=began - UNTOLD, versions=others)
     found = look()
@@ -131,9 +133,9 @@ def _see(controller: Controller, at: datetime, sights: dict[str, FirstSight]) ->
         since = "" if has_ticked(controller, action.name) else moment
         mine = FirstSight(nonce=keys.nonce(), since=since, at=moment)
         key = keys.first_sight(service.name, service.version, action.name)
-        if controller.drive(effects.create(key, mine)) and since:
+        if controller.execute(effects.create(key, mine)) and since:
             begins[action.name] = schedule.following(action.schedule, service.timezone, at)
-        sights[action.name] = controller.drive(get(key, FirstSight)) or mine
+        sights[action.name] = controller.execute(get(key, FirstSight)) or mine
     return begins
 
 
@@ -146,7 +148,7 @@ def _sights(controller: Controller, problems: list[str]) -> dict[str, FirstSight
     for action in service.actions.values():
         key = keys.first_sight(service.name, service.version, action.name)
         try:
-            sight = controller.drive(get(key, FirstSight)) if action.schedule else None
+            sight = controller.execute(get(key, FirstSight)) if action.schedule else None
         except CorruptError as error:
             problems.append(f"the schedule of {action.name} is not kept: {error.summary}; remove that record")
             sight = FirstSight(nonce="", since=NEVER, at=now())
@@ -185,7 +187,7 @@ def due(
 
 
 def in_order(controller: Controller) -> list[Action]:
-    """Give the actions, each after its inputs and after those it follows."""
+    """Return the actions, each after its inputs and after those it follows."""
     actions = controller.service.actions
     placed: dict[str, Action] = {}
 
@@ -239,7 +241,7 @@ def _current(controller: Controller, action: str, as_of: datetime) -> models.Mod
     if not controller.exists():
         return None
     service = controller.service
-    return controller.drive(models.current(service.name, service.version, action, as_of)).model
+    return controller.execute(models.current(service.name, service.version, action, as_of)).model
 
 
 # --- starting it ------------------------------------------------------------------------------------------------------
@@ -250,7 +252,7 @@ def _started(
 ) -> Ticked:
     action = controller.service.actions[item.action]
     holds = None if action.overlap else _under_way(item.action, found, done)
-    asked = Asked(date=item.date, key=item.key, again=False, future=True)
+    asked = StartOptions(date=item.date, key=item.key, again=False, future=True)
     try:
         if known := _known(controller, item):
             return Ticked(due=item, run=known)
@@ -276,7 +278,7 @@ def _known(controller: Controller, item: Due) -> Run | None:
     """Return the run of a due tick's key, if it was started before."""
     service = controller.service
     run = Run(service.name, service.version, item.action, item.date, 1)
-    while controller.exists() and (request := controller.drive(get(run.request, Request))):
+    while controller.exists() and (request := controller.execute(get(run.request, Request))):
         if request.key == item.key:
             return run
         run = run._replace(n=run.n + 1)
@@ -300,12 +302,12 @@ def _is_open(controller: Controller, action: str) -> bool:
     if not controller.exists():
         return False
     service = controller.service
-    newest = controller.drive(models.newest(service.name, service.version, action, 1))
-    return bool(newest) and controller.drive(get(newest[0].outcome, Outcome)) is None
+    newest = controller.execute(models.newest(service.name, service.version, action, 1))
+    return bool(newest) and controller.execute(get(newest[0].outcome, Outcome)) is None
 
 
 def crontab(service_file: Path, target: str) -> str:
-    """Give the line that has cron call `tick` every minute, whatever the directory and environment it starts in."""
+    """Return the line that has cron call `tick` every minute, whatever the directory and environment it starts in."""
     log = str(service_file.parent / ".foretell" / "tick.log")
     argv = [
         sys.executable,

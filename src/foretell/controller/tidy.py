@@ -15,9 +15,9 @@ from foretell.platforms.base import Machine, Platform
 from foretell.protocol import models
 from foretell.protocol.effects import SLOT, get
 from foretell.protocol.keys import Run, run_of
-from foretell.protocol.reconciler import Witness
+from foretell.protocol.reconciler import Reconciler
 from foretell.protocol.records import Beat, Closed, Launch, Outcome, Receipt, Request
-from foretell.protocol.rules import Life
+from foretell.protocol.rules import MachineState
 from foretell.protocol.steps import withdrawn
 from foretell.service.model import PlatformSettings, ProcessSettings, Times
 from foretell.sources import snapshot
@@ -70,7 +70,7 @@ def tidy(
 
 
 def open_runs(controller: Controller, *, every: bool = False) -> Iterator[Run]:
-    """Give the runs that are not decided, or decided and not delivered, newest first."""
+    """Return the runs that are not decided, or decided and not delivered, newest first."""
     return (run for run in _runs(controller, every=every) if _is_open(controller, run))
 
 
@@ -84,22 +84,22 @@ def _unfinished(controller: Controller, *, every: bool) -> Iterator[Run]:
 def _runs(controller: Controller, *, every: bool) -> Iterator[Run]:
     service = controller.service
     for action in service.actions:
-        months = controller.drive(
+        months = controller.execute(
             models.months(service.name, service.version, action, datetime.max.replace(tzinfo=UTC))
         )
         for month in months if every else months[:MONTHS]:
-            yield from controller.drive(models.runs_of(service.name, service.version, action, month))
+            yield from controller.execute(models.runs_of(service.name, service.version, action, month))
 
 
 def _is_half_withdrawn(controller: Controller, run: Run) -> bool:
     """Whether a run was taken back, and the warehouse may not know it: who did it died, or it did not answer."""
     try:
-        word = controller.drive(withdrawn(run))
-        if not word or not word.table or controller.drive(get(run.withdrawal, Receipt)):
+        word = controller.execute(withdrawn(run))
+        if not word or not word.table or controller.execute(get(run.withdrawal, Receipt)):
             return False
         request, outcome = (
-            controller.drive(get(run.request, Request)),
-            controller.drive(get(run.outcome, Outcome)),
+            controller.execute(get(run.request, Request)),
+            controller.execute(get(run.outcome, Outcome)),
         )
     except CorruptError:
         return True  # whoever looks closer tells why
@@ -108,13 +108,15 @@ def _is_half_withdrawn(controller: Controller, run: Run) -> bool:
 
 def _is_open(controller: Controller, run: Run) -> bool:
     try:
-        outcome = controller.drive(get(run.outcome, Outcome))
+        outcome = controller.execute(get(run.outcome, Outcome))
         if outcome and outcome.kind != "produced":
             return False
-        request = controller.drive(get(run.request, Request))
+        request = controller.execute(get(run.request, Request))
         if request is None:
             return False
-        return outcome is None or (request.delivers and controller.drive(get(run.delivery, Receipt)) is None)
+        return outcome is None or (
+            request.delivers and controller.execute(get(run.delivery, Receipt)) is None
+        )
     except CorruptError:
         return True  # whoever looks closer tells why
 
@@ -133,40 +135,42 @@ def _finish(controller: Controller, run: Run, done: Tidied) -> bool:
 
 
 def _machines(controller: Controller, run: Run) -> Iterator[str]:
-    """Give the machines on record of a run that is still open: what is left of them may yet tell something."""
+    """Return the machines on record of a run that is still open: what is left of them may yet tell something."""
     number = 1
     try:
-        while isinstance(slot := controller.drive(get(run.attempt(number).launch, SLOT)), Launch):
+        while isinstance(slot := controller.execute(get(run.attempt(number).launch, SLOT)), Launch):
             yield slot.machine
             number += 1
     except CorruptError:
         return
 
 
-def _watch(controller: Controller, witness: Witness) -> bool:
+def _watch(controller: Controller, witness: Reconciler) -> bool:
     times = witness.request.target.times
     end = time.monotonic() + times.lease + POLLS_OF_GRACE * times.poll
     certain = controller.platform(witness.request.target.platform).certain
 
-    def until(seen: Witness) -> bool:
+    def until(seen: Reconciler) -> bool:
         return shows_life(seen) or time.monotonic() >= end
 
     pause = min(times.poll, 0.1) if certain else times.poll
-    return controller.drive(witness.watch(lambda _: pause, until), patience=None)
+    return controller.execute(witness.watch(lambda _: pause, until), patience=None)
 
 
 def _said(error: ForetellError) -> str:
     return f"{error.what}{f' ({error.why})' if error.why else ''}"
 
 
-def shows_life(witness: Witness) -> bool:
+def shows_life(witness: Reconciler) -> bool:
     """
     Whether an agent is at work, so that nobody else needs to be.
 
     The wall time of its last beat decides nothing; it only tells whose silence is worth being watched.
     """
     first, beat = witness.first_beat, witness.records.beat
-    if witness.seen.fate is Life.ALIVE and (beat is None or _is_recent(beat, witness.request.target.times)):
+    if witness.seen.fate is MachineState.ALIVE and (
+        beat is None or _is_recent(beat, witness.request.target.times)
+    ):
         return True
     return first is not None and beat is not None and beat.seq > first
 
@@ -213,12 +217,12 @@ def _removed(
 
 def _needless(controller: Controller, machine: Machine) -> Launch | None:
     run = run_of(machine.run)
-    slot = controller.drive(get(run.attempt(machine.attempt).launch, SLOT))
+    slot = controller.execute(get(run.attempt(machine.attempt).launch, SLOT))
     if not isinstance(slot, Launch) or slot.machine != machine.name:
         boot = controller.target.times.boot
         return _unrecorded(machine) if machine.age > boot else None
-    outcome = controller.drive(get(run.outcome, Outcome))
-    later = controller.drive(get(run.attempt(machine.attempt + 1).launch, SLOT))
+    outcome = controller.execute(get(run.outcome, Outcome))
+    later = controller.execute(get(run.attempt(machine.attempt + 1).launch, SLOT))
     replaced = later is not None and not (isinstance(later, Closed) and outcome is None)
     return slot if replaced or (outcome and not _is_open(controller, run)) else None
 

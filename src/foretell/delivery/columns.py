@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from foretell.delivery import validate
 from foretell.delivery.conversion import Contract, steps
 from foretell.delivery.declaration import is_table, line, named, quoted
-from foretell.delivery.files import DELIMITERS, NDJSON, Cell, Connection, File, Source, broken
+from foretell.delivery.files import DELIMITERS, NDJSON, Cell, Connection, DataFile, FileSource, broken
 from foretell.delivery.formats import find, open_all
 from foretell.delivery.sql import duckdb, identifier, literal
 from foretell.errors import DeliveryRejectedError, ForetellError
@@ -154,7 +154,7 @@ def infer(delivery: Delivery, output: Path, into: Path) -> tuple[Column, ...]:
     return tuple(_named({name: found[0].type for name, found in trials.items()}, known))
 
 
-def _first_keys(file: File) -> list[str]:
+def _first_keys(file: DataFile) -> list[str]:
     """Return the keys of the first line of JSON in their order, which a relation of all lines does not keep."""
     if file.suffix not in NDJSON:
         return []
@@ -204,7 +204,7 @@ def alternative(delivery: Delivery, output: Path, into: Path) -> str:
     return f"null = [{null}]\n{_line(delivery, columns)}"
 
 
-def _with_paths(sources: Iterable[Source], wanted: Container[str]) -> list[Source]:
+def _with_paths(sources: Iterable[FileSource], wanted: Container[str]) -> list[FileSource]:
     """Return sources that have these columns of their directories' names as their own."""
     return [
         replace(each, columns={n: c for n, c in each.path.items() if n in wanted} | dict(each.columns))
@@ -233,7 +233,7 @@ def _line(delivery: Delivery, found: Sequence[Column]) -> str:
     return line([*found, *added])
 
 
-def _trials(connection: Connection, sources: Sequence[Source], name: str, cell: Cell) -> Trials:
+def _trials(connection: Connection, sources: Sequence[FileSource], name: str, cell: Cell) -> Trials:
     suffix = sources[0].files[0].suffix
     if suffix in DELIMITERS or cell == sources[0].path.get(name):
         return TEXT
@@ -250,7 +250,7 @@ def _trials(connection: Connection, sources: Sequence[Source], name: str, cell: 
     return (*OF_PARQUET.get(cell.type, ()), STRING)
 
 
-def _of_json(connection: Connection, sources: Sequence[Source], name: str) -> Trials:
+def _of_json(connection: Connection, sources: Sequence[FileSource], name: str) -> Trials:
     kinds: set[str] = set()
     for source in sources:
         kind = f"json_type({source.columns[name].sql})"
@@ -263,7 +263,7 @@ def _of_json(connection: Connection, sources: Sequence[Source], name: str) -> Tr
     return next((trials for alike, trials in OF_JSON.items() if kinds <= alike), (STRING,))
 
 
-def _sampled(connection: Connection, sources: Sequence[Source]) -> tuple[list[Source], bool]:
+def _sampled(connection: Connection, sources: Sequence[FileSource]) -> tuple[list[FileSource], bool]:
     """Put the first rows of each source into a table, to be read again and again; tell whether these are all rows."""
     samples, whole = [], True
     for number, source in enumerate(sources):
@@ -271,11 +271,11 @@ def _sampled(connection: Connection, sources: Sequence[Source]) -> tuple[list[So
         rows = f"SELECT * FROM {source.over(source.files)} LIMIT {SAMPLE}"
         ((count,),) = connection.execute(f"CREATE TEMP TABLE {name} AS {rows}").fetchall()
         whole = whole and count < SAMPLE
-        samples.append(Source(source.files, name, source.columns))
+        samples.append(FileSource(source.files, name, source.columns))
     return samples, whole
 
 
-def _rule_out(connection: Connection, source: Source, trials: dict[str, Trials]) -> None:
+def _rule_out(connection: Connection, source: FileSource, trials: dict[str, Trials]) -> None:
     """Drop at once what the first values, of text, cannot be: each trial that is left takes DuckDB some time."""
     names = [name for name in trials if source.columns[name].type == "VARCHAR"]
     if not names:
@@ -291,7 +291,7 @@ def _rule_out(connection: Connection, source: Source, trials: dict[str, Trials])
         )
 
 
-def _settle(connection: Connection, sources: Sequence[Source], trials: dict[str, Trials]) -> None:
+def _settle(connection: Connection, sources: Sequence[FileSource], trials: dict[str, Trials]) -> None:
     """Drop the first trials of each column that do not hold for all rows."""
     pending = list(trials)
     while pending:
@@ -305,7 +305,7 @@ def _settle(connection: Connection, sources: Sequence[Source], trials: dict[str,
         pending = [name for name in failed if trials[name][0] != STRING]
 
 
-def _held(connection: Connection, sources: Sequence[Source], trials: Mapping[str, Trial]) -> set[str]:
+def _held(connection: Connection, sources: Sequence[FileSource], trials: Mapping[str, Trial]) -> set[str]:
     """Return the columns whose every value is of its trial's type and written so; without a value, none is."""
     held, told = set(trials), set[str]()
     for source in sources:
@@ -313,7 +313,7 @@ def _held(connection: Connection, sources: Sequence[Source], trials: Mapping[str
             Column(name=f"c{place}", type=trial.type, source=name)
             for place, (name, trial) in enumerate(trials.items())
         ]
-        part = Source(source.files, source.relation, {name: source.columns[name] for name in trials})
+        part = FileSource(source.files, source.relation, {name: source.columns[name] for name in trials})
         contract = Contract(
             delivery=Delivery(file="", table="", columns=tuple(columns)), constants={}, partition=None
         )

@@ -7,7 +7,7 @@ import re
 from msgspec import Struct
 
 from foretell.delivery.declaration import entry
-from foretell.delivery.files import Cell, Source, listed, shown
+from foretell.delivery.files import Cell, FileSource, listed, shown
 from foretell.delivery.rules import RULES, WIDENINGS
 from foretell.delivery.sql import literal
 from foretell.errors import DeliveryRejectedError
@@ -26,7 +26,7 @@ class Contract(Struct, frozen=True, kw_only=True):
     texts: frozenset[str] = frozenset()
 
 
-class Step(Struct, frozen=True):
+class Conversion(Struct, frozen=True):
     """
     How a cell becomes a value: SQL for its text (or what it is instead of text), for the value, and for faults.
 
@@ -66,7 +66,7 @@ class Step(Struct, frozen=True):
         return f"{text} IS NOT NULL AND NOT ({value} IS NOT NULL AND {sound})"
 
 
-def steps(contract: Contract, source: Source) -> list[Step]:
+def steps(contract: Contract, source: FileSource) -> list[Conversion]:
     """Return the step of each declared column; DeliveryRejectedError where the file has other columns, or no such."""
     return [
         _step(contract, source, column, cell)
@@ -74,12 +74,12 @@ def steps(contract: Contract, source: Source) -> list[Step]:
     ]
 
 
-def _step(contract: Contract, source: Source, column: Column, cell: Cell) -> Step:
+def _step(contract: Contract, source: FileSource, column: Column, cell: Cell) -> Conversion:
     kind = TYPES[column.type]
     found, value = _read(source, column, cell)
     nested = cell.type == "JSON" and kind == "VARCHAR"
     required = ("WHEN {value} IS NULL THEN 'null'",) if column.mode == "REQUIRED" else ()
-    return Step(
+    return Conversion(
         found,
         value,
         _sound(cell, kind),
@@ -88,7 +88,7 @@ def _step(contract: Contract, source: Source, column: Column, cell: Cell) -> Ste
     )
 
 
-def _read(source: Source, column: Column, cell: Cell) -> tuple[str, str]:
+def _read(source: FileSource, column: Column, cell: Cell) -> tuple[str, str]:
     """Return SQL for the text of a cell, or what it is instead of text, and for its value, over {text} if by that."""
     kind = TYPES[column.type]
     if kind == "JSON" and cell.type == "JSON":  # a JSON null is meant as no value
@@ -123,7 +123,7 @@ def _in_partition(contract: Contract, column: Column) -> list[str]:
     return [f"WHEN {start} IS DISTINCT FROM {partition} THEN 'partition'"]
 
 
-def _text(source: Source, column: Column, cell: Cell) -> str:
+def _text(source: FileSource, column: Column, cell: Cell) -> str:
     """Return the text of a cell, so that every format obeys the rules of CSV."""
     kind = TYPES[column.type]
     nested = cell.type.startswith(("STRUCT", "MAP", "UNION", "VARIANT", "TUPLE")) or cell.type.endswith("]")
@@ -143,7 +143,7 @@ def _text(source: Source, column: Column, cell: Cell) -> str:
     return f"CAST({cell.sql} AS VARCHAR)"
 
 
-def _matched(contract: Contract, source: Source) -> list[Cell]:
+def _matched(contract: Contract, source: FileSource) -> list[Cell]:
     """Return each declared column's cell, by name; refuse a file that lacks one or has others."""
     declared = contract.delivery.columns
     wanted = dict.fromkeys(column.source for column in declared if column.source not in contract.constants)
@@ -172,7 +172,7 @@ def _constant(contract: Contract, column: Column) -> Cell:
 
 
 def _other_columns(
-    contract: Contract, source: Source, missing: list[str], extra: list[str]
+    contract: Contract, source: FileSource, missing: list[str], extra: list[str]
 ) -> DeliveryRejectedError:
     name, constants = source.files[0].name, contract.constants
     declared = [column.source for column in contract.delivery.columns if column.source not in constants]
@@ -186,7 +186,7 @@ def _other_columns(
     )
 
 
-def _mending(source: Source, columns: tuple[Column, ...], missing: list[str], extra: list[str]) -> str:
+def _mending(source: FileSource, columns: tuple[Column, ...], missing: list[str], extra: list[str]) -> str:
     """Return what mends columns that are not the declared ones."""
     hints = []
     names = list(source.columns)

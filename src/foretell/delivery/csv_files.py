@@ -19,8 +19,8 @@ from foretell.delivery.files import (
     DELIMITERS,
     ROW,
     Cell,
-    File,
-    Source,
+    DataFile,
+    FileSource,
     listed,
     no_room,
     scratch,
@@ -53,7 +53,7 @@ class Scan(Struct):
         return sum(map(bool, (self.feeds, self.pairs, self.returns))) > 1
 
 
-def opened(file: File, null: Sequence[str], work: Path) -> Source:
+def opened(file: DataFile, null: Sequence[str], work: Path) -> FileSource:
     """
     Return a file, with columns called c0, c1, ... so that any header will do.
 
@@ -77,7 +77,7 @@ def opened(file: File, null: Sequence[str], work: Path) -> Source:
         f" hive_partitioning = false, columns = {{{columns}}}"
     )
     lines = seen.breaks + (seen.last != b"\n") - 1 - sum(name.count("\n") for name in header)
-    return Source(
+    return FileSource(
         (file,),
         f"{relation}, parallel = {not seen.quoted})",
         {name: Cell(f"c{place}") for place, name in enumerate(header)},
@@ -88,7 +88,7 @@ def opened(file: File, null: Sequence[str], work: Path) -> Source:
     )
 
 
-def _header(file: File) -> list[str]:
+def _header(file: DataFile) -> list[str]:
     with file.text() as lines:
         first = lines.readline()
         if re.fullmatch(r'(?i)"?sep=.?"?\s*', first):
@@ -107,7 +107,7 @@ def _header(file: File) -> list[str]:
     return header
 
 
-def _scan(file: File) -> Scan:
+def _scan(file: DataFile) -> Scan:
     seen, delimiter = Scan(), DELIMITERS[file.suffix].encode()
     ends = (delimiter + b"\n", delimiter + b"\r")
     with file.bytes() as content:
@@ -125,13 +125,13 @@ def _scan(file: File) -> Scan:
     return seen
 
 
-def _of_one_end(file: File, work: Path) -> File:
+def _of_one_end(file: DataFile, work: Path) -> DataFile:
     """Return the file with every line ended by a line feed, or itself where all other ends are inside of values."""
     if file.zipped:
         plain = scratch(work, file)
         with file.bytes() as content, plain.open("wb") as out:
             shutil.copyfileobj(content, out, CHUNK)
-        file = File(plain, file.name)
+        file = DataFile(plain, file.name)
     piece = re.compile(PIECE % re.escape(DELIMITERS[file.suffix].encode()))
     result, ends, position = scratch(work, file), set(), 0
     with (
@@ -146,10 +146,10 @@ def _of_one_end(file: File, work: Path) -> File:
                 out.write(text[position:start] + b"\n")
                 position = end
         out.write(text[position:])
-    return File(result, file.name) if len(ends) > 1 else file
+    return DataFile(result, file.name) if len(ends) > 1 else file
 
 
-def refuse_closing_delimiter(files: Iterable[File], width: int) -> None:
+def refuse_closing_delimiter(files: Iterable[DataFile], width: int) -> None:
     """Refuse files in which a row has an empty field after its last one, which DuckDB (2.0) leaves out."""
     for file in files:
         with file.text() as lines:
@@ -163,7 +163,7 @@ def refuse_closing_delimiter(files: Iterable[File], width: int) -> None:
                     )
 
 
-def count_records(files: Iterable[File]) -> int:
+def count_records(files: Iterable[DataFile]) -> int:
     """
     Count the records of CSV files, slowly and for certain; DeliveryRejectedError where a quote is left open.
 

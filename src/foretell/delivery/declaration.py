@@ -21,7 +21,7 @@ LONGEST = 120
 """Characters of a name that is made up, which leaves room for a number."""
 
 
-class Table(Struct, frozen=True, kw_only=True):
+class DeclaredTable(Struct, frozen=True, kw_only=True):
     """
     Files that could be delivered, as a delivery's `file` names them, and the line that declares their columns.
 
@@ -67,7 +67,7 @@ def quoted(text: str) -> str:
 
 
 def named(source: str, taken: set[str]) -> str:
-    """Give a name for a file's column that a warehouse takes, none of `taken`, which holds lower case and gains it."""
+    """Return a name for a column that a warehouse takes, none of `taken`, which holds lower case and gains it."""
     first = source if PLAIN.fullmatch(source) and not RESERVED.match(source) else _nearest(source)
     name, number = first, 1
     while name.lower() in taken:

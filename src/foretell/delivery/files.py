@@ -30,7 +30,7 @@ SHOWN = 80
 """Characters of a value, and names of a list, that a message shows at most."""
 
 
-class File(Struct, frozen=True):
+class DataFile(Struct, frozen=True):
     """A file, and its name in the output directory."""
 
     path: Path
@@ -66,7 +66,7 @@ class Cell(Struct, frozen=True):
     document: str = ""
 
 
-class Source(Struct, frozen=True):
+class FileSource(Struct, frozen=True):
     """
     Files with the same columns, in the same order. `relation` is a table function in SQL with {files} in it.
 
@@ -76,7 +76,7 @@ class Source(Struct, frozen=True):
     be declared.
     """
 
-    files: tuple[File, ...]
+    files: tuple[DataFile, ...]
     relation: str
     columns: Mapping[str, Cell]
     path: Mapping[str, Cell] = field(default_factory=dict)
@@ -85,11 +85,11 @@ class Source(Struct, frozen=True):
     roomy: str = ""
     index: frozenset[str] = frozenset()
 
-    def over(self, files: Iterable[File]) -> str:
+    def over(self, files: Iterable[DataFile]) -> str:
         return self.relation.replace("{files}", paths(file.path for file in files))
 
 
-def broken(file: File, error: duckdb.Error) -> DeliveryRejectedError | WarehouseError:
+def broken(file: DataFile, error: duckdb.Error) -> DeliveryRejectedError | WarehouseError:
     """Tell what DuckDB says of a file it cannot read, or that this machine has no room to read it."""
     said = str(error).strip()
     first = said.partition("\n")[0].partition(": ")[2] or said
@@ -107,7 +107,7 @@ def broken(file: File, error: duckdb.Error) -> DeliveryRejectedError | Warehouse
     )
 
 
-def unreadable(file: File, *, why: str, hint: str = "") -> DeliveryRejectedError:
+def unreadable(file: DataFile, *, why: str, hint: str = "") -> DeliveryRejectedError:
     """Tell that a file is not what its name says."""
     return DeliveryRejectedError(f'"{file.name}" cannot be read', why=why, hint=hint)
 
@@ -124,14 +124,14 @@ def listed(names: Sequence[str]) -> str:
     return ", ".join(shown(name) for name in names[:SHOWN]) + more
 
 
-def no_room(file: File, error: Exception) -> WarehouseError | None:
+def no_room(file: DataFile, error: Exception) -> WarehouseError | None:
     """Return what is told where a copy of a file found no room; None where the error is another."""
     if not isinstance(error, OSError) or error.errno != ENOSPC:
         return None
     return WarehouseError(f'there is no room to check "{file.name}" on this machine', why=str(error))
 
 
-def scratch(work: Path, file: File) -> Path:
+def scratch(work: Path, file: DataFile) -> Path:
     """Return a new file below `work`, for what a file is read as."""
     work.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=work, suffix=file.suffix)
@@ -152,7 +152,7 @@ MAGIC = {
 """How files begin that are not the text that their name says, what they are, and the mend."""
 
 
-def empty(file: File) -> bool:
+def empty(file: DataFile) -> bool:
     """Tell whether a text file holds nothing, a byte order mark apart; refuse one that is not text at all."""
     with file.path.open("rb") as content:
         start = content.read(16)

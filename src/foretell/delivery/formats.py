@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from msgspec.structs import replace
 
 from foretell.delivery import csv_files, json_lines, parquet_files
-from foretell.delivery.files import DELIMITERS, NDJSON, Cell, Connection, File, Source, empty, listed
+from foretell.delivery.files import DELIMITERS, NDJSON, Cell, Connection, DataFile, FileSource, empty, listed
 from foretell.delivery.sql import literal
 from foretell.errors import DeliveryRejectedError
 
@@ -20,14 +20,14 @@ NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 """What Hive, Spark and pandas call a directory of rows that have no value in its column."""
 
 
-def find(pattern: str, output: Path) -> list[File]:
+def find(pattern: str, output: Path) -> list[DataFile]:
     """Return the files in `output` that a path or glob means, sorted; a name that is there is not read as a glob."""
     if not pattern or Path(pattern).is_absolute() or ".." in Path(pattern).parts:
         raise DeliveryRejectedError(
             f'"{pattern}" is not in the output directory', hint="name a file in it by `file`"
         )
     exact = output / pattern
-    found = [File(exact, Path(pattern).as_posix())] if exact.is_file() else _globbed(pattern, output)
+    found = [DataFile(exact, Path(pattern).as_posix())] if exact.is_file() else _globbed(pattern, output)
     if found:
         return found
     there = [file.name for file in _globbed("**/*", output)]
@@ -42,7 +42,7 @@ def find(pattern: str, output: Path) -> list[File]:
     )
 
 
-def _globbed(pattern: str, output: Path) -> list[File]:
+def _globbed(pattern: str, output: Path) -> list[DataFile]:
     """
     Return the files of a glob, sorted by path, without those that are hidden or below a hidden directory.
 
@@ -50,19 +50,19 @@ def _globbed(pattern: str, output: Path) -> list[File]:
     """
     everything = f"{pattern}/*" if PurePosixPath(pattern).name == "**" else pattern
     root = os.path.realpath(output)
-    files: dict[str, File] = {}
+    files: dict[str, DataFile] = {}
     for path in sorted(set(output.glob(everything))):
         name = path.relative_to(output)
         if path.is_file() and not any(part.startswith(".") for part in name.parts):
             goal = os.path.realpath(path)
             if goal not in files or goal == f"{root}/{name.as_posix()}":
-                files[goal] = File(path, name.as_posix())
+                files[goal] = DataFile(path, name.as_posix())
     return sorted(files.values(), key=lambda file: file.path)
 
 
 def open_all(
-    connection: Connection, files: Sequence[File], work: Path, *, null: Sequence[str] = ()
-) -> list[Source]:
+    connection: Connection, files: Sequence[DataFile], work: Path, *, null: Sequence[str] = ()
+) -> list[FileSource]:
     """
     Open files in their order, neighbours of the same columns together.
 
@@ -83,7 +83,9 @@ def open_all(
     return [_together(list(sources)) for _, sources in alike]
 
 
-def _opened(connection: Connection, files: Sequence[File], work: Path, null: Sequence[str]) -> list[Source]:
+def _opened(
+    connection: Connection, files: Sequence[DataFile], work: Path, null: Sequence[str]
+) -> list[FileSource]:
     plain = {file: json_lines.without_mark(file, work) for file in files if file.suffix in NDJSON}
     keys = {file: json_lines.keys(connection, read) for file, read in plain.items()}
     known = sorted({key for own in keys.values() for key in own or ()})
@@ -103,7 +105,7 @@ def _opened(connection: Connection, files: Sequence[File], work: Path, null: Seq
     return sources
 
 
-def _in_path(file: File) -> dict[str, Cell]:
+def _in_path(file: DataFile) -> dict[str, Cell]:
     """Return the values that the file's directories say by their names, NAME=VALUE, as Hive and Spark write them."""
     pairs = [part.partition("=") for part in PurePosixPath(file.name).parts[:-1] if "=" in part]
     return {
@@ -112,7 +114,7 @@ def _in_path(file: File) -> dict[str, Cell]:
     }
 
 
-def _together(sources: list[Source]) -> Source:
+def _together(sources: list[FileSource]) -> FileSource:
     lines = [source.lines for source in sources if source.lines is not None]
     files = tuple(file for source in sources for file in source.files)
     closing = sum(source.closing for source in sources)

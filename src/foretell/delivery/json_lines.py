@@ -21,8 +21,8 @@ from foretell.delivery.files import (
     ROW,
     Cell,
     Connection,
-    File,
-    Source,
+    DataFile,
+    FileSource,
     broken,
     no_room,
     scratch,
@@ -44,7 +44,7 @@ MARKED = f"regexp_matches(json, '(?i){MARK}|\\\\ufdd0')"
 OBJECTS = 'write one object a line: to_json(..., orient="records", lines=True)'
 
 
-def without_mark(file: File, work: Path) -> File:
+def without_mark(file: DataFile, work: Path) -> DataFile:
     """Return the file without a byte order mark, which DuckDB takes for a part of the first line."""
     try:
         with file.bytes() as content:
@@ -55,10 +55,10 @@ def without_mark(file: File, work: Path) -> File:
                 shutil.copyfileobj(content, out, CHUNK)
     except (OSError, EOFError, zlib.error) as error:
         raise no_room(file, error) or unreadable(file, why=str(error)) from error
-    return File(plain, file.name)
+    return DataFile(plain, file.name)
 
 
-def keys(connection: Connection, file: File) -> list[str] | None:
+def keys(connection: Connection, file: DataFile) -> list[str] | None:
     """Return the keys of all lines, or None where there is no line; a line that is no sound object is refused."""
     lines = f"read_ndjson_objects({paths([file.path])}, {READING}, ignore_errors = true)"
     unsound = f"json_type(json) IS DISTINCT FROM 'OBJECT' OR NOT ({strict('json')})"
@@ -77,7 +77,7 @@ def keys(connection: Connection, file: File) -> list[str] | None:
     raise _unsound(file, min(bad))
 
 
-def _unsound(file: File, row: int) -> DeliveryRejectedError:
+def _unsound(file: DataFile, row: int) -> DeliveryRejectedError:
     """Tell what is wrong with a row."""
     with file.text() as lines:
         line = next(islice((line for line in lines if line.strip()), row - 1, None), "").strip()
@@ -109,7 +109,7 @@ def _unsound(file: File, row: int) -> DeliveryRejectedError:
     )
 
 
-def opened(file: File, names: Sequence[str]) -> Source:
+def opened(file: DataFile, names: Sequence[str]) -> FileSource:
     """Return a file with these keys as columns; every line is taken apart once, however many they are."""
     pointers = [literal("/" + name.replace("~", "~0").replace("/", "~1")) for name in names]
     lines = f"read_ndjson_objects({{files}}, {READING})"
@@ -117,7 +117,7 @@ def opened(file: File, names: Sequence[str]) -> Source:
     values = f"json_extract(json, {all_of_them}) AS found, json_extract_string(json, {all_of_them}) AS told"
     relation = f"(SELECT json, {values} FROM {lines})"
     cells = (_cell(place, pointer) for place, pointer in enumerate(pointers, 1))
-    return Source((file,), relation, dict(zip(names, cells, strict=True)))
+    return FileSource((file,), relation, dict(zip(names, cells, strict=True)))
 
 
 def _cell(place: int, pointer: str) -> Cell:

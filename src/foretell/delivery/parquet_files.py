@@ -6,13 +6,13 @@ from collections import Counter, deque
 
 import msgspec
 
-from foretell.delivery.files import Cell, Connection, File, Source, broken, listed, unreadable
+from foretell.delivery.files import Cell, Connection, DataFile, FileSource, broken, listed, unreadable
 from foretell.delivery.sql import duckdb, identifier, literal, paths
 
 RELATION = "read_parquet({files}, hive_partitioning = false)"
 
 
-def opened(connection: Connection, file: File) -> Source:
+def opened(connection: Connection, file: DataFile) -> FileSource:
     """Return a file. DuckDB gives a name of its own to a column that another is called, so they go by their place."""
     here = paths([file.path])
     try:
@@ -28,7 +28,7 @@ def opened(connection: Connection, file: File) -> Source:
     if twice:
         raise unreadable(file, why=f"it has {listed(twice)} more than once")
     columns = {name: _cell(ours, kind) for name, (ours, kind, *_) in zip(names, described, strict=True)}
-    return Source((file,), RELATION, columns, index=_index(str(told[0])) if told else frozenset())
+    return FileSource((file,), RELATION, columns, index=_index(str(told[0])) if told else frozenset())
 
 
 def _cell(name: str, kind: str) -> Cell:

@@ -11,17 +11,17 @@ import _duckdb as duckdb
 
 
 def literal(value: object) -> str:
-    """Give SQL for a text."""
+    """Return SQL for a text."""
     return "'" + str(value).replace("'", "''") + "'"
 
 
 def identifier(*parts: str) -> str:
-    """Give SQL for a name, with the dataset before it where there are two."""
+    """Return SQL for a name, with the dataset before it where there are two."""
     return ".".join('"' + part.replace('"', '""') + '"' for part in parts)
 
 
 def paths(files: Iterable[Path]) -> str:
-    """Give SQL for files that are read: DuckDB takes a path for a glob, so what has a meaning there is escaped."""
+    """Return SQL for files that are read: DuckDB takes a path for a glob, so what has a meaning there is escaped."""
     return "[" + ", ".join(literal(re.sub(r"[*?[]", r"[\g<0>]", str(file))) for file in files) + "]"
 
 

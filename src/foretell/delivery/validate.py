@@ -18,9 +18,9 @@ from tempfile import TemporaryDirectory
 from msgspec import Struct
 from msgspec.structs import replace
 
-from foretell.delivery.conversion import Contract, Step, steps
+from foretell.delivery.conversion import Contract, Conversion, steps
 from foretell.delivery.csv_files import count_records, refuse_closing_delimiter
-from foretell.delivery.files import Cell, Connection, File, Source, broken, shown, unreadable
+from foretell.delivery.files import Cell, Connection, DataFile, FileSource, broken, shown, unreadable
 from foretell.delivery.formats import find, open_all
 from foretell.delivery.rules import hint as hint_of
 from foretell.delivery.sql import duckdb, identifier, literal, paths
@@ -88,13 +88,13 @@ def desk(into: Path, *, memory: str | None = None) -> Connection:
     return connection
 
 
-def _nothing(delivery: Delivery, file: File) -> Source:
+def _nothing(delivery: Delivery, file: DataFile) -> FileSource:
     """Return a source of the declared columns and no rows."""
     columns = {column.source: Cell("CAST(NULL AS VARCHAR)") for column in delivery.columns}
-    return Source((file,), "(SELECT 1 WHERE false)", columns)
+    return FileSource((file,), "(SELECT 1 WHERE false)", columns)
 
 
-def _write(connection: Connection, contract: Contract, source: Source, part: Path) -> int:
+def _write(connection: Connection, contract: Contract, source: FileSource, part: Path) -> int:
     """Check and write the rows of a source in one pass; give their number."""
     try:
         count = _copy(connection, _rows(contract, source), part)
@@ -114,14 +114,14 @@ def _write(connection: Connection, contract: Contract, source: Source, part: Pat
     return count
 
 
-def _rows(contract: Contract, source: Source) -> str:
+def _rows(contract: Contract, source: FileSource) -> str:
     """
     Return SQL for the rows of a source, which raises an error where one has a fault.
 
     DuckDB (2.0) takes long to plan a condition for every column, so many columns of one type are looked at as a list.
     """
     each = steps(contract, source)
-    alike: dict[tuple[str, str] | None, list[Step]] = {}
+    alike: dict[tuple[str, str] | None, list[Conversion]] = {}
     for step in each:
         alike.setdefault(step.alike, []).append(step)
     lists = [group for common, group in alike.items() if common and len(group) >= MANY]
@@ -155,7 +155,7 @@ def _copy(connection: Connection, rows: str, part: Path) -> int:
     return int(count)
 
 
-def _all_read(connection: Connection, contract: Contract, source: Source, part: Path, count: int) -> bool:
+def _all_read(connection: Connection, contract: Contract, source: FileSource, part: Path, count: int) -> bool:
     """Return whether every line of CSV became a row or part of a value; False also where that is not plain."""
     if source.lines in (None, count):
         return True
@@ -172,7 +172,7 @@ def _all_read(connection: Connection, contract: Contract, source: Source, part: 
     return bool(count + (inside or 0) == source.lines)
 
 
-def _none_too_many(connection: Connection, source: Source) -> None:
+def _none_too_many(connection: Connection, source: FileSource) -> None:
     """See that lines of CSV which end after a delimiter do so for want of their last value."""
     if source.closing:
         last = list(source.columns.values())[-1].sql
@@ -183,7 +183,7 @@ def _none_too_many(connection: Connection, source: Source) -> None:
 
 
 def _first_fault(
-    connection: Connection, contract: Contract, source: Source, error: duckdb.Error
+    connection: Connection, contract: Contract, source: FileSource, error: duckdb.Error
 ) -> ForetellError:
     """Find the row that made the pass fail: the first in the order of the files, which only one thread keeps."""
     if isinstance(error, duckdb.FatalException):
@@ -206,7 +206,7 @@ def _first_fault(
     return broken(source.files[0], error)
 
 
-def _bad(some: list[tuple[int, Step]], relation: str) -> str:
+def _bad(some: list[tuple[int, Conversion]], relation: str) -> str:
     """Return SQL for the first row with a fault in some columns: its number, then each one's fault, and its text."""
     cells = ", ".join(step.cells(place) for place, step in some)
     faults = ", ".join(f"{step.fault(place) or 'CAST(NULL AS VARCHAR)'} AS f{place}" for place, step in some)
@@ -217,7 +217,7 @@ def _bad(some: list[tuple[int, Step]], relation: str) -> str:
 
 
 def _told(
-    contract: Contract, columns: Sequence[Column], at: tuple[File, int], told: tuple[object, ...]
+    contract: Contract, columns: Sequence[Column], at: tuple[DataFile, int], told: tuple[object, ...]
 ) -> DeliveryRejectedError:
     """Tell the first fault of a row, by each column's fault, then each column's text."""
     (file, number), faults, texts = at, told[: len(columns)], told[len(columns) :]

@@ -17,7 +17,7 @@ from pathlib import Path
 import uv
 
 from foretell import platforms, warehouses
-from foretell.agent.interpreter import Said
+from foretell.agent.interpreter import InterpreterReport
 from foretell.doctor.airflow import airflow
 from foretell.doctor.check import Check, failed, missing
 from foretell.doctor.env_file import env_file
@@ -281,7 +281,7 @@ def warehouse(target: Target) -> Check:
 
 
 def free_space(directory: Path) -> int:
-    """Give the free bytes of a directory's disk."""
+    """Return the free bytes of a directory's disk."""
     return shutil.disk_usage(directory).free
 
 
@@ -322,11 +322,11 @@ def _try_to_write(directory: Path) -> None:
 
 
 def _there(directory: Path) -> Path:
-    """Give the directory, or the nearest above that exists."""
+    """Return the directory, or the nearest above that exists."""
     return next(place for place in (directory, *directory.parents) if place.exists())
 
 
-def _call(argv: Sequence[str], environ: Mapping[str, str]) -> Said:
+def _call(argv: Sequence[str], environ: Mapping[str, str]) -> InterpreterReport:
     done = subprocess.run(
         argv,
         env={**os.environ, **environ},
@@ -336,4 +336,4 @@ def _call(argv: Sequence[str], environ: Mapping[str, str]) -> Said:
         errors="replace",
         check=False,
     )
-    return Said(ok=done.returncode == 0, output=done.stdout, errors=done.stderr)
+    return InterpreterReport(ok=done.returncode == 0, output=done.stdout, errors=done.stderr)

@@ -12,7 +12,7 @@ import uv
 
 from foretell.agent import interpreter
 from foretell.agent.environment import ready
-from foretell.agent.interpreter import Said
+from foretell.agent.interpreter import InterpreterReport
 from foretell.doctor.check import Check, failed, missing, ok, warning
 from foretell.errors import EnvironmentFailedError
 from foretell.service.model import Service
@@ -115,7 +115,7 @@ def _environment(service: Service, environ: Mapping[str, str]) -> str:
 
 
 def _uv(environ: Mapping[str, str]) -> interpreter.Call:
-    def call(arguments: Sequence[str], variables: Mapping[str, str]) -> Said:
+    def call(arguments: Sequence[str], variables: Mapping[str, str]) -> InterpreterReport:
         done = subprocess.run(
             [uv.find_uv_bin(), *arguments],
             env={**os.environ, **environ, **variables},
@@ -125,6 +125,6 @@ def _uv(environ: Mapping[str, str]) -> interpreter.Call:
             errors="replace",
             check=False,
         )
-        return Said(ok=done.returncode == 0, output=done.stdout, errors=done.stderr)
+        return InterpreterReport(ok=done.returncode == 0, output=done.stdout, errors=done.stderr)
 
     return call

@@ -39,7 +39,7 @@ ROWS = (
 )
 
 
-class Look:
+class GoogleInspection:
     """One look around a project: who asks, and about what."""
 
     def __init__(self, service: Service, target: Target) -> None:
@@ -66,7 +66,7 @@ class Look:
 
 def checks(service: Service, target: Target) -> Iterator[Check]:
     """Look at everything that a run on the target needs of Google; nothing is made, started or changed."""
-    look = Look(service, target)
+    look = GoogleInspection(service, target)
     found = credentials(look)
     yield found
     if found.state == "missing":
@@ -84,7 +84,7 @@ def checks(service: Service, target: Target) -> Iterator[Check]:
         yield image(service.root, target)
 
 
-def credentials(look: Look) -> Check:
+def credentials(look: GoogleInspection) -> Check:
     """Whether there are credentials at all, and whose."""
     try:
         who = look.member
@@ -94,7 +94,7 @@ def credentials(look: Look) -> Check:
     return ok("credentials", f"of {who.partition(':')[2] if 'gcloud' not in who else 'a person'}{acting}")
 
 
-def apis(look: Look) -> Check:
+def apis(look: GoogleInspection) -> Check:
     """Whether the services are enabled that the target uses."""
     wanted = list(_services(look.target, look.service))
     names = [f"projects/{look.project}/services/{name}" for name in wanted]
@@ -124,7 +124,9 @@ def _services(target: Target, service: Service) -> Iterator[str]:
             yield "secretmanager.googleapis.com"
 
 
-def permissions(look: Look, name: str, wanted: Sequence[str], role: str, *, also: str = "") -> Check:
+def permissions(
+    look: GoogleInspection, name: str, wanted: Sequence[str], role: str, *, also: str = ""
+) -> Check:
     """Whether whoever asks may do what a launcher does, in the project as a whole."""
     wanted = [
         one
@@ -148,7 +150,7 @@ def permissions(look: Look, name: str, wanted: Sequence[str], role: str, *, also
     return missing(name, f"lacks {', '.join(lacking)}", fix)
 
 
-def account(look: Look, settings: ComputeEngineSettings) -> Check:
+def account(look: GoogleInspection, settings: ComputeEngineSettings) -> Check:
     """Whether machines may be made that run as their service account."""
     name = "account"
     email = settings.service_account
@@ -172,7 +174,7 @@ def account(look: Look, settings: ComputeEngineSettings) -> Check:
     return ok(name, email)
 
 
-def secrets(look: Look) -> Iterator[Check]:
+def secrets(look: GoogleInspection) -> Iterator[Check]:
     """Whether the secrets that actions name are there; whether the machine may read them only it can tell."""
     if not look.machines:
         return
@@ -205,12 +207,12 @@ def image(root: Path, target: Target) -> Check:
     return missing("image", f"none is locked for target {target.name}", fix)
 
 
-def grant(look: Look, role: str) -> str:
-    """Give the command that lets whoever asks do something in the project."""
+def grant(look: GoogleInspection, role: str) -> str:
+    """Return the command that lets whoever asks do something in the project."""
     return f"gcloud projects add-iam-policy-binding {look.project} --member={look.member} --role={role}"
 
 
-def told(name: str, look: Look, failure: Failure, *, role: str) -> Check:
+def told(name: str, look: GoogleInspection, failure: Failure, *, role: str) -> Check:
     """Say that it could not be looked at, and what would let us."""
     if failure.reason == "credentials":
         return missing(name, f"there are no credentials: {failure.why}", LOGIN)

@@ -58,8 +58,8 @@ def _last_places(controller: Controller, action: Action) -> dict[str, str]:
     service = controller.service
     if not controller.exists():
         return {}
-    newest = controller.drive(models.newest(service.name, service.version, action.name, 1))
-    request = controller.drive(get(newest[0].request, Request)) if newest else None
+    newest = controller.execute(models.newest(service.name, service.version, action.name, 1))
+    request = controller.execute(get(newest[0].request, Request)) if newest else None
     return {pin.action: pin.path for pin in request.inputs} if request else {}
 
 
@@ -82,6 +82,6 @@ def doubles(controller: Controller, takers: Iterable[Action]) -> Iterator[Check]
 
 def _current(controller: Controller, item: Input) -> models.Model | None:
     service = controller.service
-    return controller.drive(
+    return controller.execute(
         models.current(service.name, service.version, item.action, datetime.now(UTC))
     ).model

@@ -22,7 +22,7 @@ PLAIN_FAMILIES = ("n1", "e2", "f1", "g1", "custom")
 """Machine types whose processors count as CPUS; others have a quota of their own."""
 
 
-class Look(Protocol):
+class Inspection(Protocol):
     """Who asks, and about what."""
 
     rest: Rest
@@ -35,7 +35,7 @@ class Look(Protocol):
     def member(self) -> str: ...
 
 
-def checks(look: Look, service: Service, target: Target) -> Iterator[Check]:
+def checks(look: Inspection, service: Service, target: Target) -> Iterator[Check]:
     """Look at every place that the target names."""
     where = ""
     if target.store.startswith("gs://"):
@@ -51,8 +51,8 @@ def checks(look: Look, service: Service, target: Target) -> Iterator[Check]:
             yield from network(look, settings)
 
 
-def bucket(look: Look, name: str, location: str) -> tuple[str, list[Check]]:
-    """Give where the bucket is, "" where that cannot be told, and what there is to say about it."""
+def bucket(look: Inspection, name: str, location: str) -> tuple[str, list[Check]]:
+    """Return where the bucket is, "" where that cannot be told, and what there is to say about it."""
     address = f"b/{quote(name, safe='')}"
     about = look.rest.get("storage", address)
     if isinstance(about, Failure) and about.kind is Kind.ABSENT:
@@ -75,7 +75,7 @@ def bucket(look: Look, name: str, location: str) -> tuple[str, list[Check]]:
     return str(about.get("location", "")), found
 
 
-def _objects(look: Look, name: str, held: dict[str, Any] | Failure) -> Check:
+def _objects(look: Inspection, name: str, held: dict[str, Any] | Failure) -> Check:
     fix = (
         f"gcloud storage buckets add-iam-policy-binding gs://{name} "
         f"--member={look.member} --role=roles/storage.objectUser"
@@ -88,7 +88,7 @@ def _objects(look: Look, name: str, held: dict[str, Any] | Failure) -> Check:
     return ok("bucket", f"gs://{name}, and its objects may be read and written")
 
 
-def dataset(look: Look, settings: BigQuerySettings, bucket_is_in: str) -> Check:
+def dataset(look: Inspection, settings: BigQuerySettings, bucket_is_in: str) -> Check:
     """Whether rows can be loaded from the bucket into the dataset: by where each of them is."""
     project = settings.project or look.project
     whole = f"{project}.{settings.dataset}"
@@ -108,7 +108,7 @@ def dataset(look: Look, settings: BigQuerySettings, bucket_is_in: str) -> Check:
     return ok("dataset", f"{whole} in {there} {made}")
 
 
-def registry(look: Look, service: Service) -> Check:
+def registry(look: Inspection, service: Service) -> Check:
     """Whether there is a repository for images, where it is one of Google's."""
     told = service.image.registry or ""
     host, _, path = told.partition("/")
@@ -131,7 +131,7 @@ def registry(look: Look, service: Service) -> Check:
     return ok("registry", told)
 
 
-def _no_registry(look: Look) -> Check:
+def _no_registry(look: Inspection) -> Check:
     fix = f'set [image] registry = "europe-docker.pkg.dev/{look.project}/services"'
     return missing("registry", "none, and machines elsewhere pull from one", fix)
 
@@ -139,7 +139,7 @@ def _no_registry(look: Look) -> Check:
 # --- machines ---------------------------------------------------------------------------------------------------------
 
 
-def machines(look: Look, settings: ComputeEngineSettings) -> Iterator[Check]:
+def machines(look: Inspection, settings: ComputeEngineSettings) -> Iterator[Check]:
     """Whether the machine types are to be had in the zones, and the regions' quotas have room for one."""
     kinds = (settings.machine_type,) if isinstance(settings.machine_type, str) else settings.machine_type
     regions: dict[str, Mapping[str, float] | None] = {}
@@ -163,8 +163,8 @@ def machines(look: Look, settings: ComputeEngineSettings) -> Iterator[Check]:
                 yield _room(look, f"{kind} in {zone}", region, wanted, free)
 
 
-def _free(look: Look, region: str) -> Mapping[str, float] | None:
-    """Give what is left of every quota of a region."""
+def _free(look: Inspection, region: str) -> Mapping[str, float] | None:
+    """Return what is left of every quota of a region."""
     about = look.rest.get("compute", f"projects/{look.project}/regions/{region}")
     if isinstance(about, Failure):
         return None
@@ -174,7 +174,7 @@ def _free(look: Look, region: str) -> Mapping[str, float] | None:
 def needs(
     settings: ComputeEngineSettings, kind: str, cpus: int, known: Mapping[str, float]
 ) -> dict[str, float]:
-    """Give what a machine takes of which quotas, of those that the region has."""
+    """Return what a machine takes of which quotas, of those that the region has."""
     family = kind.partition("-")[0]
     own = f"{family.upper()}_CPUS"
     processors = "CPUS" if family in PLAIN_FAMILIES or own not in known else own
@@ -190,7 +190,7 @@ def needs(
 
 
 def _room(
-    look: Look, what: str, region: str, wanted: Mapping[str, float], free: Mapping[str, float]
+    look: Inspection, what: str, region: str, wanted: Mapping[str, float], free: Mapping[str, float]
 ) -> Check:
     short = [metric for metric, number in wanted.items() if free[metric] < number]
     if not short:
@@ -206,7 +206,7 @@ def _room(
     return missing("machine", detail, fix)
 
 
-def network(look: Look, settings: ComputeEngineSettings) -> Iterator[Check]:
+def network(look: Inspection, settings: ComputeEngineSettings) -> Iterator[Check]:
     """Whether a machine without an address on the internet reaches Google's services."""
     if settings.external_ip or not settings.subnet:
         return
@@ -234,7 +234,7 @@ def _platforms(target: Target) -> list[ComputeEngineSettings]:
 
 
 def _location(target: Target) -> str:
-    """Give where a bucket belongs that is still to be made."""
+    """Return where a bucket belongs that is still to be made."""
     if isinstance(target.warehouse, BigQuerySettings):
         return target.warehouse.location
     return "EU"

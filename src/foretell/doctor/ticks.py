@@ -21,14 +21,14 @@ def ticks(service: Service, target: Target) -> Iterator[Check]:
         return
     now = datetime.now(UTC)
     for maker in sorted({item.action for one in service.actions.values() for item in one.inputs}):
-        answer = controller.drive(models.current(service.name, service.version, maker, now))
+        answer = controller.execute(models.current(service.name, service.version, maker, now))
         if old := models.aging(service, answer, now):
             failed = next((one.run.label for one in answer.passed), None)
             fix = f"foretell {f'show {failed}' if failed else f'run {maker}'} --on {target.name}"
             yield Check(name="model", state="warning", detail=old, fix=fix)
     for action in service.actions.values():
         key = keys.first_sight(service.name, service.version, action.name)
-        if action.schedule is None or controller.drive(get(key, FirstSight)):
+        if action.schedule is None or controller.execute(get(key, FirstSight)):
             continue
         if has_ticked(controller, action.name):
             detail = f"{action.name}: a due run waits now while another is open (docs/upgrading.md)"

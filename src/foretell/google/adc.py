@@ -11,7 +11,7 @@ PERSON = "authorized_user"
 
 
 def file(environ: Mapping[str, str]) -> Path | None:
-    """Give the file that a variable names or gcloud wrote; None on Google's machines, whose own server is asked."""
+    """Return the file that a variable names or gcloud wrote; None on Google's machines, whose own server is asked."""
     if named := environ.get("GOOGLE_APPLICATION_CREDENTIALS"):
         return Path(named)
     folder = environ.get("CLOUDSDK_CONFIG") or Path(environ.get("HOME") or Path.home(), ".config", "gcloud")
@@ -20,6 +20,6 @@ def file(environ: Mapping[str, str]) -> Path | None:
 
 
 def kind(found: Path) -> str:
-    """Give the type: "service_account", "authorized_user", ...; OSError or ValueError for what is no such file."""
+    """Return the type: "service_account", "authorized_user", ...; OSError or ValueError for what is no such file."""
     told = json.loads(found.read_bytes())
     return str(told.get("type", "")) if isinstance(told, dict) else ""

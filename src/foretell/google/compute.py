@@ -174,5 +174,5 @@ def _guard(scheduling: Json) -> float | None:
 
 
 def _last(link: str) -> str:
-    """Give the last part of a resource's address: its name."""
+    """Return the last part of a resource's address: its name."""
     return link.rpartition("/")[2]

@@ -21,7 +21,7 @@ from foretell.google.rest import Answer, Json, base
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 
 
-class Line:
+class Connection:
     """One identity's: Google's application default, or a service account that it may act as."""
 
     def __init__(self, impersonate: str | None, environ: Mapping[str, str]) -> None:
@@ -70,7 +70,7 @@ class Line:
 
 
 def _default(environ: Mapping[str, str]) -> tuple[Credentials, str | None]:
-    """Give the default credentials; those of a person without asking gcloud for a project, which takes it a second."""
+    """Return the default credentials; those of a person without asking gcloud for a project, which takes a second."""
     file = adc.file(environ)
     with suppress(OSError, ValueError):  # of a file that is none: google-auth says what is wrong with it
         if file and adc.kind(file) == adc.PERSON:
@@ -80,7 +80,7 @@ def _default(environ: Mapping[str, str]) -> tuple[Credentials, str | None]:
 
 
 def _acting_as(account: str, source: Credentials, environ: Mapping[str, str]) -> Credentials:
-    """Give the credentials of a service account that these may act as."""
+    """Return the credentials of a service account that these may act as."""
     place = f"{base('iamcredentials', environ)}v1/projects/-/serviceAccounts/{account}:generateAccessToken"
     return cast(
         "Credentials",
@@ -101,7 +101,7 @@ def _credentials_fail(error: exceptions.GoogleAuthError, method: str, url: str) 
 
 
 def _plain(query: Mapping[str, Any]) -> dict[str, Any]:
-    """Give parameters as they stand in an address: true and false in small letters."""
+    """Return parameters as they stand in an address: true and false in small letters."""
     return {
         name: str(value).lower() if isinstance(value, bool) else value
         for name, value in query.items()
@@ -120,6 +120,6 @@ def _json(said: requests.Response) -> Json | None:
 
 
 def _last(error: Exception) -> str:
-    """Give the last words of an error, which wraps what really happened a few times."""
+    """Return the last words of an error, which wraps what really happened a few times."""
     text = " ".join(str(error).split())
     return text if len(text) < 300 else f"{text[:200]} … {text[-90:]}"

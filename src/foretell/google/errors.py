@@ -101,7 +101,7 @@ def read(status: int, body: object, text: str = "") -> Failure:
 
 
 def _reasons(error: Mapping[str, Any]) -> Iterator[str]:
-    """Give its reasons, the most telling first: of a detail, of a listed error, its status."""
+    """Return its reasons, the most telling first: of a detail, of a listed error, its status."""
     for key in ("details", "errors"):
         listed = error.get(key)
         for part in listed if isinstance(listed, list) else []:

@@ -41,7 +41,7 @@ STREAMS = {1: "stdout", 2: "stderr"}
 Json: TypeAlias = dict[str, Any]
 
 
-class Source(NamedTuple):
+class LogSource(NamedTuple):
     """Who speaks. `labels` are on every entry; `prefix` makes entries that are sent twice the same."""
 
     project: str
@@ -50,11 +50,11 @@ class Source(NamedTuple):
     prefix: str
 
 
-class Wire(threading.Thread):
+class CloudLogSink(threading.Thread):
     """Sends lines and events to Cloud Logging. `post` sends the body of one entries:write."""
 
     def __init__(
-        self, source: Source, post: Callable[[Json], Json | Failure], *, pause: float = PAUSE
+        self, source: LogSource, post: Callable[[Json], Json | Failure], *, pause: float = PAUSE
     ) -> None:
         super().__init__(name="cloud-logging", daemon=True)
         self._source = source
@@ -157,8 +157,8 @@ class Wire(threading.Thread):
         return request(self._source, batch)
 
 
-def request(source: Source, entries: list[Json]) -> Json:
-    """Give the body of entries:write. The resource is a task of a batch, by Google's own list of resources."""
+def request(source: LogSource, entries: list[Json]) -> Json:
+    """Return the body of entries:write. The resource is a task of a batch, by Google's own list of resources."""
     labels = source.labels
     task = f"{labels['run']}/{labels['attempt']}"
     return {
@@ -180,7 +180,7 @@ def request(source: Source, entries: list[Json]) -> Json:
 
 
 def payload(line: str) -> list[Json]:
-    """Give a printed line as entries: an object of JSON by its fields, anything else as text."""
+    """Return a printed line as entries: an object of JSON by its fields, anything else as text."""
     if line.startswith("{") and len(line) <= LONGEST:
         try:
             fields = msgspec.json.decode(line)

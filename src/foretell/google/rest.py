@@ -39,7 +39,7 @@ Answer: TypeAlias = Json | Failure
 
 
 def base(service: str, environ: Mapping[str, str] = os.environ) -> str:
-    """Give where a service answers, with a slash at the end."""
+    """Return where a service answers, with a slash at the end."""
     told = environ.get(f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{service.upper()}")
     return f"{told.rstrip('/')}/" if told else BASES[service]
 

@@ -14,7 +14,7 @@ CASTAGNOLI = 0x82F63B78
 
 def access(rest: Rest, reference: str) -> bytes:
     """
-    Give the value of "projects/P/secrets/S/versions/N".
+    Return the value of "projects/P/secrets/S/versions/N".
 
     EnvironmentFailedError where that will not change by itself, PlatformError where it may.
     """
@@ -31,7 +31,7 @@ def access(rest: Rest, reference: str) -> bytes:
 
 
 def crc32c(data: bytes) -> int:
-    """Give the checksum that Google's services send along."""
+    """Return the checksum that Google's services send along."""
     crc = 0xFFFFFFFF
     for byte in data:
         crc = TABLE[(crc ^ byte) & 0xFF] ^ (crc >> 8)

@@ -48,7 +48,7 @@ READS = "foretell.reads"
 LOCAL_HOSTS = ("localhost", "127.", "[::1]")
 
 
-class Draft:
+class ImageBuild:
     """The image that a service would have on a target: what it is made of, and what it is called."""
 
     def __init__(self, service: Service, target: Target, *, environ: Mapping[str, str] = os.environ) -> None:
@@ -76,7 +76,7 @@ class Draft:
         return recipe.fingerprint(self.service, self.ingredients)
 
     @cached_property
-    def agent(self) -> wheel.Agent:
+    def agent(self) -> wheel.AgentWheel:
         return wheel.agent(google=needs_google(self.target))
 
     @cached_property
@@ -91,7 +91,7 @@ class Draft:
         return revision.revision(self.service.root, self.service.not_code)
 
     def dockerfile(self, *, labels: Mapping[str, str] | None = None, mounts: bool = True) -> str:
-        """Give the Dockerfile, by default with the labels that say what is in the image."""
+        """Return the Dockerfile, by default with the labels that say what is in the image."""
         said = self._labels() if labels is None else labels
         return recipe.dockerfile(
             self.service, self.ingredients, uv=wheel.version("uv"), labels=said, mounts=mounts
@@ -102,7 +102,7 @@ class Draft:
         context.write(into, self.tree, self.ingredients, self.agent, self.dockerfile(mounts=mounts))
 
     def locked(self, image: str) -> Locked:
-        """Give what the lock says of an image made of this draft."""
+        """Return what the lock says of an image made of this draft."""
         return Locked(
             image=lock.pinned(image),
             tag=self.tag,
@@ -132,7 +132,7 @@ class Built(Struct, frozen=True, kw_only=True):
     new: bool
 
 
-def build(draft: Draft, engine: Engine, say: Say = lambda _: None) -> Built:
+def build(draft: ImageBuild, engine: Engine, say: Say = lambda _: None) -> Built:
     """Make the image unless it is there; `say` gets what the builder prints. ImageError where it cannot be made."""
     there = _id(engine, draft.tag)
     if there:
@@ -157,7 +157,7 @@ class Descriptor(Struct, frozen=True, kw_only=True):
     digest: str
 
 
-class Manifest(Struct, frozen=True, kw_only=True, rename="pascal"):
+class ImageManifest(Struct, frozen=True, kw_only=True, rename="pascal"):
     """A manifest as Docker tells it at length."""
 
     descriptor: Descriptor
@@ -170,7 +170,7 @@ class Pushed(Struct, frozen=True, kw_only=True):
     new: bool
 
 
-def push(draft: Draft, engine: Engine, say: Say = lambda _: None) -> Pushed:
+def push(draft: ImageBuild, engine: Engine, say: Say = lambda _: None) -> Pushed:
     """
     Bring the image to the registry, where its tag is never overwritten: there already means nothing to push.
 
@@ -215,7 +215,7 @@ def pushed(engine: Engine, tag: str) -> str | None:
 def _told_digest(output: str) -> str:
     """Read the digest of a manifest that stands for one image; nothing of one that stands for several."""
     try:
-        return msgspec.json.decode(output, type=Manifest).descriptor.digest
+        return msgspec.json.decode(output, type=ImageManifest).descriptor.digest
     except msgspec.DecodeError:
         return ""
 
@@ -232,7 +232,7 @@ def registry_error(what: str, image: str, errors: str) -> ImageError:
 
 def architecture(target: Target) -> str | None:
     """
-    Give the platform to build for, which the target's machines decide; None where the engine that builds runs too.
+    Return the platform to build for, which the target's machines decide; None where the engine that builds runs too.
 
     UsageError where its machine types are of several: a target has one image, for whichever machine there is.
     """
@@ -265,7 +265,7 @@ def needs_google(target: Target) -> bool:
     )
 
 
-def _command(draft: Draft, engine: Engine, place: Path, secret: Path) -> list[str]:
+def _command(draft: ImageBuild, engine: Engine, place: Path, secret: Path) -> list[str]:
     options = ["--tag", draft.tag, *index.secrets(engine.environ, secret)]
     if not engine.is_podman:
         options += ["--progress", "plain"]
@@ -287,7 +287,7 @@ def _id(engine: Engine, tag: str) -> str | None:
 
 
 def _pushed_digest(engine: Engine, tag: str) -> str:
-    """Give the digest of an image in its registry, as the engine knows it since it was pushed or pulled."""
+    """Return the digest of an image in its registry, as the engine knows it since it was pushed or pulled."""
     said = engine.call("image", "inspect", "--format", "{{json .RepoDigests}}", tag)
     found: list[str] = msgspec.json.decode(said.output, type=list[str] | None) or [] if said.ok else []
     digests = [name.partition("@")[2] for name in found if name.partition("@")[0] == _repository(tag)]
@@ -306,7 +306,7 @@ def _repository(tag: str) -> str:
     return tag.rpartition(":")[0]
 
 
-def _failed(draft: Draft, errors: str) -> ImageError:
+def _failed(draft: ImageBuild, errors: str) -> ImageError:
     if NO_BUILDER.search(errors):
         return ImageError(
             "the images of this Foretell need BuildKit, which this Docker lacks",
@@ -331,7 +331,7 @@ def _failed(draft: Draft, errors: str) -> ImageError:
 
 
 def _origin(root: Path) -> str:
-    """Give the address of the repository, without whatever lets one in."""
+    """Return the address of the repository, without whatever lets one in."""
     asked = ["git", "config", "--get", "remote.origin.url"]
     try:
         said = run(

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from foretell.errors import PlatformError, UsageError
 from foretell.images import build, lock
-from foretell.images.build import Draft
+from foretell.images.build import ImageBuild
 from foretell.protocol.records import FORMAT
 from foretell.service.model import LOCK_FILE, Service, Target
 from foretell.sources.left_out import LeftOut
@@ -27,7 +27,7 @@ class Chosen(Struct, frozen=True, kw_only=True):
 
 
 def named(service: Service, target: Target, image: str) -> Chosen:
-    """Give the image that was named for a run; what is in it is known where it is the locked one."""
+    """Return the image that was named for a run; what is in it is known where it is the locked one."""
     entry = lock.read(service.root).get(target.name)
     if entry and entry.image == image:
         return Chosen(image=image, fingerprint=entry.fingerprint, revision=entry.revision, reads=entry.reads)
@@ -45,9 +45,9 @@ def labelled(image: str) -> int:
 
 
 def choose(service: Service, target: Target, *, local: bool, say: Callable[[str], None]) -> Chosen:
-    """Give the locked image; without a lock and with an engine here (`local`), the one that the sources make."""
+    """Return the locked image; without a lock and with an engine here (`local`), the one that the sources make."""
     entry = lock.read(service.root).get(target.name)
-    draft = Draft(service, target)
+    draft = ImageBuild(service, target)
     if entry:
         if draft.sources_are_here and draft.fingerprint != entry.fingerprint:
             raise UsageError(

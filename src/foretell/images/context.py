@@ -13,10 +13,10 @@ from msgspec.structs import replace
 
 from foretell.errors import EnvironmentFailedError, UsageError
 from foretell.images.recipe import CONVERTED, TEMPLATES, Ingredients
-from foretell.images.wheel import Agent
+from foretell.images.wheel import AgentWheel
 from foretell.service.model import LOCK_FILE, SERVICE_FILE, Service
 from foretell.service.requirements import groups, needs
-from foretell.service.requirements.steps import Step, steps
+from foretell.service.requirements.steps import InstallStep, steps
 from foretell.sources import ignore
 from foretell.sources import tree as trees
 from foretell.sources.copying import write_file
@@ -111,7 +111,7 @@ def is_here(service: Service, tree: Tree) -> bool:
 def read(service: Service, tree: Tree) -> Ingredients:
     """Read what the recipe depends on; UsageError where the user's Dockerfile is missing."""
     files: tuple[Path, ...] = ()
-    whole, calls, options = False, tuple[Step, ...](), tuple[str, ...]()
+    whole, calls, options = False, tuple[InstallStep, ...](), tuple[str, ...]()
     source = service.source
     if service.image.dockerfile is None:
         files, whole = needs.files(source, tree.root)
@@ -129,7 +129,7 @@ def read(service: Service, tree: Tree) -> Ingredients:
     )
 
 
-def write(into: Path, tree: Tree, ingredients: Ingredients, agent: Agent, dockerfile: str) -> None:
+def write(into: Path, tree: Tree, ingredients: Ingredients, agent: AgentWheel, dockerfile: str) -> None:
     """Write the context of a build into a directory that is empty: the Dockerfile, and all that it copies."""
     place = into / PLACE
     stage = place / "agent"

@@ -43,7 +43,7 @@ def secrets(environ: Mapping[str, str], into: Path) -> list[str]:
 
 
 def exports(environ: Mapping[str, str], *, certificates: bool) -> str:
-    """Give the settings as a shell script: pip's own files and variables, and uv's, which take pip's place."""
+    """Return the settings as a shell script: pip's own files and variables, and uv's, which take pip's place."""
     told = {name: value for name, value in settings(environ).items() if value}
     if certificates:
         told |= {"PIP_CERT": MOUNTED, "SSL_CERT_FILE": MOUNTED}
@@ -51,7 +51,7 @@ def exports(environ: Mapping[str, str], *, certificates: bool) -> str:
 
 
 def settings(environ: Mapping[str, str]) -> dict[str, str]:
-    """Give the settings by the names of their variables."""
+    """Return the settings by the names of their variables."""
     known = {
         option: _seen_inside(value)
         for option, value in indexes.settings(environ).items()
@@ -72,6 +72,6 @@ def _seen_inside(value: str) -> str:
 
 
 def _certificates(environ: Mapping[str, str]) -> Path | None:
-    """Give the file of certificates that this machine trusts, where one is named."""
+    """Return the file of certificates that this machine trusts, where one is named."""
     named = [Path(environ[name]) for name in CERTIFICATES if environ.get(name)]
     return next((path.absolute() for path in named if path.is_file()), None)

@@ -32,7 +32,7 @@ class Locked(Struct, frozen=True, kw_only=True):
 
 
 def read(root: Path) -> dict[str, Locked]:
-    """Give what is locked, by target; nothing where there is no lock. UsageError where it cannot be read."""
+    """Return what is locked, by target; nothing where there is no lock. UsageError where it cannot be read."""
     path = root / LOCK_FILE
     try:
         found = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), dict[str, Locked])
@@ -67,7 +67,7 @@ def write(root: Path, target: str, entry: Locked) -> bool:
 
 
 def pinned(image: str) -> str:
-    """Give a reference that can never mean another image; UsageError for one that can."""
+    """Return a reference that can never mean another image; UsageError for one that can."""
     if not PINNED.fullmatch(image):
         raise UsageError(
             f'the image "{image}" is not pinned by its digest',

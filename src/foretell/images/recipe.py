@@ -17,7 +17,7 @@ from foretell.errors import UsageError
 from foretell.protocol import records
 from foretell.service.model import Service
 from foretell.service.requirements.indexes import AS_PIP
-from foretell.service.requirements.steps import Step
+from foretell.service.requirements.steps import InstallStep
 from foretell.system import paths
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -60,7 +60,7 @@ class Ingredients(Struct, frozen=True, kw_only=True):
 
     sources: str
     requirements: tuple[str, ...] = ()
-    steps: tuple[Step, ...] = ()
+    steps: tuple[InstallStep, ...] = ()
     options: tuple[str, ...] = ()
     whole: bool = False
     own: str | None = None
@@ -70,7 +70,7 @@ class Ingredients(Struct, frozen=True, kw_only=True):
 
 def fingerprint(service: Service, read: Ingredients) -> str:
     """
-    Give the SHA-256 (hex) of all that the service says of its image: sources, requirements, base.
+    Return the SHA-256 (hex) of all that the service says of its image: sources, requirements, base.
 
     Neither the service file is part of it, whose other keys are resolved when a run is asked for, nor Foretell itself,
     so that an upgrade of whoever starts runs leaves an image that was pushed before what it is.
@@ -83,7 +83,7 @@ def fingerprint(service: Service, read: Ingredients) -> str:
 
 
 def mark(fingerprint: str, *made: str) -> str:
-    """Give what tags an image: its fingerprint, and how it is `made`: Dockerfile, agent, architecture."""
+    """Return what tags an image: its fingerprint, and how it is `made`: Dockerfile, agent, architecture."""
     return sha256("\0".join((fingerprint, *made)).encode()).hexdigest()[:16]
 
 
@@ -91,7 +91,7 @@ def dockerfile(
     service: Service, read: Ingredients, *, uv: str, labels: Mapping[str, str], mounts: bool = True
 ) -> str:
     """
-    Give the Dockerfile. `uv` is the version that installs; `mounts` is False for builders that mount nothing.
+    Return the Dockerfile. `uv` is the version that installs; `mounts` is False for builders that mount nothing.
 
     UsageError where the service asks for what no image can be made from.
     """
@@ -128,7 +128,7 @@ def dockerfile(
 
 def python(asked: str | None, running: tuple[int, int]) -> str:
     """
-    Give the version, "3.11", whose image serves for what is asked for: a version or specifiers.
+    Return the version, "3.11", whose image serves for what is asked for: a version or specifiers.
 
     Foretell's own where it is within, else the newest that is. UsageError where none is.
     """
@@ -220,7 +220,7 @@ def _install(service: Service, read: Ingredients) -> str:
     return f"{{ {at_first}; }} \\\n || {{ {again}; }}"
 
 
-def _arguments(step: Step, number: int) -> str:
+def _arguments(step: InstallStep, number: int) -> str:
     """Return the arguments of an installer for one step."""
     files = (f"{IMAGE_CONVERTED}/{number}.txt",) if step.text else step.files
     words = [word for name in files for word in ("-r", name)]
@@ -228,7 +228,7 @@ def _arguments(step: Step, number: int) -> str:
 
 
 def _named(text: str) -> str:
-    """Give the user's Dockerfile with a name for what it makes, so that the agent and the service come on top."""
+    """Return the user's Dockerfile with a name for what it makes, so that the agent and the service come on top."""
     stages = list(FROM.finditer(text))
     if not stages:
         raise UsageError(

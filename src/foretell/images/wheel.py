@@ -26,7 +26,7 @@ REQUIREMENT = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[([^\]]*)\])?")
 EXTRA = re.compile(r"""extra\s*==\s*['"]([^'"]+)['"]""")
 
 
-class Agent(Struct, frozen=True, kw_only=True):
+class AgentWheel(Struct, frozen=True, kw_only=True):
     """What the agent's Python is filled with: `wheel` is Foretell, `requirements` what it needs, each pinned."""
 
     name: str
@@ -38,9 +38,9 @@ class Agent(Struct, frozen=True, kw_only=True):
         return sha256(self.wheel + self.requirements.encode()).hexdigest()
 
 
-def agent(*, google: bool = False) -> Agent:
+def agent(*, google: bool = False) -> AgentWheel:
     """
-    Give the agent as it is here, with Google's libraries where they are asked for.
+    Return the agent as it is here, with Google's libraries where they are asked for.
 
     The same files give the same bytes, wherever they are installed. UsageError where a library is not here, so that
     nobody can say which version works.
@@ -48,16 +48,16 @@ def agent(*, google: bool = False) -> Agent:
     version = metadata.version(NAME)
     wanted = [*NEEDED, *_required(metadata.distribution(NAME), {GOOGLE}, alone=True)] if google else NEEDED
     pins = "".join(f"{name}=={found}\n" for name, found in sorted(_pins(wanted).items()))
-    return Agent(name=f"{NAME}-{version}-py3-none-any.whl", wheel=_wheel(version), requirements=pins)
+    return AgentWheel(name=f"{NAME}-{version}-py3-none-any.whl", wheel=_wheel(version), requirements=pins)
 
 
 def version(name: str) -> str:
-    """Give the version of a package as it is installed here."""
+    """Return the version of a package as it is installed here."""
     return metadata.version(name)
 
 
 def _pins(wanted: Sequence[str]) -> dict[str, str]:
-    """Give the versions installed here of packages and of all they need in turn."""
+    """Return the versions installed here of packages and of all they need in turn."""
     found: dict[str, str] = {}
     waiting = list(wanted)
     asked: set[str] = set()
@@ -81,7 +81,7 @@ def _pins(wanted: Sequence[str]) -> dict[str, str]:
 def _required(
     package: metadata.Distribution, extras: Collection[str], *, alone: bool = False
 ) -> Iterator[str]:
-    """Give what a package requires, "name[extra]", with these extras of it; `alone`: for them and nothing else."""
+    """Return what a package requires, "name[extra]", with these extras of it; `alone`: for them and nothing else."""
     for line in package.requires or ():
         requirement, _, marker = line.partition(";")
         condition = EXTRA.search(marker)

@@ -7,7 +7,7 @@ from foretell.service.model import ComputeEngineSettings, DockerSettings, Platfo
 
 
 def connect(settings: PlatformSettings) -> Platform:
-    """Give the platform that the settings name, importing only that one."""
+    """Return the platform that the settings name, importing only that one."""
     match settings:
         case ProcessSettings():
             from foretell.platforms.process.platform import ProcessPlatform

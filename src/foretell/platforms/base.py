@@ -8,13 +8,13 @@ from typing import Protocol
 from msgspec import Struct
 
 from foretell.protocol.records import Host, Launch, Request
-from foretell.protocol.rules import Life
+from foretell.protocol.rules import MachineState
 
 
 class Fate(Struct, frozen=True, kw_only=True):
     """What a probe found. `cause` says why the machine is gone, where the platform knows."""
 
-    life: Life
+    life: MachineState
     cause: str = ""
     host: Host | None = None
     """What the platform saw, of a machine that ended without its agent's own word: the second witness."""

@@ -2,7 +2,7 @@
 What a talk may wish for, how its wishes are carried out, and the reads and writes that are certain.
 
 A *talk* is a generator that yields what it wants done (`Get`, `Create`, `Probe`, ...) and is sent the answer, or
-thrown the error. So one text serves the synchronous controller and agent (`drive`), an event loop, and the
+thrown the error. So one text serves the synchronous controller and agent (`execute`), an event loop, and the
 simulation that runs it through ten thousand histories with faults.
 """
 
@@ -88,22 +88,22 @@ class Revoke(NamedTuple):
     outcome: Outcome
 
 
-Op: TypeAlias = Get | Folders | Create | Put | Sleep | Probe | Begin | End | Ship | Revoke
+Effect: TypeAlias = Get | Folders | Create | Put | Sleep | Probe | Begin | End | Ship | Revoke
 SLOT = cast("type[Slot]", Slot)
 T = TypeVar("T")
 R = TypeVar("R")
-Talk: TypeAlias = Generator[Op, Any, T]
+Effects: TypeAlias = Generator[Effect, Any, T]
 
 
-class World(Protocol):
+class EffectHandler(Protocol):
     """What carries out a talk's wishes."""
 
-    def perform(self, op: Op) -> object:
+    def perform(self, op: Effect) -> object:
         """Do it and give the answer; raise the ForetellError that says why not."""
         ...
 
 
-def drive(talk: Talk[T], world: World) -> T:
+def execute(talk: Effects[T], world: EffectHandler) -> T:
     """Carry a talk out, step by step, in this thread."""
     answer: object = None
     error: ForetellError | None = None
@@ -122,19 +122,19 @@ def drive(talk: Talk[T], world: World) -> T:
 # --- certain reads and writes -------------------------------------------------------------------------------------
 
 
-def ask(key: str, kind: type[R]) -> Talk[R | None]:
+def ask(key: str, kind: type[R]) -> Effects[R | None]:
     """Read a record once; StoreError proves nothing."""
     data = yield Get(key)
     return None if data is None else decode(data, kind, key)
 
 
-def get(key: str, kind: type[R]) -> Talk[R | None]:
+def get(key: str, kind: type[R]) -> Effects[R | None]:
     """Read a record, asking until the answer is known."""
     data = yield from _bytes(key)
     return None if data is None else decode(data, kind, key)
 
 
-def create(key: str, record: Record) -> Talk[bool]:
+def create(key: str, record: Record) -> Effects[bool]:
     """Write a create-only record; True when the object there is ours, by whatever way it got there (P10)."""
     data = encode(record)
     pause = 0.5
@@ -152,7 +152,7 @@ def create(key: str, record: Record) -> Talk[bool]:
         yield Sleep(pause)  # "exists" and then absent: a cache of a network file system; ask again
 
 
-def _bytes(key: str) -> Talk[bytes | None]:
+def _bytes(key: str) -> Effects[bytes | None]:
     pause = 0.5
     while True:
         try:
@@ -162,7 +162,7 @@ def _bytes(key: str) -> Talk[bytes | None]:
             pause = min(pause * 2, 15)
 
 
-def call(op: Begin | End, tries: int = 6) -> Talk[PlatformError | None]:
+def call(op: Begin | End, tries: int = 6) -> Effects[PlatformError | None]:
     """Ask the platform, a few times; a refused launch comes through, any other trouble is given as what it is."""
     pause = 0.5
     trouble = None

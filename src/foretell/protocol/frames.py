@@ -19,7 +19,7 @@ def frame(stream: int, data: bytes) -> bytes:
 
 
 def unframe(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Give (stream, bytes) in the order they were printed; CorruptError where the data is cut or changed."""
+    """Return (stream, bytes) in the order they were printed; CorruptError where the data is cut or changed."""
     at = 0
     while at < len(data):
         start = at + _HEADER.size

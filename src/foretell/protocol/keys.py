@@ -13,7 +13,7 @@ RUN_ID = re.compile(r"(\d{8}T\d{6}(?:\.\d{3})?Z)-([1-9]\d*)\Z")
 
 
 def nonce() -> str:
-    """Give a name that nobody else has: 128 random bits, in hex."""
+    """Return a name that nobody else has: 128 random bits, in hex."""
     return os.urandom(16).hex()
 
 
@@ -120,7 +120,7 @@ class Attempt(NamedTuple):
 
 def object_name(path: str) -> str:
     r"""
-    Give a file's path as object stores take it: as it is, save for control characters, "#", "%" and "\".
+    Return a file's path as object stores take it: as it is, save for control characters, "#", "%" and "\".
 
     Those are percent-encoded (obstore reads "#1" at the end of a name as a temporary file of its own).
     """
@@ -128,7 +128,7 @@ def object_name(path: str) -> str:
 
 
 def actions_folder(service: str, version: str) -> str:
-    """Give the folder of one generation of models."""
+    """Return the folder of one generation of models."""
     return f"{service}/{version}"
 
 
@@ -158,7 +158,7 @@ def machine(service: str, action: str, attempt: int, nonce: str) -> str:
 
 
 def number_of(machine: str) -> int:
-    """Give the attempt that a machine is named for."""
+    """Return the attempt that a machine is named for."""
     return int(machine.rsplit("-", 2)[1])
 
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from foretell.errors import CorruptError, StoreError
-from foretell.protocol.effects import Folders, Sleep, Talk, get
+from foretell.protocol.effects import Effects, Folders, Sleep, get
 from foretell.protocol.keys import Run, run_named
 from foretell.protocol.records import Manifest, Outcome, Receipt, Request, Withdrawn
 from foretell.protocol.scope import partition
@@ -46,7 +46,7 @@ class Answer(NamedTuple):
     passed: tuple[Passed, ...]
 
 
-def current(service: str, version: str, action: str, as_of: datetime) -> Talk[Answer]:
+def current(service: str, version: str, action: str, as_of: datetime) -> Effects[Answer]:
     """Find the newest (date, n), not newer than `as_of`, that succeeded, is no trial, and was not withdrawn."""
     passed: list[Passed] = []
     for month in (yield from months(service, version, action, as_of)):
@@ -60,7 +60,7 @@ def current(service: str, version: str, action: str, as_of: datetime) -> Talk[An
     return Answer(None, tuple(passed))
 
 
-def substitute(run: Run, request: Request) -> Talk[Model | None]:
+def substitute(run: Run, request: Request) -> Effects[Model | None]:
     """
     Find the run whose rows should stand where a withdrawn one's do: the newest other success of the table's scope.
 
@@ -104,8 +104,8 @@ def aging(service: Service, answer: Answer, at: datetime) -> str:
     )
 
 
-def examine(run: Run) -> Talk[Model | str]:
-    """Give the run as a model, or the reason why it is none."""
+def examine(run: Run) -> Effects[Model | str]:
+    """Return the run as a model, or the reason why it is none."""
     outcome = yield from get(run.outcome, Outcome)
     if outcome is None:
         return OPEN
@@ -130,7 +130,7 @@ def examine(run: Run) -> Talk[Model | str]:
     return Model(run, request, outcome)
 
 
-def _is_empty(run: Run, outcome: Outcome) -> Talk[bool]:
+def _is_empty(run: Run, outcome: Outcome) -> Effects[bool]:
     """Whether a run produced no file; the manifest says so for certain, where the outcome does not name a number."""
     if outcome.files or outcome.attempt is None or outcome.manifest is None:
         return False
@@ -141,7 +141,7 @@ def _is_empty(run: Run, outcome: Outcome) -> Talk[bool]:
     return manifest is not None and not manifest.files
 
 
-def newest(service: str, version: str, action: str, limit: int | None) -> Talk[list[Run]]:
+def newest(service: str, version: str, action: str, limit: int | None) -> Effects[list[Run]]:
     """List the newest runs of an action, newest first; all of them without a limit."""
     found: list[Run] = []
     for month in (yield from months(service, version, action, datetime.max.replace(tzinfo=UTC))):
@@ -151,7 +151,7 @@ def newest(service: str, version: str, action: str, limit: int | None) -> Talk[l
     return found
 
 
-def since(first: Run) -> Talk[list[Run]]:
+def since(first: Run) -> Effects[list[Run]]:
     """List the runs of an action whose date is not before another's, newest first."""
     found: list[Run] = []
     for month in (
@@ -164,24 +164,24 @@ def since(first: Run) -> Talk[list[Run]]:
     return found
 
 
-def months(service: str, version: str, action: str, as_of: datetime) -> Talk[list[str]]:
+def months(service: str, version: str, action: str, as_of: datetime) -> Effects[list[str]]:
     """List the months that have runs of an action, newest first, none after `as_of`."""
     last = f"{as_of.astimezone(UTC):%Y-%m}"
     found = yield from _folders(f"{service}/{version}/{action}")
     return sorted((month for month in found if month <= last), reverse=True)
 
 
-def versions(service: str) -> Talk[list[str]]:
+def versions(service: str) -> Effects[list[str]]:
     """List the versions of a service that have runs, in no order."""
     return (yield from _folders(service))
 
 
-def actions_of(service: str, version: str) -> Talk[list[str]]:
+def actions_of(service: str, version: str) -> Effects[list[str]]:
     """List the actions that have runs of a version, in order of their names."""
     return sorted((yield from _folders(f"{service}/{version}")))
 
 
-def runs_of(service: str, version: str, action: str, month: str) -> Talk[list[Run]]:
+def runs_of(service: str, version: str, action: str, month: str) -> Effects[list[Run]]:
     """List the runs of an action in a month, newest first."""
     found = yield from _folders(f"{service}/{version}/{action}/{month}")
     return sorted(_runs(service, version, action, found), key=lambda run: run.order, reverse=True)
@@ -195,7 +195,7 @@ def _runs(service: str, version: str, action: str, folders: Iterable[str]) -> It
             continue  # not a run's folder: a person put something there
 
 
-def _folders(prefix: str) -> Talk[list[str]]:
+def _folders(prefix: str) -> Effects[list[str]]:
     pause = 0.5
     while True:
         try:

@@ -11,7 +11,7 @@ from typing import cast
 
 from foretell.errors import PlatformError, RefusedError, StoreError
 from foretell.protocol import effects, steps, withdrawal
-from foretell.protocol.effects import SLOT, Begin, End, Probe, Sleep, Talk, ask, get
+from foretell.protocol.effects import SLOT, Begin, Effects, End, Probe, Sleep, ask, get
 from foretell.protocol.keys import Run, machine
 from foretell.protocol.records import (
     Beat,
@@ -33,11 +33,11 @@ from foretell.protocol.rules import (
     Deliver,
     Finish,
     GiveUp,
-    Life,
+    MachineState,
+    Observations,
     Records,
     Relaunch,
     Revoke,
-    Seen,
     Start,
     State,
     Step,
@@ -49,7 +49,7 @@ from foretell.protocol.rules import (
 CLAIM = cast("type[Claim]", Claim)
 
 
-class Witness:
+class Reconciler:
     """
     An observer with its own clock and memory.
 
@@ -70,7 +70,7 @@ class Witness:
         self.run = run
         self.request = request
         self.records = Records(request=request, launches=[])
-        self.seen = Seen()
+        self.seen = Observations()
         self.receipt_due = False
         """Whether the last step gave up on a warehouse that does not answer."""
         self.first_beat: int | None = None
@@ -88,7 +88,7 @@ class Witness:
 
     # --- looking ----------------------------------------------------------------------------------------------
 
-    def look(self) -> Talk[Step]:
+    def look(self) -> Effects[Step]:
         """
         Read one round and give the next step. A failed read ends the round with StoreError, and proves nothing.
 
@@ -111,7 +111,7 @@ class Witness:
             return True
         return self._clock() - self.seen.since > 2 * self.request.target.times.beat
 
-    def _probe(self) -> Talk[None]:
+    def _probe(self) -> Effects[None]:
         try:
             life, cause = yield Probe(self.records.attempts[self.records.attempt - 1], self.run)
         except PlatformError as error:
@@ -120,7 +120,7 @@ class Witness:
         else:
             self.seen.fate, self.seen.cause = life, cause
 
-    def _read_slots(self) -> Talk[None]:
+    def _read_slots(self) -> Effects[None]:
         slots = self.records.launches
         while not (slots and isinstance(slots[-1], Closed)):
             slot = yield from ask(self.run.attempt(len(slots) + 1).launch, SLOT)
@@ -132,11 +132,11 @@ class Witness:
 
     def _forget(self) -> None:
         """A new attempt is judged by nothing that was seen of the one before, nor by the probe of its machine."""
-        self.seen = Seen(launch_at=self._clock())
+        self.seen = Observations(launch_at=self._clock())
         self.first_beat = None
         self.records.claim = self.records.beat = self.records.host = self.records.exit = None
 
-    def _read_decision(self) -> Talk[None]:
+    def _read_decision(self) -> Effects[None]:
         if self.records.outcome is None:
             before = self.records.attempt
             self.records.outcome = yield from ask(self.run.outcome, Outcome)
@@ -152,7 +152,7 @@ class Witness:
         if records.withdrawn and records.withdrawal is None:
             records.withdrawal = yield from ask(self.run.withdrawal, Receipt)
 
-    def _read_attempt(self) -> Talk[None]:
+    def _read_attempt(self) -> Effects[None]:
         records, seen = self.records, self.seen
         if not records.attempt or self._settled():
             return
@@ -173,8 +173,8 @@ class Witness:
 
     def _doubt_the_probe(self) -> None:
         """Forget a certain death that was seen before the claim was: the launch may have been in flight then."""
-        if self.records.claim and self.seen.fate is Life.GONE_FOR_CERTAIN:
-            self.seen.fate = Life.GONE
+        if self.records.claim and self.seen.fate is MachineState.GONE_FOR_CERTAIN:
+            self.seen.fate = MachineState.GONE
 
     def _settled(self) -> bool:
         """Whether the run has ended, so that nothing of its attempt matters any more."""
@@ -195,11 +195,11 @@ class Witness:
             seen.still, seen.still_at = seen.still + 1, now
 
     def _certainly_dead(self) -> bool:
-        return self.seen.fate is Life.GONE_FOR_CERTAIN and self.records.claim is not None
+        return self.seen.fate is MachineState.GONE_FOR_CERTAIN and self.records.claim is not None
 
     # --- acting -----------------------------------------------------------------------------------------------
 
-    def take(self, step: Step) -> Talk[bool]:
+    def take(self, step: Step) -> Effects[bool]:
         """Take a step; True when nothing is left to do, or (`receipt_due`) the warehouse outlasted the patience."""
         match step:
             case Wait():
@@ -225,7 +225,7 @@ class Witness:
                 return True
         return False
 
-    def _start(self, step: Start) -> Talk[None]:
+    def _start(self, step: Start) -> Effects[None]:
         """Record first, then launch (P6): whoever loses the slot obeys, and no machine is without a record."""
         nonce = self._mint()
         launch = Launch(
@@ -247,7 +247,7 @@ class Witness:
         self._forget()
         yield from self._launch(launch, step.attempt)
 
-    def _launch(self, launch: Launch, number: int) -> Talk[None]:
+    def _launch(self, launch: Launch, number: int) -> Effects[None]:
         if (yield from get(self.run.outcome, Outcome)):
             return
         try:
@@ -256,7 +256,7 @@ class Witness:
         except RefusedError as error:
             self.seen.refused = _told(error)
 
-    def _settle(self, step: Deliver | Revoke) -> Talk[bool]:
+    def _settle(self, step: Deliver | Revoke) -> Effects[bool]:
         """Have the warehouse's ledger say what becomes of a produced run's rows; True when patience with it ended."""
         outcome = self.records.outcome
         if outcome is None:
@@ -271,7 +271,7 @@ class Witness:
         self.receipt_due = receipt is None
         return self.receipt_due
 
-    def advance(self, told: Step) -> Talk[bool]:
+    def advance(self, told: Step) -> Effects[bool]:
         """
         Take what is due, then the step that another observer came to, where it still fits what is on record.
 
@@ -304,7 +304,7 @@ class Witness:
 
     # --- both -------------------------------------------------------------------------------------------------
 
-    def round(self) -> Talk[bool]:
+    def round(self) -> Effects[bool]:
         """Look once and do one thing; True when there is nothing left to do. A store that does not answer is let go."""
         try:
             step = yield from self.look()
@@ -315,7 +315,9 @@ class Witness:
             return False
         return (yield from self.take(step))
 
-    def watch(self, pause: Callable[[Witness], float], until: Callable[[Witness], bool]) -> Talk[bool]:
+    def watch(
+        self, pause: Callable[[Reconciler], float], until: Callable[[Reconciler], bool]
+    ) -> Effects[bool]:
         """Take rounds until there is nothing left to do (True) or `until` says so (False)."""
         while not (yield from self.round()):
             if until(self):

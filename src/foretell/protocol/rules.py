@@ -36,7 +36,7 @@ STILL = 3
 """Reads in a row without a larger seq before silence means anything (P9)."""
 
 
-class Life(StrEnum):
+class MachineState(StrEnum):
     """What a platform knows of an attempt's machine. Success is not among it: only the store knows that (P7)."""
 
     ALIVE = "alive"
@@ -74,7 +74,7 @@ class Records(Struct, kw_only=True):
         return len(self.attempts)
 
 
-class Seen(Struct, kw_only=True):
+class Observations(Struct, kw_only=True):
     """One observer's own observations of the newest attempt. Every time is of its own monotonic clock, in seconds."""
 
     launch_at: float = 0.0
@@ -84,7 +84,7 @@ class Seen(Struct, kw_only=True):
     """Why the platform positively refused the launch."""
     unclear: str = ""
     """What the platform said when it could not be asked, or could not say that it had launched; it proves nothing."""
-    fate: Life | None = None
+    fate: MachineState | None = None
     cause: str = ""
     """Why the machine is gone, in the platform's words."""
     life: tuple[bool, int, bool, bool] | None = None
@@ -219,7 +219,7 @@ class Wait(Struct, frozen=True, kw_only=True, tag=True):
 Step: TypeAlias = Start | Relaunch | GiveUp | Close | Decide | Deliver | Revoke | Finish | Wait
 
 
-def observe(records: Records, seen: Seen) -> State:
+def observe(records: Records, seen: Observations) -> State:
     """Say where the run stands. Needs no history of observations: without one, silence is never assumed."""
     if outcome := records.outcome:
         return _verdict(records, outcome)
@@ -254,7 +254,7 @@ def _verdict(records: Records, outcome: Outcome) -> State:
             return State(phase=Phase(verdict), attempt=attempt, cause=cause)
 
 
-def next_step(records: Records, seen: Seen) -> Step:
+def next_step(records: Records, seen: Observations) -> Step:
     """Say what whoever looks must do now: the same for a waiter, a start, a janitor, a scheduler's trigger."""
     if outcome := records.outcome:
         if outcome.kind != "produced" or not records.request.delivers:
@@ -332,7 +332,7 @@ def after(
     )
 
 
-def _unclaimed(records: Records, seen: Seen, number: int) -> Step:
+def _unclaimed(records: Records, seen: Observations, number: int) -> Step:
     times = records.request.target.times
     waited = seen.asked - seen.launch_at
     if records.host:
@@ -343,7 +343,9 @@ def _unclaimed(records: Records, seen: Seen, number: int) -> Step:
         trouble = f": {seen.unclear}" if seen.unclear else ""
         return GiveUp(attempt=number, cause=f"no agent began within {times.boot:.0f} s{trouble}")
     # A platform that knows for certain has no launch in flight, so its launch can be repeated almost at once.
-    pause = {Life.GONE: times.boot / 30, Life.GONE_FOR_CERTAIN: times.boot / 900}.get(seen.fate or Life.ALIVE)
+    pause = {MachineState.GONE: times.boot / 30, MachineState.GONE_FOR_CERTAIN: times.boot / 900}.get(
+        seen.fate or MachineState.ALIVE
+    )
     if pause is not None and seen.asked - (seen.relaunch_at or seen.launch_at) >= pause:
         return Relaunch(attempt=number)
     return Wait()
@@ -359,30 +361,30 @@ def dead(records: Records) -> bool:
 
 
 def _witness(records: Records) -> Host | None:
-    """Give the host's word where it is about this attempt's agent, or where none began."""
+    """Return the host's word where it is about this attempt's agent, or where none began."""
     return records.host if isinstance(records.claim, Void) or dead(records) else None
 
 
-def quiet(records: Records, seen: Seen) -> bool:
+def quiet(records: Records, seen: Observations) -> bool:
     """Whether the claimed agent is dead, or must be by its own fence: silence as P9 counts it."""
     if dead(records):
         return True
-    if seen.fate is Life.GONE_FOR_CERTAIN and records.claim is not None:
+    if seen.fate is MachineState.GONE_FOR_CERTAIN and records.claim is not None:
         return True
     if seen.since is None or seen.still < STILL:
         return False
     times = records.request.target.times
     silent = seen.asked - seen.since
-    return silent >= times.lease or (seen.fate is Life.GONE and silent >= times.stale)
+    return silent >= times.lease or (seen.fate is MachineState.GONE and silent >= times.stale)
 
 
-def _loss(records: Records, seen: Seen) -> str:
+def _loss(records: Records, seen: Observations) -> str:
     """Tell why an attempt is lost, by the best witness."""
     if isinstance(records.claim, Void):
         return records.claim.cause
     if dead(records) and records.host:
         return records.host.cause
-    if seen.fate in (Life.GONE, Life.GONE_FOR_CERTAIN):
+    if seen.fate in (MachineState.GONE, MachineState.GONE_FOR_CERTAIN):
         return seen.cause or "the machine is gone"
     if seen.since is not None:
         return f"the agent was silent for {seen.asked - seen.since:.0f} s"

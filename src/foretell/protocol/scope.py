@@ -17,7 +17,7 @@ def scope(table: str, partition: str | None) -> str:
 
 
 def partition(granularity: str, date: datetime, timezone: str) -> str:
-    """Give the value of the partition column for a run's date: an ISO date, or for hours a time with its offset."""
+    """Return the value of the partition column for a run's date: an ISO date, or for hours a time with its offset."""
     local = date.astimezone(ZoneInfo(timezone))
     match granularity:
         case "hour":

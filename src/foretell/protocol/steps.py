@@ -13,12 +13,12 @@ from foretell.errors import StoreError, WarehouseError
 from foretell.protocol.effects import (
     SLOT,
     Create,
+    Effects,
     End,
     Put,
     Revoke,
     Ship,
     Sleep,
-    Talk,
     ask,
     call,
     create,
@@ -47,7 +47,7 @@ from foretell.protocol.rules import after
 # --- beginning ----------------------------------------------------------------------------------------------------
 
 
-class Asked(NamedTuple):
+class StartResult(NamedTuple):
     """A run that a start came to, and whether this start made it."""
 
     run: Run
@@ -62,7 +62,7 @@ def request(
     *,
     retried: Callable[[str, int], str],
     again: bool,
-) -> Talk[Asked]:
+) -> Effects[StartResult]:
     """
     Find or make the one run of a key (P6): the first number of the date that is free or carries it.
 
@@ -77,16 +77,16 @@ def request(
         if there is None:
             mine = make(run, wanted)
             if (yield from create(run.request, mine)):
-                return Asked(run, mine, new=True)
+                return StartResult(run, mine, new=True)
             there = yield from get(run.request, Request)
         if there is not None and there.key == wanted:
             if not (again and (yield from failed(run, there))):
-                return Asked(run, there, new=False)
+                return StartResult(run, there, new=False)
             failures += 1
         run = run._replace(n=run.n + 1)
 
 
-def failed(run: Run, request: Request) -> Talk[bool]:
+def failed(run: Run, request: Request) -> Effects[bool]:
     """Whether a run has ended without success, or with one that was taken back."""
     outcome = yield from get(run.outcome, Outcome)
     if outcome is None:
@@ -102,7 +102,7 @@ def failed(run: Run, request: Request) -> Talk[bool]:
 # --- the agent's words --------------------------------------------------------------------------------------------
 
 
-def claim(run: Run, number: int, mine: Claimed) -> Talk[Launch | None]:
+def claim(run: Run, number: int, mine: Claimed) -> Effects[Launch | None]:
     """Begin an attempt as its one agent; None when there is nothing to do here, and the agent leaves quietly."""
     attempt = run.attempt(number)
     slot = yield from get(attempt.launch, SLOT)
@@ -111,12 +111,12 @@ def claim(run: Run, number: int, mine: Claimed) -> Talk[Launch | None]:
     return slot if (yield from create(attempt.claim, mine)) else None
 
 
-def beat(attempt: Attempt, mine: Beat) -> Talk[None]:
+def beat(attempt: Attempt, mine: Beat) -> Effects[None]:
     """Show life, once; a lost beat is not repeated."""
     yield Put(attempt.beat, encode(mine))
 
 
-def decided(run: Run, number: int, nonce: str, *, read: Callable[..., Talk[Any]] = ask) -> Talk[bool]:
+def decided(run: Run, number: int, nonce: str, *, read: Callable[..., Effects[Any]] = ask) -> Effects[bool]:
     """Whether somebody else has decided the run or launched a later attempt: then this one has no business here."""
     outcome = yield from read(run.outcome, Outcome)
     if outcome:
@@ -125,12 +125,12 @@ def decided(run: Run, number: int, nonce: str, *, read: Callable[..., Talk[Any]]
     return slot is not None and not (isinstance(slot, Closed) and slot.outcome.by == nonce)
 
 
-def withdrawn(run: Run) -> Talk[Withdrawn | None]:
+def withdrawn(run: Run) -> Effects[Withdrawn | None]:
     """Return a person's word against a run, if there is one."""
     return (yield from get(run.withdrawn, Withdrawn))
 
 
-def fail(run: Run, launch: Launch, number: int, end: Exit) -> Talk[Outcome | None]:
+def fail(run: Run, launch: Launch, number: int, end: Exit) -> Effects[Outcome | None]:
     """
     End an attempt whose command did not succeed.
 
@@ -150,7 +150,7 @@ def fail(run: Run, launch: Launch, number: int, end: Exit) -> Talk[Outcome | Non
     return outcome
 
 
-def produce(run: Run, outcome: Outcome) -> Talk[bool]:
+def produce(run: Run, outcome: Outcome) -> Effects[bool]:
     """Decide that a run has produced its files, all of them uploaded; False when it was decided otherwise before."""
     return (yield from create(run.outcome, outcome))
 
@@ -158,7 +158,7 @@ def produce(run: Run, outcome: Outcome) -> Talk[bool]:
 # --- anyone's words -----------------------------------------------------------------------------------------------
 
 
-def cancel(run: Run, by: str, at: str, cause: str) -> Talk[Outcome]:
+def cancel(run: Run, by: str, at: str, cause: str) -> Effects[Outcome]:
     """Decide that a run is cancelled unless it is decided already; stop every machine on record. Gives the decision."""
     yield from create(run.outcome, Outcome(kind="cancelled", by=by, cause=cause, at=at))
     outcome = yield from get(run.outcome, Outcome)
@@ -170,7 +170,7 @@ def cancel(run: Run, by: str, at: str, cause: str) -> Talk[Outcome]:
     return outcome
 
 
-def end_machines(run: Run) -> Talk[None]:
+def end_machines(run: Run) -> Effects[None]:
     """Stop the machine of every launch on record."""
     number = 1
     while isinstance(slot := (yield from get(run.attempt(number).launch, SLOT)), Launch):
@@ -178,24 +178,24 @@ def end_machines(run: Run) -> Talk[None]:
         number += 1
 
 
-def void(attempt: Attempt, mine: Void) -> Talk[bool]:
+def void(attempt: Attempt, mine: Void) -> Effects[bool]:
     """Take the claim of an attempt that nobody claimed; False when an agent was first."""
     return (yield from create(attempt.claim, mine))
 
 
-def close(run: Run, number: int, outcome: Outcome) -> Talk[None]:
+def close(run: Run, number: int, outcome: Outcome) -> Effects[None]:
     """Take slot `number` with a complete outcome inside; whoever sees it copies it."""
     yield from create(run.attempt(number).launch, Closed(outcome=outcome))
 
 
 def verdict(kind: OutcomeKind, attempt: int, *, by: str, cause: str, at: str) -> Outcome:
-    """Give the outcome of a run that its last attempt could not bring to an end."""
+    """Return the outcome of a run that its last attempt could not bring to an end."""
     return Outcome(kind=kind, attempt=attempt, by=by, cause=cause, at=at)
 
 
 def deliver(
     run: Run, request: Request, outcome: Outcome, *, clock: Callable[[], float], patience: float
-) -> Talk[Receipt | None]:
+) -> Effects[Receipt | None]:
     """
     Bring a produced run's rows to the warehouse, by anyone and as often as it takes; None when patience ended.
 
@@ -222,7 +222,7 @@ def deliver(
     return None
 
 
-def acknowledge(run: Run, mine: Told) -> Talk[None]:
+def acknowledge(run: Run, mine: Told) -> Effects[None]:
     """Record that somebody has seen how a run ended; tried once, for whoever is told once more loses nothing."""
     try:
         yield Create(run.told, encode(mine))

@@ -11,18 +11,18 @@ from collections.abc import Callable
 from typing import cast
 
 from foretell.errors import StoreError, WarehouseError
-from foretell.protocol.effects import Revoke, Sleep, Talk, create, get
+from foretell.protocol.effects import Effects, Revoke, Sleep, create, get
 from foretell.protocol.keys import Run
 from foretell.protocol.records import Outcome, Receipt, Request, Withdrawn
 
 
-def is_settled(run: Run) -> Talk[bool]:
+def is_settled(run: Run) -> Effects[bool]:
     """Whether no rows of a run are in its table, nor may come there: it was rejected, superseded, or withdrawn."""
     receipt = (yield from get(run.withdrawal, Receipt)) or (yield from get(run.delivery, Receipt))
     return receipt is not None and receipt.state != "delivered"
 
 
-def withdraw(run: Run, mine: Withdrawn) -> Talk[Withdrawn | None]:
+def withdraw(run: Run, mine: Withdrawn) -> Effects[Withdrawn | None]:
     """Take a run back; gives the word that stands, None when the run has no outcome to take back."""
     if (yield from get(run.outcome, Outcome)) is None:
         return None
@@ -32,7 +32,7 @@ def withdraw(run: Run, mine: Withdrawn) -> Talk[Withdrawn | None]:
 
 def revoke(
     run: Run, request: Request, outcome: Outcome, *, clock: Callable[[], float], patience: float
-) -> Talk[Receipt | None]:
+) -> Effects[Receipt | None]:
     """
     Have the ledger say that a produced run is withdrawn, as often as it takes; None when patience ended.
 

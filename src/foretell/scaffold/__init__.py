@@ -126,7 +126,7 @@ def _around(directory: Path, model: str) -> Made:
 
 
 def _around_text(name: str, directory: Path) -> str:
-    """Give a file of the template, less what is told there about the tiny model."""
+    """Return a file of the template, less what is told there about the tiny model."""
     paragraphs = (
         (TEMPLATE / name).read_text(encoding="utf-8").replace(NAME, slug(directory.name)).split("\n\n")
     )

@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from foretell.service import schedule
 from foretell.service.airflow import scheduling
 from foretell.service.commands import commands
+from foretell.service.context import ResolveContext
 from foretell.service.deliveries import delivery
 from foretell.service.discovery import inside, mains, usual_command
 from foretell.service.durations import seconds
@@ -17,7 +18,6 @@ from foretell.service.form import ActionTable
 from foretell.service.model import Action, Input, Source
 from foretell.service.positions import KeyPath
 from foretell.service.problems import Faults, suggestion
-from foretell.service.site import Site
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -25,7 +25,7 @@ SECRET = re.compile(r"projects/[a-z0-9:.-]+/secrets/[A-Za-z0-9_-]{1,255}/version
 RESERVED = {"NAME", "VERSION", "ACTION"}
 
 
-def actions(site: Site, source: Source) -> dict[str, Action]:
+def actions(site: ResolveContext, source: Source) -> dict[str, Action]:
     """Resolve every action; what is wrong becomes faults."""
     tables = site.form.actions
     if not tables:
@@ -70,7 +70,7 @@ def _tell_bad_secrets(secrets: Mapping[str, str], path: KeyPath, faults: Faults)
         faults.add((*path, name), f'the secret "{name}" {why} "projects/PROJECT/secrets/SECRET/versions/3"')
 
 
-def _action(name: str, table: ActionTable, site: Site, usual: _Usual) -> Action:
+def _action(name: str, table: ActionTable, site: ResolveContext, usual: _Usual) -> Action:
     path: KeyPath = ("actions", name)
     faults = site.faults
     if not NAME.fullmatch(name):
@@ -107,7 +107,7 @@ def _action(name: str, table: ActionTable, site: Site, usual: _Usual) -> Action:
 class _Usual:
     """The command that needs no writing, which is looked for once."""
 
-    def __init__(self, site: Site, source: Source) -> None:
+    def __init__(self, site: ResolveContext, source: Source) -> None:
         self._site = site
         self._source = source
 
@@ -116,7 +116,7 @@ class _Usual:
         return mains(self._site.root, self._source)
 
     def command(self, key: KeyPath) -> tuple[str, ...]:
-        """Give it for an action; a fault unless the source leaves no doubt which it is."""
+        """Return it for an action; a fault unless the source leaves no doubt which it is."""
         if len(self._modules) == 1:
             return usual_command(self._site.root, self._modules[0], str(key[1]))
         why = f"several mains: {', '.join(self._modules)}" if self._modules else "no package with a main.py"
@@ -144,7 +144,7 @@ def _tell_bad_schedule(table: ActionTable, path: KeyPath, faults: Faults) -> Non
         )
 
 
-def _inputs(table: ActionTable, key: KeyPath, site: Site) -> tuple[Input, ...]:
+def _inputs(table: ActionTable, key: KeyPath, site: ResolveContext) -> tuple[Input, ...]:
     _tell_unknown(table.inputs, key, site)
     if isinstance(table.inputs, dict):
         places = table.inputs
@@ -156,7 +156,7 @@ def _inputs(table: ActionTable, key: KeyPath, site: Site) -> tuple[Input, ...]:
     return tuple(Input(action=action, path=str(PurePosixPath(place))) for action, place in places.items())
 
 
-def _tell_unknown(names: tuple[str, ...] | dict[str, str], key: KeyPath, site: Site) -> None:
+def _tell_unknown(names: tuple[str, ...] | dict[str, str], key: KeyPath, site: ResolveContext) -> None:
     """Tell which of the actions that are named do not exist, or are named twice."""
     for index, name in enumerate(names):
         place = (*key, name if isinstance(names, dict) else index)
@@ -168,7 +168,7 @@ def _tell_unknown(names: tuple[str, ...] | dict[str, str], key: KeyPath, site: S
 
 
 def _cycles(edges: Mapping[str, list[str]]) -> Iterator[list[str]]:
-    """Give the circles among actions, each from its first action back to itself."""
+    """Return the circles among actions, each from its first action back to itself."""
     done: set[str] = set()
 
     def walk(name: str, trail: list[str]) -> Iterator[list[str]]:

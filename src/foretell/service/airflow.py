@@ -51,7 +51,7 @@ def _date(text: str | None, path: KeyPath, timezone: str, faults: Faults) -> dat
 
 
 def _zone(name: str) -> ZoneInfo:
-    """Give a time zone; that it is none is told elsewhere."""
+    """Return a time zone; that it is none is told elsewhere."""
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):

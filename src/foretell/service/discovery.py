@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from posixpath import normpath
 
+from foretell.service.context import ResolveContext
 from foretell.service.form import SourceTable
 from foretell.service.model import LOCK_FILE, Action, Source
 from foretell.service.positions import KeyPath
@@ -14,10 +15,9 @@ from foretell.service.problems import Faults, suggestion
 from foretell.service.requirements import declared, groups, wishes
 from foretell.service.requirements.foreign import FOREIGN
 from foretell.service.requirements.place import Place, listed
-from foretell.service.site import Site
 
 
-def source(site: Site) -> Source:
+def source(site: ResolveContext) -> Source:
     """Resolve the source: what the file says, else what the directories hold."""
     table, root, faults = site.form.source, site.root, site.faults
     here = Place(root, ".")
@@ -74,7 +74,7 @@ def apart(source: Source, actions: Iterable[Action], faults: Faults) -> None:
 
 
 def mains(root: Path, source: Source) -> list[str]:
-    """Give the modules that can be run as the model: one for every package that has a main."""
+    """Return the modules that can be run as the model: one for every package that has a main."""
     packages = [(package.name, listed(package)) for package in sorted(_directories(root / source.path))]
     own = [name for name, files in packages if "__main__.py" in files]
     main = [f"{name}.main" for name, files in packages if "main.py" in files]
@@ -82,7 +82,7 @@ def mains(root: Path, source: Source) -> list[str]:
 
 
 def usual_command(root: Path, module: str, action: str) -> tuple[str, ...]:
-    """Give the command of a model that is this module, after the convention of arguments."""
+    """Return the command of a model that is this module, after the convention of arguments."""
     command = ("python", "-m", module, "--action", "{action}")
     config = (root / "configs" / f"{action}.json").is_file()
     return (*command, "--config", "configs/{action}.json") if config else command
@@ -135,7 +135,7 @@ def _is_built(root: Path) -> bool:
 
 
 def _needed(
-    site: Site, places: Sequence[Place], *, scripts: Sequence[str]
+    site: ResolveContext, places: Sequence[Place], *, scripts: Sequence[str]
 ) -> tuple[tuple[str, ...], str | None]:
     """Return the requirement files, or the directory of a locked project."""
     table, root, faults = site.form.source, site.root, site.faults
@@ -164,7 +164,7 @@ def _needed(
     return table.requirements, None
 
 
-def _groups(site: Site, taken: Sequence[str]) -> tuple[str, ...]:
+def _groups(site: ResolveContext, taken: Sequence[str]) -> tuple[str, ...]:
     """Return the groups that are asked for besides; a fault for one that nobody knows."""
     asked, faults = site.form.source.groups, site.faults
     if not asked:

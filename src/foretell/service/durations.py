@@ -14,7 +14,7 @@ LONGEST = 366 * 86400.0
 
 
 def seconds(duration: Duration, path: KeyPath, faults: Faults) -> float:
-    """Give a duration in seconds; 1 and a fault for what is none, not positive, or longer than a year."""
+    """Return a duration in seconds; 1 and a fault for what is none, not positive, or longer than a year."""
     value = _parsed(duration) if isinstance(duration, str) else float(duration)
     if value is None:
         faults.add(path, f'"{path[-1]}" is no duration: "{duration}"; write "6h", "1h30m", "90s", "1d"')

@@ -323,7 +323,7 @@ class ServiceTable(Form, frozen=True, kw_only=True):
 
 
 def schema() -> dict[str, object]:
-    """Give the JSON Schema (draft 2020-12) of foretell.toml, for editors."""
+    """Return the JSON Schema (draft 2020-12) of foretell.toml, for editors."""
     kinds = (*PLATFORMS.values(), *WAREHOUSES.values())
     (root, *_), components = msgspec.json.schema_components(
         (ServiceTable, *kinds), schema_hook=lambda _free: ANY_VALUE, ref_template="#/$defs/{name}"

@@ -110,7 +110,7 @@ def _reason(error: OSError) -> str:
 
 
 def _syntax(message: str, text: str) -> str:
-    """Give line, column and fault from what the parser says: "Expected '=' (at line 1, column 5)"."""
+    """Return line, column and fault from what the parser says: "Expected '=' (at line 1, column 5)"."""
     found = re.fullmatch(
         r"(.*?)(?: \(at (?:line (\d+), column (\d+)|end of document)\))?", message, re.DOTALL
     )

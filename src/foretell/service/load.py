@@ -11,13 +11,13 @@ from zoneinfo import ZoneInfo, available_timezones
 from foretell.errors import ServiceFileError
 from foretell.service import reader
 from foretell.service.actions import actions
+from foretell.service.context import ResolveContext
 from foretell.service.deliveries import one_table_each
 from foretell.service.discovery import apart, inside, source
 from foretell.service.form import ActionTable, ImageTable, ServiceTable, schema
 from foretell.service.layers import Layer, Table, layers, merged
 from foretell.service.model import Image, Service, Target
 from foretell.service.problems import Faults, suggestion
-from foretell.service.site import Site
 from foretell.service.targets import BUILT_IN, targets
 
 __all__ = ["FILE", "find", "load", "schema"]
@@ -32,7 +32,7 @@ COPIES = ("posix/", "right/")
 
 
 def find(start: Path) -> Path:
-    """Give the service file of a directory, or of the nearest above it; ServiceFileError if there is none."""
+    """Return the service file of a directory, or of the nearest above it; ServiceFileError if there is none."""
     start = start.absolute()
     for directory in (start, *start.parents):
         if (directory / FILE).is_file():
@@ -46,7 +46,7 @@ def find(start: Path) -> Path:
 
 def load(path: Path, *, environ: Mapping[str, str]) -> Service:
     """
-    Give the service that a file describes; `path` is the file or its directory.
+    Return the service that a file describes; `path` is the file or its directory.
 
     Raises ServiceFileError, and nothing else whatever the file holds, with every fault that was found.
     `environ` tells what "~" stands for (HOME).
@@ -70,7 +70,7 @@ def _service(found: tuple[Layer, ...], *, home: str | None) -> Service:
     table = merged([*(layer.table for layer in found), BUILT_IN])
     faults = Faults(found, table)
     form = ServiceTable(**reader.fields(ServiceTable, table, (), faults, also=_misplaced(table)))
-    site = Site(form=form, root=root, home=home, faults=faults)
+    site = ResolveContext(form=form, root=root, home=home, faults=faults)
     _tell_bad_words(site)
     code = source(site)
     places = targets(site)
@@ -104,7 +104,7 @@ def _misplaced(table: Table) -> Callable[[str], str]:
     return say
 
 
-def _tell_bad_words(site: Site) -> None:
+def _tell_bad_words(site: ResolveContext) -> None:
     form, faults = site.form, site.faults
     if form.name is None:
         faults.missing(("name",), 'missing key "name": write name = "example-prediction"')
@@ -134,7 +134,7 @@ def _tell_bad_words(site: Site) -> None:
         )
 
 
-def _env_file(site: Site, targets: Mapping[str, Target]) -> str | None:
+def _env_file(site: ResolveContext, targets: Mapping[str, Target]) -> str | None:
     """Resolve the path of the env file; a fault where an attempt may be on a machine that does not see it."""
     told, key = site.form.env_file, ("env_file",)
     if told is None:

@@ -297,7 +297,7 @@ class Times(Struct, frozen=True, kw_only=True):
         return Times(**{name: getattr(self, name) * factor for name in self.__struct_fields__})
 
     def faults(self) -> list[str]:
-        """Give what is wrong with these durations, one sentence each; an empty list for a sound set."""
+        """Return what is wrong with these durations, one sentence each; an empty list for a sound set."""
         least = {
             "stale must be at least 6 x beat, else a slow write looks like silence": (
                 self.stale,

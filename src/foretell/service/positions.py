@@ -20,7 +20,7 @@ SCALAR = re.compile(r"[^,\]}#\n]+")
 
 
 def locate(text: str) -> dict[KeyPath, int]:
-    """Give the line, counted from 1, of every table, key and array element of a valid TOML document."""
+    """Return the line, counted from 1, of every table, key and array element of a valid TOML document."""
     scan = _Scan(text)
     scan.document()
     return scan.lines
@@ -90,7 +90,7 @@ class _Scan:
         return (*array, self.elements[array])
 
     def within(self, key: list[str]) -> KeyPath:
-        """Give the path of a table's header: through an array of tables it means the newest element."""
+        """Return the path of a table's header: through an array of tables it means the newest element."""
         path: KeyPath = ()
         for part in key:
             path = (*path, part)

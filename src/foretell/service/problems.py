@@ -54,7 +54,7 @@ class Faults:
         )
 
     def _place(self, path: KeyPath) -> tuple[int, int]:
-        """Give layer and line of the value: of the nearest file that has it, else of the table around it."""
+        """Return layer and line of the value: of the nearest file that has it, else of the table around it."""
         while path:
             for depth, layer in enumerate(self._layers):
                 if path in layer.lines:
@@ -74,7 +74,7 @@ class Faults:
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """Give the end of a message about an unknown word: the likely one, else all of them."""
+    """Return the end of a message about an unknown word: the likely one, else all of them."""
     words = {name.lower(): name for name in known}
     close = difflib.get_close_matches(word.lower(), words, n=1)
     if close:

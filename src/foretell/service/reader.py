@@ -45,7 +45,7 @@ def fields(
     *,
     also: Callable[[str], str] | None = None,
 ) -> dict[str, Any]:
-    """Give the right values of a table by field, and tell what is wrong. `also` explains unknown keys."""
+    """Return the right values of a table by field, and tell what is wrong. `also` explains unknown keys."""
     known = _fields(kind)
     result = {}
     for key, value in values.items():
@@ -60,12 +60,12 @@ def fields(
 
 
 def keys(kind: type[Struct]) -> list[str]:
-    """Give every key of a table."""
+    """Return every key of a table."""
     return list(_fields(kind))
 
 
 def required(kind: type[Struct]) -> list[str]:
-    """Give the keys of a table that have no default."""
+    """Return the keys of a table that have no default."""
     return [key for key, found in _fields(kind).items() if found.required]
 
 
@@ -111,7 +111,7 @@ def _free(value: object, path: KeyPath, faults: Faults) -> object:
 
 @cache
 def _tabular(kind: Any) -> Any:
-    """Give what of a type a table can be: a table of the form, or one of any keys; None where it cannot be one."""
+    """Return what of a type a table can be: a table of the form, or one of any keys; None where it cannot be one."""
     for option in _options(_plain(kind)):
         if get_origin(option) is dict or (isinstance(option, type) and issubclass(option, Struct)):
             return option
@@ -123,7 +123,7 @@ def _plain(kind: Any) -> Any:
 
 
 def _options(kind: Any) -> tuple[Any, ...]:
-    """Give the alternatives of a type, without what says that it may be left out."""
+    """Return the alternatives of a type, without what says that it may be left out."""
     if get_origin(kind) not in {Union, types.UnionType}:
         return (kind,)
     return tuple(_plain(option) for option in get_args(kind) if option is not types.NoneType)
@@ -182,7 +182,7 @@ def _shown(value: object) -> str:
 
 
 def _mended(kind: Any, value: object) -> str:
-    """Give the fix where it is plain: a number or date where text is asked for."""
+    """Return the fix where it is plain: a number or date where text is asked for."""
     if str in _options(kind) and isinstance(value, int | float | date) and not isinstance(value, bool):
         return "; put it in quotes"
     if isinstance(value, str) and any(get_origin(option) is tuple for option in _options(kind)):

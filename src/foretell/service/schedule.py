@@ -39,7 +39,7 @@ LONGEST = 200
 
 @lru_cache(1024)  # to find out whether it ever comes due takes 0.1 ms
 def expression(schedule: str) -> str:
-    """Give the five fields of a schedule; ValueError with the reason if it is none or never comes due."""
+    """Return the five fields of a schedule; ValueError with the reason if it is none or never comes due."""
     line = SHORTHANDS.get(schedule.strip().lower(), " ".join(schedule.split()))
     if line.startswith("@"):
         raise ValueError(f"the shorthands are {', '.join(SHORTHANDS)}")
@@ -57,12 +57,12 @@ def expression(schedule: str) -> str:
 
 
 def following(schedule: str, timezone: str, at: datetime) -> datetime:
-    """Give the oldest tick later than `at`."""
+    """Return the oldest tick later than `at`."""
     return next(tick for tick in _ticks(schedule, timezone, at) if tick > at)
 
 
 def previous(schedule: str, timezone: str, at: datetime) -> datetime:
-    """Give the newest tick that is not later than `at`."""
+    """Return the newest tick that is not later than `at`."""
     for start in _earlier(schedule, timezone, at):
         newest = None
         for tick in _ticks(schedule, timezone, start - SECOND):
@@ -75,7 +75,7 @@ def previous(schedule: str, timezone: str, at: datetime) -> datetime:
 
 
 def interval(schedule: str, timezone: str, tick: datetime) -> tuple[datetime, datetime]:
-    """Give the data interval of a tick: from the tick before it to the tick itself."""
+    """Return the data interval of a tick: from the tick before it to the tick itself."""
     return previous(schedule, timezone, tick - SECOND), tick
 
 
@@ -89,7 +89,7 @@ def period(schedule: str, timezone: str, at: datetime) -> timedelta:
 
 
 def effective(actions: Mapping[str, Action], name: str) -> tuple[str, ...]:
-    """Give the schedules by which an action comes due: its own, and those of the actions it comes after."""
+    """Return the schedules by which an action comes due: its own, and those of the actions it comes after."""
     action = actions[name]
     own = (action.schedule,) if action.schedule else ()
     inherited = (schedule for earlier in action.after for schedule in effective(actions, earlier))

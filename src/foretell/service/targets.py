@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from foretell.service import reader
 from foretell.service.actions import NAME
+from foretell.service.context import ResolveContext
 from foretell.service.durations import seconds
 from foretell.service.form import PLATFORMS, WAREHOUSES, TargetTable, TimesTable
 from foretell.service.layers import Table, merged
@@ -24,7 +25,6 @@ from foretell.service.model import (
 )
 from foretell.service.positions import KeyPath
 from foretell.service.problems import Faults, suggestion
-from foretell.service.site import Site
 
 S = TypeVar("S", bound=PlatformSettings | WarehouseSettings)
 
@@ -40,7 +40,7 @@ BEAT_OF_A_BUCKET = 1.0
 DATASET = re.compile(r"[A-Za-z0-9_]{1,128}")
 
 
-def targets(site: Site) -> dict[str, Target]:
+def targets(site: ResolveContext) -> dict[str, Target]:
     """Resolve every target; what is wrong becomes faults, and such a target is left out."""
     form = site.form
     if form.target is not None and form.target not in form.targets:
@@ -49,7 +49,7 @@ def targets(site: Site) -> dict[str, Target]:
     return {name: target for name, target in resolved.items() if target}
 
 
-def _target(name: str, table: TargetTable, site: Site) -> Target | None:
+def _target(name: str, table: TargetTable, site: ResolveContext) -> Target | None:
     path: KeyPath = ("targets", name)
     if not NAME.fullmatch(name):
         fault = f'bad target name "{name}"; it begins with a-z, then a-z, 0-9, _ and -, at most 63 in all'
@@ -72,7 +72,9 @@ def _target(name: str, table: TargetTable, site: Site) -> Target | None:
     )
 
 
-def _kind(kinds: Mapping[str, type[S]], told: Table, usual: str, path: KeyPath, site: Site) -> type[S] | None:
+def _kind(
+    kinds: Mapping[str, type[S]], told: Table, usual: str, path: KeyPath, site: ResolveContext
+) -> type[S] | None:
     kind = told.get("kind", usual)
     if isinstance(kind, str) and kind in kinds:
         return kinds[kind]
@@ -81,7 +83,7 @@ def _kind(kinds: Mapping[str, type[S]], told: Table, usual: str, path: KeyPath, 
 
 
 def _told(
-    kinds: Mapping[str, type[S]], kind: type[S], told: Table, path: KeyPath, site: Site
+    kinds: Mapping[str, type[S]], kind: type[S], told: Table, path: KeyPath, site: ResolveContext
 ) -> dict[str, Any]:
     """Read the settings of one kind; a key of another kind is told as such."""
 
@@ -101,7 +103,7 @@ def _demand(kind: type[S], values: Mapping[str, Any], path: KeyPath, faults: Fau
 
 
 def _platform(
-    kind: type[PlatformSettings], values: dict[str, Any], path: KeyPath, site: Site
+    kind: type[PlatformSettings], values: dict[str, Any], path: KeyPath, site: ResolveContext
 ) -> PlatformSettings | None:
     if not _demand(kind, values, path, site.faults):
         return None
@@ -111,9 +113,13 @@ def _platform(
 
 
 def _overrides(
-    table: TargetTable, kind: type[PlatformSettings], values: dict[str, Any], path: KeyPath, site: Site
+    table: TargetTable,
+    kind: type[PlatformSettings],
+    values: dict[str, Any],
+    path: KeyPath,
+    site: ResolveContext,
 ) -> dict[str, PlatformSettings]:
-    """Give the platform of the actions that have keys of their own, complete."""
+    """Return the platform of the actions that have keys of their own, complete."""
     result = {}
     for action, told in table.actions.items():
         key = (*path, "actions", action)
@@ -126,8 +132,8 @@ def _overrides(
     return result
 
 
-def _store(told: str | None, kind: type[PlatformSettings], key: KeyPath, site: Site) -> str:
-    """Give the store's URL; a path becomes one of a directory."""
+def _store(told: str | None, kind: type[PlatformSettings], key: KeyPath, site: ResolveContext) -> str:
+    """Return the store's URL; a path becomes one of a directory."""
     remote = kind is ComputeEngineSettings
     if told is None and remote:
         site.faults.missing(
@@ -150,7 +156,7 @@ def _store(told: str | None, kind: type[PlatformSettings], key: KeyPath, site: S
 
 
 def _warehouse(
-    told: Table, kind: type[PlatformSettings], project: str | None, path: KeyPath, site: Site
+    told: Table, kind: type[PlatformSettings], project: str | None, path: KeyPath, site: ResolveContext
 ) -> WarehouseSettings | None:
     remote = kind is ComputeEngineSettings
     chosen = _kind(WAREHOUSES, told, "bigquery" if remote else "duckdb", path, site)

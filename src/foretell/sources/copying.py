@@ -55,7 +55,7 @@ class Copied(NamedTuple):
         return f"{counted(self.files, 'file')}, {size(self.size)}, in {duration(self.seconds)}"
 
 
-class File(NamedTuple):
+class FileToCopy(NamedTuple):
     """A file to be copied. `room` is the bytes that it takes on a disk: less than its size if it has holes."""
 
     path: str
@@ -109,7 +109,7 @@ def copy_directory(source: Path, into: Path) -> Copied:
     began = time.monotonic()
     folders, links, files = _listed(source)
     origin = str(source)
-    large = [File(f"{origin}/{path}", info) for path, info in files if info.st_size > SMALL]
+    large = [FileToCopy(f"{origin}/{path}", info) for path, info in files if info.st_size > SMALL]
     must_fit(into, large, sum(info.st_size for _, info in files if info.st_size <= SMALL))
     for path in folders:
         (into / path).mkdir()
@@ -130,7 +130,7 @@ def is_much(files: int, total: int) -> bool:
     return files > FEW or total > LITTLE
 
 
-def must_fit(place: Path, large: Iterable[File], small: int) -> None:
+def must_fit(place: Path, large: Iterable[FileToCopy], small: int) -> None:
     """
     Raise NoRoomError where the disk of a directory has too little room for files, and for `small` bytes of others.
 
@@ -170,7 +170,7 @@ def telling_no_room(place: Path) -> Iterator[None]:
         ) from error
 
 
-def _clones(file: File, place: Path) -> bool:
+def _clones(file: FileToCopy, place: Path) -> bool:
     """Return whether a file can be cloned into a directory, by doing it."""
     trial = place / f".{os.urandom(8).hex()}"
     try:

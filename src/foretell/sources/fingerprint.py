@@ -18,7 +18,7 @@ from foretell.system.parallel import each
 Marked: TypeAlias = tuple[Entry, str]
 """An entry, and the SHA-256 (hex) of what it holds; "" for what is no file."""
 Reader: TypeAlias = Callable[[Path], tuple[str, int]]
-"""Gives a file's SHA-256 (hex) and its length; OSError."""
+"""Return a file's SHA-256 (hex) and its length; OSError."""
 
 
 def fingerprint(tree: Tree, digests: Digests | None = None) -> str:

@@ -24,7 +24,7 @@ Of a path relative to the root ("data/raw/" with a final slash for a directory):
 pattern names it, so it is not; None, no pattern names it.
 """
 Finder: TypeAlias = Callable[[str], str | None]
-"""Gives for a file's path what of it is ignored: the path itself, or a directory above it with a final slash."""
+"""Return for a file's path what of it is ignored: the path itself, or a directory above it with a final slash."""
 
 
 def named(root: Path) -> Rule:

@@ -24,7 +24,7 @@ from msgspec.structs import replace
 from foretell.sources.copying import (
     WORKERS,
     Copied,
-    File,
+    FileToCopy,
     copy_file,
     is_much,
     must_fit,
@@ -135,7 +135,7 @@ class _Kept:
                 continue
             path = tree.root / entry.path
             with contextlib.suppress(FileNotFoundError):
-                file = File(str(path), path.stat())
+                file = FileToCopy(str(path), path.stat())
                 large += [file] if self._found(path, file.info) else [file, file]
         must_fit(self._place, large, small)
 

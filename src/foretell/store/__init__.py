@@ -27,7 +27,7 @@ class Store:
         self._place = Bucket(url) if self.directory is None else Directory(url, self.directory)
 
     def get(self, key: str) -> bytes | None:
-        """Give an object's bytes, None when it is certain that there is none."""
+        """Return an object's bytes, None when it is certain that there is none."""
         return self._place.get(key)
 
     async def get_async(self, key: str) -> bytes | None:
@@ -54,7 +54,7 @@ class Store:
         self._place.put(key, data)
 
     def chunks(self, key: str) -> Iterator[memoryview]:
-        """Give an object's bytes in parts; CorruptError where there is none."""
+        """Return an object's bytes in parts; CorruptError where there is none."""
         try:
             yield from self._place.chunks(key)
         except FileNotFoundError as error:
@@ -65,7 +65,7 @@ class Store:
             ) from error
 
     def folders(self, prefix: str) -> list[str]:
-        """Give the names directly below a prefix that have objects below them, unordered."""
+        """Return the names directly below a prefix that have objects below them, unordered."""
         return self._place.folders(prefix)
 
     def remove(self, key: str) -> None:
@@ -86,6 +86,6 @@ class Store:
 
 
 def local_directory(url: str) -> Path | None:
-    """Give the directory of a file:// URL, None for a store elsewhere."""
+    """Return the directory of a file:// URL, None for a store elsewhere."""
     parts = urlsplit(url)
     return Path(unquote(parts.path)) if parts.scheme == "file" else None

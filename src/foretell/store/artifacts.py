@@ -63,7 +63,7 @@ def commit(store: Store, attempt: Attempt, manifest: Manifest) -> str:
 
 
 def _key(attempt: Attempt, name: str) -> str:
-    """Give a file's object: named as the file, or by a hash where that is longer than stores take."""
+    """Return a file's object: named as the file, or by a hash where that is longer than stores take."""
     key = attempt.output(name)
     if len(key.encode()) <= LONGEST_KEY and all(
         len(part.encode()) <= LONGEST_PART for part in key.split("/")

@@ -23,7 +23,7 @@ KNOWN_TO_OBSTORE = ("service_account", adc.PERSON)
 
 def connect(url: str, *, timeout: float, retries: int = 0) -> ObjectStore:
     """
-    Give obstore's client of a bucket; nothing is asked of it yet. UsageError for a URL that cannot be.
+    Return obstore's client of a bucket; nothing is asked of it yet. UsageError for a URL that cannot be.
 
     `timeout` is how long one request may take in all, in seconds, `retries` how often obstore repeats one by itself.
     """
@@ -58,7 +58,7 @@ def _of_google(settings: dict[str, Any], environ: Mapping[str, str]) -> dict[str
 
 
 def _tokens() -> Callable[[], dict[str, Any]]:
-    """Give what obstore calls for a token, by google-auth, which is loaded here, for few need it."""
+    """Return what obstore calls for a token, by google-auth, which is loaded here, for few need it."""
     try:
         auth = importlib.import_module("google.auth")
         requests = importlib.import_module("google.auth.transport.requests")

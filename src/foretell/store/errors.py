@@ -24,7 +24,7 @@ LOGIN = "gcloud auth application-default login"
 
 
 def status(error: Exception) -> int | None:
-    """Give the status that the server answered with, None where it did not answer."""
+    """Return the status that the server answered with, None where it did not answer."""
     found = STATUS.search(str(error))
     return int(found[1]) if found else None
 
@@ -42,7 +42,7 @@ def is_certain(error: Exception) -> bool:
 
 
 def told(verb: str, key: str, url: str, error: Exception) -> StoreError:
-    """Give the error for people: what, where, why, and the next step."""
+    """Return the error for people: what, where, why, and the next step."""
     what = f'cannot {verb} "{key}"'
     code = status(error)
     if TOKEN in str(error):

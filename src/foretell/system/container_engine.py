@@ -36,7 +36,7 @@ NOISE = re.compile(
 )
 
 
-class Said(Struct, frozen=True, kw_only=True):
+class EngineAnswer(Struct, frozen=True, kw_only=True):
     """What the engine answered."""
 
     code: int
@@ -77,7 +77,7 @@ class Engine:
         """Whether it is Podman, by whatever name: it differs in how it tells digests."""
         return "podman" in self.call("--version").output.lower()
 
-    def call(self, *arguments: str, patience: float = PATIENCE) -> Said:
+    def call(self, *arguments: str, patience: float = PATIENCE) -> EngineAnswer:
         """Ask something; what the engine refuses is an answer. PlatformError when it cannot be asked."""
         try:
             done = subprocess.run(
@@ -92,12 +92,12 @@ class Engine:
             raise _no_answer(self.program, f"it did not answer within {patience:.0f} s") from error
         except OSError as error:
             raise _no_answer(self.program, error.strerror or str(error)) from error
-        said = Said(code=done.returncode, output=_text(done.stdout), errors=_text(done.stderr))
+        said = EngineAnswer(code=done.returncode, output=_text(done.stdout), errors=_text(done.stderr))
         if not said.ok and UNREACHABLE.search(said.errors):
             raise _no_answer(self.program, said.why)
         return said
 
-    def follow(self, arguments: Sequence[str], say: Callable[[str], None]) -> Said:
+    def follow(self, arguments: Sequence[str], say: Callable[[str], None]) -> EngineAnswer:
         """Ask for what takes long; `say` is given every line as it comes. PlatformError when it cannot be asked."""
         lines = []
         try:
@@ -115,7 +115,7 @@ class Engine:
                     say(line.rstrip())
         except OSError as error:
             raise _no_answer(self.program, error.strerror or str(error)) from error
-        said = Said(code=process.returncode, output="", errors="".join(lines))
+        said = EngineAnswer(code=process.returncode, output="", errors="".join(lines))
         if not said.ok and UNREACHABLE.search(said.errors):
             raise _no_answer(self.program, said.why)
         return said
@@ -123,7 +123,7 @@ class Engine:
 
 def find(environ: Mapping[str, str] = os.environ) -> Engine:
     """
-    Give the engine of this machine: FORETELL_ENGINE, else Docker, else Podman.
+    Return the engine of this machine: FORETELL_ENGINE, else Docker, else Podman.
 
     PlatformError where neither is: another machine may still have started what is asked for.
     """

@@ -14,7 +14,7 @@ IMAGE_HOME = "/tmp/foretell"  # noqa: S108 - of a container, whose user may be a
 
 
 def cache(environ: Mapping[str, str]) -> Path:
-    """Give this user's directory for what can be made again: FORETELL_CACHE, else by the XDG convention."""
+    """Return this user's directory for what can be made again: FORETELL_CACHE, else by the XDG convention."""
     if named := environ.get("FORETELL_CACHE"):
         return Path(named).absolute()
     base = environ.get("XDG_CACHE_HOME") or Path(environ.get("HOME") or Path.home(), ".cache")

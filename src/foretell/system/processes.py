@@ -25,7 +25,7 @@ YOUNG = 1.0
 
 
 def marker(machine: str) -> str:
-    """Give the environment entry that every process of a machine carries."""
+    """Return the environment entry that every process of a machine carries."""
     return f"FORETELL_MACHINE={machine}"
 
 
@@ -84,7 +84,7 @@ def processes() -> list[tuple[int, int]]:
 
 
 def directory(pid: int) -> Path | None:
-    """Give the working directory of a live process of ours, None where it cannot be told."""
+    """Return the working directory of a live process of ours, None where it cannot be told."""
     if not HAS_PROC:
         psutil = _psutil()
         try:

@@ -23,14 +23,14 @@ LONGEST = 64 * 1024
 """Bytes of arguments; more than paths and names can take."""
 
 
-class Spare(NamedTuple):
+class StandbyAgent(NamedTuple):
     """A guard without a post, and the line to it."""
 
     pid: int
     line: socket.socket
 
 
-_waiting: list[Spare] = []
+_waiting: list[StandbyAgent] = []
 
 
 def begin() -> None:
@@ -50,11 +50,11 @@ def begin() -> None:
             ours.close()
             return
     guard.returncode = 0  # it is meant to outlive us, so it is nothing to be warned of
-    _waiting.append(Spare(guard.pid, ours))
+    _waiting.append(StandbyAgent(guard.pid, ours))
 
 
 def post(arguments: Sequence[str], lock: int) -> int | None:
-    """Give the waiting guard its arguments and the machine's lock; its process id, None where none is waiting."""
+    """Return the waiting guard its arguments and the machine's lock; its process id, None where none is waiting."""
     while _waiting:
         pid, line = _waiting.pop()
         with line:

@@ -9,7 +9,7 @@ STAMP = re.compile(r"\d{8}T\d{6}(?:\.\d{3})?Z")
 
 
 def stamp(date: datetime) -> str:
-    """Give a date as it stands in a run id: UTC, basic ISO format, milliseconds only where there are any."""
+    """Return a date as it stands in a run id: UTC, basic ISO format, milliseconds only where there are any."""
     date = date.astimezone(UTC)
     fraction = f".{date.microsecond // 1000:03d}" if date.microsecond else ""
     return f"{date:%Y%m%dT%H%M%S}{fraction}Z"
@@ -24,11 +24,11 @@ def unstamp(text: str) -> datetime:
 
 
 def rfc3339(date: datetime) -> str:
-    """Give a date as the environment and the records show it: UTC, to the second or millisecond."""
+    """Return a date as the environment and the records show it: UTC, to the second or millisecond."""
     date = date.astimezone(UTC)
     return date.isoformat(timespec="milliseconds" if date.microsecond else "seconds")
 
 
 def sortable(date: datetime) -> str:
-    """Give a date as text that sorts as the dates do: UTC, always with milliseconds."""
+    """Return a date as text that sorts as the dates do: UTC, always with milliseconds."""
     return date.astimezone(UTC).isoformat(timespec="milliseconds")

@@ -33,7 +33,7 @@ def connect(settings: WarehouseSettings, waits: Callable[[str], None] = lambda _
 
 
 def texts(settings: WarehouseSettings) -> frozenset[str]:
-    """Give the declared types whose values the warehouse takes as text in the checked Parquet files."""
+    """Return the declared types whose values the warehouse takes as text in the checked Parquet files."""
     return BIGQUERY_TEXTS if isinstance(settings, BigQuerySettings) else frozenset()
 
 

@@ -44,7 +44,7 @@ class Shipment(Struct, frozen=True, kw_only=True):
     uris: tuple[str, ...] = ()
 
 
-class UnfitError(Exception):
+class SchemaMismatchError(Exception):
     """The table will not take the rows, ever. Its text says why, and what to do."""
 
 
@@ -79,7 +79,7 @@ class Warehouse(Protocol):
         ...
 
     def receipt(self, uid: str) -> Receipt | None:
-        """Give the run's ledger row, or None when there is none (also when nothing was ever delivered here)."""
+        """Return the run's ledger row, or None when there is none (also when nothing was ever delivered here)."""
         ...
 
     def withdraw(self, shipment: Shipment) -> Receipt:
@@ -102,7 +102,7 @@ class Warehouse(Protocol):
 
     def query(self, table: str, *, limit: int | None = 20) -> Rows:
         """
-        Give rows of a delivered table, newest delivery first as far as the warehouse keeps an order.
+        Return rows of a delivered table, newest delivery first as far as the warehouse keeps an order.
 
         A table that is not there raises UsageError.
         """
@@ -113,7 +113,7 @@ class Warehouse(Protocol):
         ...
 
     def tables(self) -> Sequence[str]:
-        """Give the tables that the ledger knows, sorted."""
+        """Return the tables that the ledger knows, sorted."""
         ...
 
     def ready(self, delivery: Delivery, store: str) -> None:
@@ -126,7 +126,7 @@ class Warehouse(Protocol):
 
     def plan(self, shipment: Shipment) -> Sequence[Mapping[str, object]]:
         """
-        Give the requests by which a service elsewhere would be asked to take this, were nothing there yet: method to
+        Return the requests by which a service elsewhere would be asked to take this, were nothing there yet: method to
         address, and "body". By the code that delivers, asking nobody; what only a delivery can know is shown as <…>.
         """
         ...
@@ -198,7 +198,7 @@ def shipment(
     files: tuple[Path, ...] = (),
     uris: tuple[str, ...] = (),
 ) -> Shipment:
-    """Give the shipment of a produced run, from what is on record and the checked files."""
+    """Return the shipment of a produced run, from what is on record and the checked files."""
     if request.spec.delivery is None:
         raise UsageError(f'the action "{request.action}" declares no delivery')
     return Shipment(

@@ -93,7 +93,7 @@ def install(packages: Path) -> None:
 
 
 def loaded() -> list[str]:
-    """Give the modules that the agent loads, sooner or later."""
+    """Return the modules that the agent loads, sooner or later."""
     pinned = [line.partition("==")[0] for line in (STAGE / "requirements.txt").read_text().splitlines()]
     return ["foretell.agent.session", *(LOADED_LATE[name] for name in pinned if name in LOADED_LATE)]
 
@@ -120,13 +120,13 @@ def copy_certificates(place: Path) -> None:
 
 
 def forget_times(place: Path) -> None:
-    """Give everything the same time, so that the same agent is the same layer, wherever it is built."""
+    """Return everything the same time, so that the same agent is the same layer, wherever it is built."""
     for path in (*place.rglob("*"), place):
         os.utime(path, (0, 0), follow_symlinks=False)
 
 
 def own_loader() -> Path:
-    """Give the program that loads shared libraries here: this very process was started by it."""
+    """Return the program that loads shared libraries here: this very process was started by it."""
     for line in Path("/proc/self/maps").read_text().splitlines():
         path = line.split()[-1]
         if re.search(r"/ld-[^/]*\.so", path):
@@ -135,7 +135,7 @@ def own_loader() -> Path:
 
 
 def started_by(place: Path) -> list[str]:
-    """Give how the agent's Python is started."""
+    """Return how the agent's Python is started."""
     return [str(place / "lib" / "ld.so"), "--library-path", str(place / "lib"), str(place / "bin" / "python")]
 
 

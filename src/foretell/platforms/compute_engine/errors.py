@@ -114,7 +114,7 @@ def _subject(why: str) -> Reason:
 
 
 def _look_up(why: str, settings: ComputeEngineSettings, zone: str) -> str:
-    """Give the command that shows what there is of what is missing."""
+    """Return the command that shows what there is of what is missing."""
     project = settings.project
     if IMAGE.search(why):
         return "see which images there are: `gcloud compute images list --project=cos-cloud --no-standard-images`"

@@ -36,7 +36,7 @@ def body(
     zone: str,
     place: tuple[str, str, int],
 ) -> Json:
-    """Give the request body of `instances.insert`. `place` are store, run and attempt."""
+    """Return the request body of `instances.insert`. `place` are store, run and attempt."""
     made = {
         "name": launch.machine,
         "description": f"an attempt of {run_of(place[1]).label} by Foretell",
@@ -92,13 +92,13 @@ def _guarded(
 
 
 def lifetime(request: Request) -> int:
-    """Give the seconds after which Google itself deletes the machine, whatever anybody else does."""
+    """Return the seconds after which Google itself deletes the machine, whatever anybody else does."""
     deadline = request.target.times.deadline(request.spec.timeout)
     return min(LONGEST, max(SHORTEST, math.ceil(deadline)))
 
 
 def machine_type(settings: ComputeEngineSettings, launch: Launch) -> str:
-    """Give the type that is due: each growth that was spent takes the next."""
+    """Return the type that is due: each growth that was spent takes the next."""
     kinds = settings.machine_types
     return kinds[max(0, len(kinds) - 1 - launch.growths_left)]
 
@@ -109,12 +109,12 @@ def is_spot(settings: ComputeEngineSettings, launch: Launch) -> bool:
 
 
 def wish(launch: Launch, zone: str) -> str:
-    """Give the id by which Compute Engine knows the same wish again: of one attempt in one zone."""
+    """Return the id by which Compute Engine knows the same wish again: of one attempt in one zone."""
     return str(uuid.uuid5(WISHES, f"{launch.nonce}/{launch.machine}/{zone}"))
 
 
 def labels(request: Request, launch: Launch, place: tuple[str, str, int]) -> dict[str, str]:
-    """Give what a machine is found again by."""
+    """Return what a machine is found again by."""
     run = run_of(place[1])
     told = {
         "service": run.service,
@@ -129,14 +129,14 @@ def labels(request: Request, launch: Launch, place: tuple[str, str, int]) -> dic
 
 
 def label(text: str) -> str:
-    """Give a text as labels take it."""
+    """Return a text as labels take it."""
     return re.sub(r"[^a-z0-9_-]", "-", text.lower())[:63]
 
 
 def metadata(
     settings: ComputeEngineSettings, request: Request, launch: Launch, place: tuple[str, str, int]
 ) -> dict[str, str]:
-    """Give what a machine is told, which everybody may read who may look at it: where things are, and no secret."""
+    """Return what a machine is told, which everybody may read who may look at it: where things are, and no secret."""
     store, run, attempt = place
     image = request.image or ""
     registry = image.partition("/")[0]
@@ -157,7 +157,7 @@ def metadata(
 
 
 def user_data() -> str:
-    """Give the start-up text: the unit with the script in it."""
+    """Return the start-up text: the unit with the script in it."""
     script = (TEXTS / "attempt.sh").read_text()
     indented = "".join(f"    {line}" if line.strip() else line for line in script.splitlines(keepends=True))
     return (TEXTS / "user-data.yaml").read_text().replace("    @SCRIPT@\n", indented)
@@ -185,7 +185,7 @@ def _interface(settings: ComputeEngineSettings, zone: str) -> Json:
 
 
 def region(zone: str) -> str:
-    """Give the region of a zone."""
+    """Return the region of a zone."""
     return zone.rpartition("-")[0]
 
 
@@ -205,5 +205,5 @@ def _has_cards(settings: ComputeEngineSettings, launch: Launch) -> bool:
 
 
 def _path(name: str, below: str) -> str:
-    """Give a resource by its name alone, or as it is written in full."""
+    """Return a resource by its name alone, or as it is written in full."""
     return name if "/" in name else f"{below}/{name}"

@@ -21,7 +21,7 @@ from foretell.platforms.compute_engine import errors, instance
 from foretell.platforms.compute_engine.errors import Fault, Verdict
 from foretell.protocol import keys
 from foretell.protocol.records import Host, Launch, Reason, Request
-from foretell.protocol.rules import Life
+from foretell.protocol.rules import MachineState
 from foretell.service.model import ComputeEngineSettings
 from foretell.system import times
 
@@ -100,7 +100,7 @@ class ComputeEnginePlatform:
         )
 
     def _judge(self, said: Operation | Failure, launch: Launch, zone: str) -> Fault | None:
-        """Give why there is none in this zone; None where there is, or may yet be. Raises where no zone will do."""
+        """Return why there is none in this zone; None where there is, or may yet be. Raises where no zone will do."""
         if isinstance(said, Operation) and not said.done:
             return None
         if isinstance(said, Operation) and not said.code:
@@ -172,9 +172,9 @@ class ComputeEnginePlatform:
             except RefusedError as error:
                 return _dead(launch, there.id, "settings", f"{error.what}: {error.why}", final=True)
         if live:
-            return Fate(life=Life.ALIVE)
+            return Fate(life=MachineState.ALIVE)
         if any(there.status not in ENDED for there in found):
-            return Fate(life=Life.GONE, cause="the machine is being ended")
+            return Fate(life=MachineState.GONE, cause="the machine is being ended")
         return self._fate_of_the_past(launch, found)
 
     def _fate_of_the_past(self, launch: Launch, off: Sequence[Instance]) -> Fate:
@@ -183,20 +183,20 @@ class ComputeEnginePlatform:
         for zone in self._zones(launch):
             past = self._compute.past(zone, launch.machine)
             if isinstance(past, Failure):
-                return Fate(life=Life.GONE, cause="there is no such machine")
+                return Fate(life=MachineState.GONE, cause="there is no such machine")
             made = [operation for operation in past if operation.kind == "insert"]
             if any(not operation.done for operation in made):
-                return Fate(life=Life.ALIVE)
+                return Fate(life=MachineState.ALIVE)
             if any(not operation.code for operation in made):
                 return _ended(launch, past, off)
             faults += [errors.of_operation(operation, self._settings) for operation in made[-1:]]
         if not faults:
-            return Fate(life=Life.GONE, cause="there is no such machine")
+            return Fate(life=MachineState.GONE, cause="there is no such machine")
         last = faults[-1]
         if last.verdict is Verdict.STOP or len(faults) == len(self._settings.zones):
             final = last.verdict is Verdict.STOP
             return _dead(launch, "", last.reason, f"{last.reason}: {last.why}", final=final)
-        return Fate(life=Life.GONE_FOR_CERTAIN, cause=last.why)
+        return Fate(life=MachineState.GONE_FOR_CERTAIN, cause=last.why)
 
     def alive(self, service: str) -> Sequence[Machine]:
         now = time.time()
@@ -271,21 +271,23 @@ def _ended(launch: Launch, past: Sequence[Operation], off: Sequence[Instance]) -
     if not ends and off:
         return _dead(launch, off[0].id, "", "the machine has turned itself off", final=False)
     if not ends:
-        return Fate(life=Life.GONE, cause="there is no such machine")
+        return Fate(life=MachineState.GONE, cause="there is no such machine")
     first = next((end for end in ends if end.kind == PREEMPTED), ends[0])
     cause = ENDS.get(first.kind, f"the machine was ended: {first.kind.rpartition('.')[2]}")
     if not first.done:
-        return Fate(life=Life.GONE, cause=cause)
+        return Fate(life=MachineState.GONE, cause=cause)
     if first.kind in ("delete", "stop"):
         # by the machine itself, after its agent's own word, or by one of us: that is no word about the agent
-        return Fate(life=Life.GONE_FOR_CERTAIN, cause=f"{cause} by {first.user}" if first.user else cause)
+        return Fate(
+            life=MachineState.GONE_FOR_CERTAIN, cause=f"{cause} by {first.user}" if first.user else cause
+        )
     reason: Reason = "preempted" if first.kind == PREEMPTED else ""
     prefix = f"{reason}: " if reason else ""
     return _dead(launch, first.target, reason, f"{prefix}{cause}", final=False)
 
 
 def _dead(launch: Launch, boot: str, reason: Reason, cause: str, *, final: bool) -> Fate:
-    """Give a certain death with the platform's own word for it."""
+    """Return a certain death with the platform's own word for it."""
     host = Host(boot=boot, cause=cause, reason=reason, final=final, at=times.rfc3339(datetime.now(UTC)))
     number = keys.number_of(launch.machine)
-    return Fate(life=Life.GONE_FOR_CERTAIN, cause=cause, host=host, attempt=number)
+    return Fate(life=MachineState.GONE_FOR_CERTAIN, cause=cause, host=host, attempt=number)

@@ -22,12 +22,12 @@ from msgspec import Struct, field
 from foretell.errors import PlatformError, RefusedError
 from foretell.platforms.base import Fate, Machine
 from foretell.protocol.records import Host, Launch, Request
-from foretell.protocol.rules import Life
+from foretell.protocol.rules import MachineState
 from foretell.service.model import DockerSettings, DuckDBSettings
 from foretell.store import local_directory
 from foretell.system import container_engine as engines
 from foretell.system import paths, times
-from foretell.system.container_engine import Engine, Said
+from foretell.system.container_engine import Engine, EngineAnswer
 from foretell.system.processes import marker
 
 LABELS = ("store", "service", "run", "attempt", "machine", "boot", "kill")
@@ -49,7 +49,7 @@ NO = re.compile(
 LAST_WORDS = 400
 
 
-class Seen(Struct, frozen=True, kw_only=True, rename="pascal"):
+class ContainerState(Struct, frozen=True, kw_only=True, rename="pascal"):
     """The state of a container as the engine tells it."""
 
     status: str
@@ -70,7 +70,7 @@ class Container(Struct, frozen=True, kw_only=True, rename="pascal"):
 
     name: str
     created: datetime
-    state: Seen
+    state: ContainerState
     config: Config
 
     @property
@@ -124,7 +124,7 @@ class DockerPlatform:
     def _start_if_new(self, machine: str) -> None:
         """Start what another made and did not live to start; an ended one is never started again."""
         found = self._inspect(machine)
-        if found and _life(found) is Life.GONE:
+        if found and _life(found) is MachineState.GONE:
             self._engine.call("start", machine)
 
     def _pull(self, request: Request) -> None:
@@ -162,9 +162,9 @@ class DockerPlatform:
     def probe(self, launch: Launch) -> Fate:
         found = self._inspect(launch.machine)
         if found is None:
-            return Fate(life=Life.GONE, cause="there is no such container")
+            return Fate(life=MachineState.GONE, cause="there is no such container")
         life = _life(found)
-        if life is not Life.GONE_FOR_CERTAIN:
+        if life is not MachineState.GONE_FOR_CERTAIN:
             return Fate(life=life)
         if not found.state.exit_code and not found.state.oom:
             return Fate(life=life, cause="the container has ended")
@@ -172,7 +172,7 @@ class DockerPlatform:
         host = Host(boot=found.labels["boot"], cause=cause, at=times.rfc3339(found.state.finished_at))
         return Fate(life=life, cause=cause, host=host, attempt=int(found.labels["attempt"] or 0))
 
-    def _cause(self, machine: str, state: Seen) -> str:
+    def _cause(self, machine: str, state: ContainerState) -> str:
         if state.oom:
             limit = f" (memory = {self._settings.memory})" if self._settings.memory else ""
             return f"the container ran out of memory{limit}"
@@ -210,14 +210,14 @@ class DockerPlatform:
                 age=max(0.0, now - container.created.timestamp()),
             )
             for container in found
-            if _life(container) is Life.ALIVE
+            if _life(container) is MachineState.ALIVE
         ]
 
     def tidy(self, keep: Sequence[str], *, service: str = "", store: str = "") -> Sequence[str]:
         gone = []
         for container in self._listed(service=service, store=store):
             name = container.labels["machine"]
-            if name not in keep and _life(container) is Life.GONE_FOR_CERTAIN:
+            if name not in keep and _life(container) is MachineState.GONE_FOR_CERTAIN:
                 self._engine.call("rm", "--volumes", name)
                 gone.append(name)
         return gone
@@ -248,7 +248,7 @@ def command(
     environ: Mapping[str, str],
 ) -> list[str]:
     """
-    Give the arguments that run an attempt. `place` are store, run and attempt; secrets are named, never told.
+    Return the arguments that run an attempt. `place` are store, run and attempt; secrets are named, never told.
 
     A pull is no part of it, so that what goes wrong can be told apart.
     """
@@ -323,7 +323,7 @@ def _user(settings: DockerSettings, store: str, environ: Mapping[str, str]) -> I
 
 
 def _directories(request: Request, store: str) -> list[Path]:
-    """Give what lies on this machine: the store's directory, and the warehouse's; none within another."""
+    """Return what lies on this machine: the store's directory, and the warehouse's; none within another."""
     warehouse = request.target.warehouse
     places = {directory for directory in (local_directory(store),) if directory}
     if isinstance(warehouse, DuckDBSettings):
@@ -342,30 +342,30 @@ def _make_directories(request: Request, store: str) -> None:
 
 
 def _bind(source: Path, target: str) -> str:
-    """Give a mount as the engine reads it: comma-separated values, quoted where they hold a comma."""
+    """Return a mount as the engine reads it: comma-separated values, quoted where they hold a comma."""
     fields = ("type=bind", f"source={source}", f"target={target}")
     quoted = (f'"{text.replace(chr(34), chr(34) * 2)}"' if set(text) & set(',"') else text for text in fields)
     return ",".join(quoted)
 
 
 def _credentials(environ: Mapping[str, str]) -> Path | None:
-    """Give the file of the user's application default credentials, where there is one."""
+    """Return the file of the user's application default credentials, where there is one."""
     home = environ.get("CLOUDSDK_CONFIG") or f"{environ.get('HOME', '')}/.config/gcloud"
     told = environ.get("GOOGLE_APPLICATION_CREDENTIALS") or f"{home}/application_default_credentials.json"
     return Path(told).absolute() if Path(told).is_file() else None
 
 
-def _life(container: Container) -> Life:
+def _life(container: Container) -> MachineState:
     match container.state.status:
         case "created" | "configured" | "initialized":
-            return Life.GONE  # a launch in flight, or one that died in it
+            return MachineState.GONE  # a launch in flight, or one that died in it
         case "exited" | "dead" | "stopped":
-            return Life.GONE_FOR_CERTAIN
+            return MachineState.GONE_FOR_CERTAIN
         case _:
-            return Life.ALIVE
+            return MachineState.ALIVE
 
 
-def _containers(said: Said) -> list[Container]:
+def _containers(said: EngineAnswer) -> list[Container]:
     try:
         return msgspec.json.decode(said.output, type=list[Container])
     except msgspec.DecodeError as error:
@@ -374,13 +374,13 @@ def _containers(said: Said) -> list[Container]:
         ) from error
 
 
-def _must(said: Said) -> Said:
+def _must(said: EngineAnswer) -> EngineAnswer:
     if not said.ok:
         raise PlatformError("the container engine does not tell", why=said.why, hint="see `docker ps --all`")
     return said
 
 
-def _refused(request: Request, said: Said) -> RefusedError:
+def _refused(request: Request, said: EngineAnswer) -> RefusedError:
     return RefusedError(
         f'the container of "{request.action}" cannot be started',
         why=said.why,

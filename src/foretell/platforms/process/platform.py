@@ -23,7 +23,7 @@ from msgspec import Struct
 from foretell.errors import PlatformError, RefusedError
 from foretell.platforms.base import Fate, Machine
 from foretell.protocol.records import Launch, Request
-from foretell.protocol.rules import Life
+from foretell.protocol.rules import MachineState
 from foretell.service.model import ProcessSettings
 from foretell.system import standby
 from foretell.system.processes import descendants, kill, kill_survivors, marker
@@ -106,14 +106,15 @@ class ProcessPlatform:
         home = self._machines / launch.machine
         if not home.is_dir():
             return Fate(
-                life=Life.GONE_FOR_CERTAIN, cause="it was never started on this machine, or is tidied away"
+                life=MachineState.GONE_FOR_CERTAIN,
+                cause="it was never started on this machine, or is tidied away",
             )
         with self._look(home) as alive:
             if alive:
-                return Fate(life=Life.ALIVE)
+                return Fate(life=MachineState.ALIVE)
             # Nobody can launch it again meanwhile, whose guard would be killed with what the dead one left.
             kill_survivors(marker(launch.machine))
-        return Fate(life=Life.GONE_FOR_CERTAIN, cause=_last_words(home))
+        return Fate(life=MachineState.GONE_FOR_CERTAIN, cause=_last_words(home))
 
     def stop(self, launch: Launch) -> None:
         home = self._machines / launch.machine
@@ -162,7 +163,7 @@ class ProcessPlatform:
 
     @contextmanager
     def _look(self, home: Path) -> Iterator[bool]:
-        """Give whether a machine is alive. If not, whoever looks shares its lock, so that nobody can launch it."""
+        """Return whether a machine is alive. If not, whoever looks shares its lock, so that nobody can launch it."""
         try:
             lock = os.open(home / "lock", os.O_RDONLY)
         except FileNotFoundError:
@@ -185,7 +186,7 @@ class ProcessPlatform:
             return alive
 
     def _holder(self, machine: str) -> int | None:
-        """Give the guard's process id while it holds the lock."""
+        """Return the guard's process id while it holds the lock."""
         if not self._is_held(machine):
             return None
         try:

@@ -35,7 +35,7 @@ FLAGS = frozenset(
 )
 
 
-class Line(Struct, frozen=True, kw_only=True):
+class RequirementLine(Struct, frozen=True, kw_only=True):
     """
     One line, with what was continued on the next ones, without its comment.
 
@@ -52,22 +52,22 @@ class Line(Struct, frozen=True, kw_only=True):
     """Where a line of options says that packages lie: a directory, a page."""
 
 
-def lines(data: bytes, environ: Mapping[str, str]) -> Iterator[Line]:
+def lines(data: bytes, environ: Mapping[str, str]) -> Iterator[RequirementLine]:
     """Return the lines of a file; a line that is none for pip either stands there as a requirement."""
     for text in _logical(_decoded(data)):
         expanded = VARIABLE.sub(lambda found: environ.get(found[1]) or found[0], text)
         if not expanded.startswith("-"):
-            yield Line(text=expanded, requirement=_before_options(expanded))
+            yield RequirementLine(text=expanded, requirement=_before_options(expanded))
             continue
         options = _options(expanded)
         if options is None:
-            yield Line(text=expanded, requirement=expanded)
+            yield RequirementLine(text=expanded, requirement=expanded)
         elif "--editable" in options:
-            yield Line(text=expanded, requirement=options["--editable"], editable=True)
+            yield RequirementLine(text=expanded, requirement=options["--editable"], editable=True)
         elif included := (options.get("--requirement") or options.get("--constraint")):
-            yield Line(text=expanded, file=included, constraint="--requirement" not in options)
+            yield RequirementLine(text=expanded, file=included, constraint="--requirement" not in options)
         else:
-            yield Line(text=expanded, links=options.get("--find-links", ""))
+            yield RequirementLine(text=expanded, links=options.get("--find-links", ""))
 
 
 def _decoded(data: bytes) -> str:

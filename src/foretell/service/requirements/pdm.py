@@ -10,7 +10,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from foretell.service.requirements import pins
 from foretell.service.requirements.graph import Edge, Package, walk
 from foretell.service.requirements.groups import same
-from foretell.service.requirements.pins import Pin, table_text, unreadable
+from foretell.service.requirements.pins import PinnedPackage, table_text, unreadable
 from foretell.service.requirements.place import table
 
 Table = Mapping[str, object]
@@ -42,20 +42,20 @@ def locked(lock: Table, pyproject: Table, *, path: str, base: str, groups: Seque
     else:
         reached = walk([_package(one, packages) for one in packages], roots)
     found = [
-        Pin(what=_what(packages[place], base), marker=condition, hashes=_hashes(packages[place]))
+        PinnedPackage(what=_what(packages[place], base), marker=condition, hashes=_hashes(packages[place]))
         for place, condition in reached.items()
     ]
     return pins.text(_widest(found), dict.fromkeys(_indexes(pyproject)), source=path)
 
 
-def _widest(found: Iterable[Pin]) -> Iterator[Pin]:
+def _widest(found: Iterable[PinnedPackage]) -> Iterator[PinnedPackage]:
     """Join what stands there once more with an extra: one package, wherever one of the two is asked for."""
     by_name: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for pin in found:
         by_name.setdefault((pin.what, pin.hashes), []).append(pin.marker)
     for (what, hashes), markers in by_name.items():
         marker = "" if "" in markers else " or ".join(f"({one})" for one in dict.fromkeys(markers))
-        yield Pin(what=what, marker=marker, hashes=hashes)
+        yield PinnedPackage(what=what, marker=marker, hashes=hashes)
 
 
 def _roots(pyproject: Table, groups: Iterable[str]) -> Iterator[Edge]:

@@ -19,7 +19,7 @@ PYPI = ".".join(("pypi", "org"))  # noqa: FLY002 - no host of a registry is name
 STRONG = ("sha256:", "sha384:", "sha512:")
 
 
-class Pin(Struct, frozen=True, kw_only=True):
+class PinnedPackage(Struct, frozen=True, kw_only=True):
     """A package of a lock: `what` it is, "name==1.0" or an address, on which machines, and its allowed digests."""
 
     what: str
@@ -32,7 +32,7 @@ class Pin(Struct, frozen=True, kw_only=True):
         return self.what + marker + "".join(f" \\\n    --hash={digest}" for digest in self.hashes)
 
 
-def text(pins: Iterable[Pin], indexes: Iterable[str] = (), *, source: str) -> str:
+def text(pins: Iterable[PinnedPackage], indexes: Iterable[str] = (), *, source: str) -> str:
     """Return the requirements file that a lock amounts to; `source` is told at its top."""
     lines = [f"# What {source} holds.", *indexes, *sorted({pin.line() for pin in pins})]
     return "\n".join(lines) + "\n"

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from foretell.service.requirements import pins
 from foretell.service.requirements.groups import DEVELOP, same
-from foretell.service.requirements.pins import Pin, table_text
+from foretell.service.requirements.pins import PinnedPackage, table_text
 from foretell.service.requirements.place import table
 
 Table = Mapping[str, object]
@@ -30,26 +30,28 @@ def locked(lock: Table, *, path: str, base: str, groups: Sequence[str]) -> str:
     return pins.text(held, _indexes(table(lock, "_meta")), source=path)
 
 
-def _pin(name: str, said: object, base: str) -> Pin:
+def _pin(name: str, said: object, base: str) -> PinnedPackage:
     one: Table = said if isinstance(said, dict) else {"version": said}
     hashes = one.get("hashes")
     digests = pins.strong(hashes) if isinstance(hashes, list) else ()
     folder, marker = table_text(one, "subdirectory"), table_text(one, "markers")
     kind = next((kind for kind in VCS if one.get(kind)), None)
     if kind == "git":
-        return Pin(
+        return PinnedPackage(
             what=pins.git(name, table_text(one, kind), table_text(one, "ref") or "HEAD", folder),
             marker=marker,
         )
     if kind:
-        return Pin(what=f"{name} @ {kind}+{one[kind]}@{table_text(one, 'ref')}", marker=marker)
+        return PinnedPackage(what=f"{name} @ {kind}+{one[kind]}@{table_text(one, 'ref')}", marker=marker)
     address = table_text(one, "file") or table_text(one, "path")
     if "://" in address:
-        return Pin(what=f"{name} @ {address}", marker=marker, hashes=digests)
+        return PinnedPackage(what=f"{name} @ {address}", marker=marker, hashes=digests)
     if address:
-        return Pin(what=pins.local(address, base, folder), marker=marker)
+        return PinnedPackage(what=pins.local(address, base, folder), marker=marker)
     version = table_text(one, "version")
-    return Pin(what=name if version in ("", "*") else f"{name}{version}", marker=marker, hashes=digests)
+    return PinnedPackage(
+        what=name if version in ("", "*") else f"{name}{version}", marker=marker, hashes=digests
+    )
 
 
 def _indexes(meta: Table) -> Iterator[str]:

@@ -11,7 +11,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from foretell.service.requirements import pins
 from foretell.service.requirements.graph import Edge, Package, walk
 from foretell.service.requirements.groups import same
-from foretell.service.requirements.pins import Pin, table_text, unreadable
+from foretell.service.requirements.pins import PinnedPackage, table_text, unreadable
 from foretell.service.requirements.place import table
 from foretell.service.requirements.versions import UnclearError, alternatives, marker, specifiers
 
@@ -43,7 +43,7 @@ def locked(lock: Table, pyproject: Table, *, path: str, base: str, groups: Seque
         reached = walk([_package(one, parts=one["name"] in several) for one in packages], roots)
     files = table(lock, "metadata", "files")
     held = [
-        Pin(
+        PinnedPackage(
             what=_what(packages[place], base),
             marker=pins.with_extras(condition, extras),
             hashes=_hashes(packages[place], files),
@@ -152,7 +152,7 @@ def _requirement(name: str, asked: object, base: str) -> str:
         what = pins.local(path, base, folder)
     else:
         what = f"{full}{specifiers(table_text(said, 'version') or '*')}"
-    return Pin(what=what, marker=_marker(said)).line()
+    return PinnedPackage(what=what, marker=_marker(said)).line()
 
 
 # --- what is locked ---------------------------------------------------------------------------------------------------

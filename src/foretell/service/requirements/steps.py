@@ -12,7 +12,7 @@ from foretell.service.requirements import groups as naming
 from foretell.service.requirements.convert import converted
 
 
-class Step(Struct, frozen=True, kw_only=True):
+class InstallStep(Struct, frozen=True, kw_only=True):
     """
     One call of an installer: `files`, relative, or the `text` of a requirements file that stands for another kind.
 
@@ -26,22 +26,26 @@ class Step(Struct, frozen=True, kw_only=True):
     for_pip: bool = True
 
 
-def steps(requirements: Sequence[Path], root: Path, groups: Sequence[str]) -> list[Step]:
+def steps(requirements: Sequence[Path], root: Path, groups: Sequence[str]) -> list[InstallStep]:
     """Return the calls of an installer for these files; EnvironmentFailedError where a lock cannot be read."""
     plain: list[str] = []
-    others: list[Step] = []
+    others: list[InstallStep] = []
     options: list[str] = []
     for path in requirements:
         name = os.path.relpath(path, root)
         if made := converted(path, root, groups):
-            others.append(Step(text=made[0], complete=made[1]))
+            others.append(InstallStep(text=made[0], complete=made[1]))
         elif path.name == "pylock.toml":
-            others.append(Step(files=(name,), options=tuple(_of_pylock(path, groups)), for_pip=False))
+            others.append(InstallStep(files=(name,), options=tuple(_of_pylock(path, groups)), for_pip=False))
         else:
             plain.append(name)
             options += _of_project(path, name, groups) if path.name == "pyproject.toml" else []
     for_pip = not any(path.suffix in (".toml", ".py", ".cfg") for path in map(Path, plain))
-    return [Step(files=tuple(plain), options=tuple(options), for_pip=for_pip), *others] if plain else others
+    return (
+        [InstallStep(files=tuple(plain), options=tuple(options), for_pip=for_pip), *others]
+        if plain
+        else others
+    )
 
 
 def _of_project(path: Path, name: str, groups: Sequence[str]) -> Iterator[str]:

@@ -32,7 +32,7 @@ MADE_UP = re.compile(r"(?<=foretell_view_)[0-9a-z]+")
 """What is made up in the name of a job, whose effect and not its name is what counts."""
 
 
-class Board(BaseAdapter):
+class RecordingAdapter(BaseAdapter):
     """A BigQuery in which nothing is there yet, and everything that is asked for is done at once; it is written up."""
 
     def __init__(self) -> None:
@@ -61,8 +61,8 @@ class Board(BaseAdapter):
 
 @contextmanager
 def drawing(settings: BigQuerySettings) -> Iterator[tuple[Client, list[Json]]]:
-    """Give a client that reaches nobody, and the list of what it asked for."""
-    board = Board()
+    """Return a client that reaches nobody, and the list of what it asked for."""
+    board = RecordingAdapter()
     with AuthorizedSession(place.nobody()) as session:
         session.mount("https://", board)
         session.mount("http://", board)
@@ -75,7 +75,7 @@ def drawing(settings: BigQuerySettings) -> Iterator[tuple[Client, list[Json]]]:
 
 @contextmanager
 def shipped(shipment: Shipment) -> Iterator[Shipment]:
-    """Give a shipment with rows, whose files are there; what is in them is of no account."""
+    """Return a shipment with rows, whose files are there; what is in them is of no account."""
     with tempfile.NamedTemporaryFile(suffix=".parquet") as file:
         files: Sequence[Path] = () if shipment.uris else (Path(file.name),)
         yield replace(shipment, rows=ROWS, files=tuple(files))

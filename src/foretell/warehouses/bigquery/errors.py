@@ -10,14 +10,14 @@ from google.api_core.exceptions import GoogleAPICallError, RetryError
 from google.auth import exceptions as credentials
 
 from foretell.errors import WarehouseError
-from foretell.warehouses.base import UnfitError
+from foretell.warehouses.base import SchemaMismatchError
 
 
-class AgainError(Exception):
+class RetryableError(Exception):
     """Another was first, or the service was away for a moment: begin again."""
 
 
-class WrongError(WarehouseError):
+class PermanentError(WarehouseError):
     """BigQuery will not do this, however often it is asked: a query, data or a shape that it does not take."""
 
 
@@ -69,29 +69,29 @@ HINTS = {
 
 
 def told(error: Exception, *, project: str, member: str) -> Exception:
-    """Give what is to be raised for a failure of the client: AgainError, UnfitError or WarehouseError."""
+    """Return the error for a failure of the client: RetryableError, SchemaMismatchError or WarehouseError."""
     if isinstance(error, credentials.DefaultCredentialsError | credentials.RefreshError):
         return _failure("credentials", _first(error), project, member)
     if not isinstance(error, GoogleAPICallError) or not error.code:
-        return AgainError(_first(error))
+        return RetryableError(_first(error))
     reason = next((str(each.get("reason")) for each in error.errors or [] if each.get("reason")), "")
     message = error.message or _first(error)
     if error.code in (409, 412, 429) or error.code >= 500:  # made or changed by another, or away
-        return AgainError(message)
+        return RetryableError(message)
     return judged({"reason": reason, "message": message}, project=project, member=member)
 
 
 def judged(error: Mapping[str, object], *, project: str, member: str) -> Exception:
-    """Give what is to be raised for the error of a job: {"reason": …, "message": …}."""
+    """Return what is to be raised for the error of a job: {"reason": …, "message": …}."""
     reason, message = str(error.get("reason", "")), str(error.get("message", "")).partition("\n")[0]
     if any(sign in message for sign in (*ABORTED, CHANGED)) or reason in PASSING:
-        return AgainError(message)
+        return RetryableError(message)
     if UNFIT in message and "Not found" in message:  # the staged rows expired, or another has delivered them
-        return AgainError(message)
+        return RetryableError(message)
     for mark in (UNFIT, MISCOUNTED):
         if mark in message:
             said = re.sub(r" at \[\d+:\d+\]\Z", "", message.partition(mark)[2])
-            return UnfitError(said) if mark == UNFIT else miscounted(said)
+            return SchemaMismatchError(said) if mark == UNFIT else miscounted(said)
     if reason == "forbidden" or "has not been used in project" in message:
         reason = "accessNotConfigured" if "has not been used" in message else "accessDenied"
     return _failure(reason, message, project, member)
@@ -111,7 +111,7 @@ def _failure(reason: str, message: str, project: str, member: str) -> WarehouseE
         reason, "`foretell doctor` tells what is missing; then deliver again with `foretell tidy`"
     )
     what = "no Google credentials can be used" if reason == "credentials" else "BigQuery refuses"
-    kind = WrongError if reason in WRONG else WarehouseError
+    kind = PermanentError if reason in WRONG else WarehouseError
     return kind(
         what if project == "" else f'{what} in the project "{project}"',
         why=message,

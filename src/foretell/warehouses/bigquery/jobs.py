@@ -18,7 +18,7 @@ from google.cloud.bigquery import Client
 from google.cloud.bigquery.retry import DEFAULT_RETRY
 
 from foretell.errors import WarehouseError
-from foretell.warehouses.bigquery.errors import FAILURES, AgainError, judged
+from foretell.warehouses.bigquery.errors import FAILURES, RetryableError, judged
 
 ONCE = cast("Retry", None)
 """For what is not to be repeated by the client: it would hide whether something was done before."""
@@ -79,7 +79,7 @@ class Jobs:
                 raise
             found = self._found(name, patience=0)
             if found is None:
-                raise AgainError(str(error)) from error
+                raise RetryableError(str(error)) from error
             return found, False
         return self._found(name, patience=UNSEEN), False
 

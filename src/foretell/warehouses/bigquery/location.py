@@ -20,7 +20,7 @@ PATIENCE = 30.0
 
 
 def nobody() -> Credentials:
-    """Give the credentials that an emulator needs: none."""
+    """Return the credentials that an emulator needs: none."""
     return cast("Credentials", AnonymousCredentials())
 
 

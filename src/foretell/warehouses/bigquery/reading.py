@@ -32,7 +32,7 @@ def ask(jobs: Jobs, query: str, values: Mapping[str, str | int]) -> list[Any]:
 def read(
     jobs: Jobs, table: Table, there: bigquery.Table, standing: Sequence[Receipt], limit: int | None
 ) -> tuple[list[Any], int]:
-    """Give rows of a table, and how many there are: of a plain table for nothing, of a partitioned one from its end."""
+    """Return rows of a table, and their number: of a plain table for nothing, of a partitioned one from its end."""
     clip = "" if limit is None else f" LIMIT {limit}"
     if there.table_type == "VIEW":
         ((total,),) = (row.values() for row in ask(jobs, f"SELECT COUNT(*) FROM {table.sql}", {}))

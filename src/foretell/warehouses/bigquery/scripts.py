@@ -24,12 +24,12 @@ TYPES = {str: "STRING", int: "INT64"}
 
 
 def ledger_of(table: Table) -> Table:
-    """Give the ledger of a table: one for its dataset."""
+    """Return the ledger of a table: one for its dataset."""
     return table.beside(LEDGER)
 
 
 def lock_of(table: Table) -> Table:
-    """Give the lock of a table: a table of its own, for BigQuery lets one transaction at a time change a table."""
+    """Return the lock of a table: a table of its own, for BigQuery lets one transaction at a time change a table."""
     return table.beside(LOCK + table.name)
 
 
@@ -40,18 +40,18 @@ def sql(name: str, table: Table, **parts: str) -> str:
 
 
 def peek(table: Table, receipt: str) -> str:
-    """Give the query that looks before anything is done."""
+    """Return the query that looks before anything is done."""
     return sql("peek", table, verdict=sql("verdict", table), receipt=receipt)
 
 
 def deliver(table: Table, put: str = "") -> str:
-    """Give the one transaction. Without anything to put, it is for a verdict that was known before."""
+    """Return the one transaction. Without anything to put, it is for a verdict that was known before."""
     put = put or f"    RAISE USING MESSAGE = '{CHANGED}the table is free by now';"
     return sql("deliver", table, verdict=sql("verdict", table), put=put)
 
 
 def put(table: Table, delivery: Delivery, staging: Sequence[Table]) -> str:
-    """Give the part of the transaction that changes the table."""
+    """Return the part of the transaction that changes the table."""
     return sql(
         "put",
         table,
@@ -62,7 +62,7 @@ def put(table: Table, delivery: Delivery, staging: Sequence[Table]) -> str:
 
 
 def values(table: Table, shipment: Shipment, *, rejected: str = "") -> dict[str, str | int]:
-    """Give the parameters of verdict and delivery. What is said with a name in it has {} in its place."""
+    """Return the parameters of verdict and delivery. What is said with a name in it has {} in its place."""
     said = shipment.delivery.table
     return {
         "uid": shipment.uid,
@@ -84,7 +84,7 @@ def values(table: Table, shipment: Shipment, *, rejected: str = "") -> dict[str,
 
 
 def parameters(given: Mapping[str, str | int]) -> QueryJobConfig:
-    """Give values as a query takes them."""
+    """Return values as a query takes them."""
     return QueryJobConfig(
         query_parameters=[
             ScalarQueryParameter(name, TYPES[type(value)], value) for name, value in given.items()
@@ -93,5 +93,5 @@ def parameters(given: Mapping[str, str | int]) -> QueryJobConfig:
 
 
 def mark(text: str) -> str:
-    """Give a short name for a long one, as a part of a job's."""
+    """Return a short name for a long one, as a part of a job's."""
     return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -49,7 +49,7 @@ class Load:
         self.stem = f"foretell_load_{shipment.uid}_{mark(table.key)}_{part}"
 
     def staging(self, job: str) -> Table:
-        """Give the table that the job of a name fills."""
+        """Return the table that the job of a name fills."""
         return self._table.beside(f"{STAGING}{job.removeprefix('foretell_load_')}")
 
     def ask(self, name: str) -> object:

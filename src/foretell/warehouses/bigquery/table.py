@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from foretell.protocol.records import Receipt
 from foretell.service.model import Column, Delivery
-from foretell.warehouses.base import Shipment, UnfitError, other_columns
+from foretell.warehouses.base import SchemaMismatchError, Shipment, other_columns
 from foretell.warehouses.bigquery.jobs import ONCE, REQUEST, RETRY
 
 STAGED = {
@@ -87,7 +87,7 @@ class Table(Struct, frozen=True):
 
 
 def find(client: Client, table: Table) -> bigquery.Table | None:
-    """Give a table's resource, None where there is no such table."""
+    """Return a table's resource, None where there is no such table."""
     try:
         return client.get_table(table.id, retry=RETRY, timeout=REQUEST)
     except NotFound:
@@ -104,7 +104,7 @@ def shape(client: Client, table: Table, shipment: Shipment, labels: Mapping[str,
     """
     Make the table where it is missing, and columns that the declaration has gained; tell whether anything changed.
 
-    UnfitError where the table has other columns.
+    SchemaMismatchError where the table has other columns.
     """
     delivery = shipment.delivery
     there = find(client, table)
@@ -119,7 +119,7 @@ def shape(client: Client, table: Table, shipment: Shipment, labels: Mapping[str,
     gained = [column for column in delivery.columns if column.name.lower() not in known]
     wrong = [name for name, found in known.items() if declared.get(name) != found]
     if wrong or any(column.mode == "REQUIRED" for column in gained):
-        raise UnfitError(other_columns(delivery.table, known, declared))
+        raise SchemaMismatchError(other_columns(delivery.table, known, declared))
     if gained:
         there.schema = [*there.schema, *map(_field, gained)]
         client.update_table(there, ["schema"], retry=ONCE, timeout=REQUEST)
@@ -170,17 +170,17 @@ def staged(table: Table, columns: Iterable[Column], expires: datetime) -> bigque
 
 
 def label(text: str) -> str:
-    """Give text as labels take it."""
+    """Return text as labels take it."""
     return re.sub(r"[^a-z0-9_-]", "_", text.lower())[:63]
 
 
 def standard(type_: str) -> str:
-    """Give the name of a type as SQL has it."""
+    """Return the name of a type as SQL has it."""
     return STANDARD.get(type_.upper(), type_.upper())
 
 
 def kind(field: SchemaField) -> str:
-    """Give a field's type in one word, as SQL names it."""
+    """Return a field's type in one word, as SQL names it."""
     name = standard(field.field_type)
     return f"ARRAY<{name}>" if field.mode == "REPEATED" else name
 
@@ -189,7 +189,7 @@ def kind(field: SchemaField) -> str:
 
 
 def clear(table: Table, delivery: Delivery) -> str:
-    """Give the statement that removes what the rows replace; @partition is the start of the run's own."""
+    """Return the statement that removes what the rows replace; @partition is the start of the run's own."""
     match delivery.mode:
         case "append":
             return "-- nothing is replaced"
@@ -204,7 +204,7 @@ def clear(table: Table, delivery: Delivery) -> str:
 
 
 def insert(table: Table, delivery: Delivery, staging: Sequence[Table]) -> str:
-    """Give the statement that takes all rows that were staged."""
+    """Return the statement that takes all rows that were staged."""
     names = ", ".join(f"`{column.name}`" for column in delivery.columns)
     values = ", ".join(
         STAGED.get(column.type, "{}").format(f"`{column.name}`") for column in delivery.columns
@@ -214,7 +214,7 @@ def insert(table: Table, delivery: Delivery, staging: Sequence[Table]) -> str:
 
 
 def latest(table: Table, delivery: Delivery) -> dict[str, str]:
-    """Give what fills in latest.sql."""
+    """Return what fills in latest.sql."""
     column, type_ = _partition(delivery)
     truncated = f"{type_}_TRUNC({{}}, {delivery.granularity.upper()})"
     return {
@@ -232,7 +232,7 @@ def _partition(delivery: Delivery) -> tuple[str, str]:
 
 
 def first_partition(standing: Sequence[Receipt], limit: int | None) -> str:
-    """Give the partition from which on there are enough rows; "" where all must be read."""
+    """Return the partition from which on there are enough rows; "" where all must be read."""
     starts = sorted(((receipt.scope.partition("$")[2], receipt.rows) for receipt in standing), reverse=True)
     rows = 0
     for start, number in starts:
@@ -246,7 +246,7 @@ def first_partition(standing: Sequence[Receipt], limit: int | None) -> str:
 
 
 def plain(value: Any, field: SchemaField) -> object:
-    """Give a value as JSON has it: times in ISO 8601, decimals as text, bytes in base64, nan and inf as text."""
+    """Return a value as JSON has it: times in ISO 8601, decimals as text, bytes in base64, nan and inf as text."""
     if value is None or field.mode == "REPEATED":
         return [plain(each, _single(field)) for each in value] if value is not None else None
     match kind(field):

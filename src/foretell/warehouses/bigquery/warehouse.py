@@ -23,13 +23,13 @@ from foretell.errors import UsageError, WarehouseError
 from foretell.protocol import keys
 from foretell.protocol.records import Receipt
 from foretell.service.model import BigQuerySettings, Delivery
-from foretell.warehouses.base import Rows, Shipment, UnfitError
+from foretell.warehouses.base import Rows, SchemaMismatchError, Shipment
 from foretell.warehouses.bigquery import location as place
 from foretell.warehouses.bigquery import scripts as script
 from foretell.warehouses.bigquery import table as tables
 from foretell.warehouses.bigquery import withdrawal
 from foretell.warehouses.bigquery.dry_run import drawing, shipped
-from foretell.warehouses.bigquery.errors import CHANGED, FAILURES, AgainError, WrongError, told
+from foretell.warehouses.bigquery.errors import CHANGED, FAILURES, PermanentError, RetryableError, told
 from foretell.warehouses.bigquery.jobs import ONCE, REQUEST, RETRY, Jobs
 from foretell.warehouses.bigquery.reading import ask, read
 from foretell.warehouses.bigquery.staging import stage
@@ -167,7 +167,7 @@ class BigQueryWarehouse:
                 self._shape(jobs, table, shipment)
                 staging += stage(jobs, table, shipment)
             receipt = self._decide(jobs, table, shipment, put=script.put(table, shipment.delivery, staging))
-        except UnfitError as no:
+        except SchemaMismatchError as no:
             return self._decide(jobs, table, shipment, rejected=_refused(shipment, no))
         for each in staging:
             with suppress(*FAILURES):  # it expires in any case
@@ -211,20 +211,20 @@ class BigQueryWarehouse:
             try:
                 self._run(jobs, stem, text, values, stands=done)
                 break
-            except AgainError as error:  # most likely another has the turn; what is staged is still good
+            except RetryableError as error:  # most likely another has the turn; what is staged is still good
                 if last or CHANGED in str(error):
                     raise
                 self._rest(SHORTEST * 5)
         receipt = written()
         if receipt is None:
-            raise AgainError("the ledger does not show what was just written")
+            raise RetryableError("the ledger does not show what was just written")
         return receipt
 
     @staticmethod
     def _transaction(
         table: Table, shipment: Shipment, put: str, rejected: str = ""
     ) -> tuple[str, str, dict[str, str | int]]:
-        """Give the stem of its job's name, its script and its values."""
+        """Return the stem of its job's name, its script and its values."""
         verb = "reject" if rejected else "deliver"
         stem = f"foretell_{verb}_{shipment.uid}_{script.mark(table.key)}"
         return stem, script.deliver(table, put), script.values(table, shipment, rejected=rejected)
@@ -260,7 +260,7 @@ class BigQueryWarehouse:
         place.must_be_the_same(there.location, declared=self.settings.location, dataset=table.dataset)
 
     def _ledgers(self, jobs: Jobs) -> Iterator[Table]:
-        """Give the ledgers of the project, that of the warehouse's own dataset first."""
+        """Return the ledgers of the project, that of the warehouse's own dataset first."""
         found = [self.settings.dataset]
         with suppress(Forbidden):
             listed = jobs.client.list_datasets(retry=RETRY, timeout=REQUEST)
@@ -334,7 +334,7 @@ class BigQueryWarehouse:
             try:
                 with self._open() as jobs:
                     return work(jobs)
-            except AgainError as error:
+            except RetryableError as error:
                 if time.monotonic() + pause > end:
                     raise WarehouseError(
                         f"BigQuery stays busy or away for {self.patience:.0f} s",
@@ -368,12 +368,16 @@ def _last_word(jobs: Jobs) -> Iterator[None]:
     """Take what BigQuery finds wrong with data and shapes in here for its last word about these rows."""
     try:
         yield
-    except (WrongError, *FAILURES) as no:
-        said = no if isinstance(no, WrongError) else told(no, project=jobs.client.project, member=jobs.member)
-        if isinstance(said, WrongError):
-            raise UnfitError(said.why) from no
+    except (PermanentError, *FAILURES) as no:
+        said = (
+            no
+            if isinstance(no, PermanentError)
+            else told(no, project=jobs.client.project, member=jobs.member)
+        )
+        if isinstance(said, PermanentError):
+            raise SchemaMismatchError(said.why) from no
         raise said from no
 
 
-def _refused(shipment: Shipment, no: UnfitError) -> str:
+def _refused(shipment: Shipment, no: SchemaMismatchError) -> str:
     return f'the table "{shipment.delivery.table}" does not take the rows: {no}'

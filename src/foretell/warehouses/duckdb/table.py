@@ -11,7 +11,7 @@ from msgspec import Struct
 from foretell.delivery.sql import duckdb, identifier, literal, paths
 from foretell.errors import WarehouseError
 from foretell.service.model import TYPES, Column, Delivery
-from foretell.warehouses.base import Shipment, UnfitError, other_columns
+from foretell.warehouses.base import SchemaMismatchError, Shipment, other_columns
 from foretell.warehouses.documents import document
 
 Connection: TypeAlias = duckdb.DuckDBPyConnection
@@ -58,7 +58,7 @@ def put(connection: Connection, shipment: Shipment, table: Table) -> int:
     """
     Put the rows into the table, in place of what they replace, and give their number.
 
-    Runs inside the caller's transaction. UnfitError where the table will not take them; WarehouseError where the
+    Runs inside the caller's transaction. SchemaMismatchError where the table refuses them; WarehouseError where the
     checked files are not what the shipment says.
     """
     try:
@@ -68,7 +68,9 @@ def put(connection: Connection, shipment: Shipment, table: Table) -> int:
         if shipment.delivery.mode == "partition":
             _show_latest(connection, table, shipment.delivery)
     except NOES as no:
-        raise UnfitError(f'the table "{shipment.delivery.table}" does not take the rows: {said(no)}') from no
+        raise SchemaMismatchError(
+            f'the table "{shipment.delivery.table}" does not take the rows: {said(no)}'
+        ) from no
     if rows != shipment.rows:
         raise WarehouseError(
             f'{rows} rows of the run "{shipment.run}" were read back, not {shipment.rows}',
@@ -88,7 +90,7 @@ def _shape(connection: Connection, table: Table, delivery: Delivery) -> None:
     gained = [column for column in delivery.columns if column.name.lower() not in there]
     changed = [name for name, kind in there.items() if declared.get(name) != kind]
     if changed or any(column.mode == "REQUIRED" for column in gained):
-        raise UnfitError(other_columns(delivery.table, _named(there), _named(declared)))
+        raise SchemaMismatchError(other_columns(delivery.table, _named(there), _named(declared)))
     for column in gained:
         connection.execute(f"ALTER TABLE {table.sql} ADD COLUMN {_definition(column)}")
 
@@ -150,14 +152,14 @@ def _show_latest(connection: Connection, table: Table, delivery: Delivery) -> No
 
 
 def columns(connection: Connection, table: Table) -> dict[str, str]:
-    """Give the table's columns with their types, in order; duckdb.CatalogException where there is no such table."""
+    """Return the table's columns with their types, in order; duckdb.CatalogException where there is no such table."""
     return {name: kind for name, kind, *_ in connection.execute(f"DESCRIBE {table.sql}").fetchall()}
 
 
 def select(
     connection: Connection, table: Table, *, order: str = "", limit: int | None = None
 ) -> list[tuple[object, ...]]:
-    """Give rows as JSON has them: times in ISO 8601, decimals as text, bytes in base64, nan and inf as text."""
+    """Return rows as JSON has them: times in ISO 8601, decimals as text, bytes in base64, nan and inf as text."""
     kinds = columns(connection, table)
     values = ", ".join(
         name if kind in PLAIN else READ.get(kind, "CAST({} AS VARCHAR)").format(name)
@@ -175,6 +177,6 @@ def _value(value: object, kind: str) -> object:
 
 
 def said(error: Exception) -> str:
-    """Give what DuckDB says in its first line, without the kind of error."""
+    """Return what DuckDB says in its first line, without the kind of error."""
     first = str(error).strip().partition("\n")[0]
     return first.partition(" Error: ")[2] or first

@@ -26,8 +26,8 @@ from foretell.service.model import Delivery, DuckDBSettings
 from foretell.warehouses.base import (
     NEVER,
     Rows,
+    SchemaMismatchError,
     Shipment,
-    UnfitError,
     appended,
     belongs,
     newer,
@@ -116,7 +116,7 @@ class DuckDBWarehouse:
     def deliver(self, shipment: Shipment) -> Receipt:
         try:
             return self._patiently(lambda: self._decide(shipment))
-        except UnfitError as no:
+        except SchemaMismatchError as no:
             return self.reject(shipment, str(no))
 
     def reject(self, shipment: Shipment, cause: str) -> Receipt:
@@ -216,7 +216,7 @@ class DuckDBWarehouse:
         new.unlink()
 
     def _read(self, work: Callable[[Connection], T]) -> T | None:
-        """Give what `work` finds, None where nothing was delivered yet."""
+        """Return what `work` finds, None where nothing was delivered yet."""
 
         def read() -> T | None:
             if not Path(self.settings.path).exists():

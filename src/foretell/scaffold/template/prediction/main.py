@@ -48,12 +48,12 @@ def read(path: str) -> list[dict[str, str]]:
 
 
 def features(customers: list[dict[str, str]]) -> list[list[float]]:
-    """Give what the model looks at."""
+    """Return what the model looks at."""
     return [[float(customer[name]) for name in FEATURES] for customer in customers]
 
 
 def left(customers: list[dict[str, str]]) -> list[bool]:
-    """Give what the model is to foretell."""
+    """Return what the model is to foretell."""
     return [customer["left"] == "true" for customer in customers]
 
 

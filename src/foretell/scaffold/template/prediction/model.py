@@ -15,13 +15,13 @@ class Model:
         self.deviations = deviations
 
     def probability(self, x: list[float]) -> float:
-        """Give the probability of yes."""
+        """Return the probability of yes."""
         scaled = zip(x, self.means, self.deviations, strict=True)
         inputs = [(value - mean) / deviation for value, mean, deviation in scaled]
         return 1 / (1 + exp(-sum(w * value for w, value in zip(self.weights, [*inputs, 1.0], strict=True))))
 
     def parameters(self) -> dict[str, Any]:
-        """Give what the model is made of."""
+        """Return what the model is made of."""
         return {"weights": self.weights, "means": self.means, "deviations": self.deviations}
 
 

@@ -10,7 +10,7 @@ from foretell.service.form import ServiceTable
 from foretell.service.problems import Faults
 
 
-class Site(NamedTuple):
+class ResolveContext(NamedTuple):
     """The form as read, the directory of the file, what "~" stands for, and the faults found so far."""
 
     form: ServiceTable
@@ -19,7 +19,7 @@ class Site(NamedTuple):
     faults: Faults
 
     def path(self, text: str) -> str:
-        """Give the absolute path of one that the file names."""
+        """Return the absolute path of one that the file names."""
         if self.home and (text == "~" or text.startswith("~/")):
             text = self.home + text[1:]
         return os.path.normpath(os.path.join(self.root, text))  # noqa: PTH118 - a Path takes five times as long

@@ -11,13 +11,13 @@ THIN, THICK = tuple("┌─┐│└┘┴┬"), tuple("┏━┓┃┗┛┷┯
 
 
 def describe(service: Service, action: Action) -> str:
-    """Give the line that lists of graphs show."""
+    """Return the line that lists of graphs show."""
     told = f"{action.name} of {service.name}"
     return f"{told}, delivered to {action.delivery.table}" if action.delivery else told
 
 
 def documentation(service: Service, action: Action) -> str:
-    """Give the page of a graph, in Markdown."""
+    """Return the page of a graph, in Markdown."""
     rows = "\n".join(f"| {name} | {value} |" for name, value in _facts(service, action))
     return f"""\
 ```text
@@ -103,7 +103,7 @@ def _is_drawn(service: Service, action: Action) -> bool:
 
 
 def _in_order(service: Service) -> list[Action]:
-    """Give the actions, each after those it needs."""
+    """Return the actions, each after those it needs."""
     placed: dict[str, Action] = {}
 
     def place(action: Action) -> None:
