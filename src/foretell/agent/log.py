@@ -175,7 +175,7 @@ def _wire(request: Request, run: Run, number: int) -> Any:
         "attempt": str(number),
     }
     location = settings.zones[0].rpartition("-")[0]
-    source = logs.Source(settings.project, location, labels, f"{request.uid}-{number}")
-    return logs.Wire(
+    source = logs.LogSource(settings.project, location, labels, f"{request.uid}-{number}")
+    return logs.CloudLogSink(
         source, lambda body: rest.call("POST", "logging", "v2/entries:write", body=body, again=True)
     )

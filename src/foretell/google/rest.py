@@ -76,7 +76,7 @@ class Rest:
             raise UsageError(
                 "Google's services need libraries that are not here", why=str(error), hint=hint
             ) from error
-        return line.Line(self._impersonate, self._environ)
+        return line.Connection(self._impersonate, self._environ)
 
     @property
     def project(self) -> str:
