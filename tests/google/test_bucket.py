@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from foretell.errors import StoreError, StoreRefusedError
 from foretell.protocol import effects
@@ -49,9 +50,8 @@ def store(storage: Storage, bucket: str) -> Store:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorter pauses, and less patience; how they relate stays as it is."""
-    monkeypatch.setattr(buckets, "PATIENCE", 1.5)
-    monkeypatch.setattr(buckets, "READ_PAUSE", 0.02)
-    monkeypatch.setattr(buckets, "WRITE_PAUSE", 0.1)
+    monkeypatch.setattr(buckets, "READ", replace(buckets.READ, first=0.02, patience=1.5))
+    monkeypatch.setattr(buckets, "WRITE", replace(buckets.WRITE, first=0.1, patience=1.5))
 
 
 def sent(storage: Storage, method: str = ".*") -> list[str]:
@@ -294,7 +294,8 @@ def test_without_credentials_it_says_how_to_get_them(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("GCE_METADATA_HOST", "127.0.0.1:9")  # where nobody listens
-    monkeypatch.setattr(buckets, "PATIENCE", 0.1)
+    monkeypatch.setattr(buckets, "READ", replace(buckets.READ, patience=0.1))
+    monkeypatch.setattr(buckets, "WRITE", replace(buckets.WRITE, patience=0.1))
     with pytest.raises(StoreRefusedError, match="cannot read") as told:
         Store(f"gs://{bucket}").get("a")
     assert told.value.why.startswith("there are no credentials")

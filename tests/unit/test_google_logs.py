@@ -13,6 +13,7 @@ from foretell.google import logs
 from foretell.google.errors import Failure
 from foretell.google.logs import CloudLogSink, LogSource, payload
 from foretell.google.secrets import crc32c
+from foretell.system.backoff import Backoff
 
 LABELS = {"service": "toy", "version": "1", "action": "training", "run": "20261121T060000Z-1", "attempt": "2"}
 SOURCE = LogSource("p", "europe-west1", LABELS, "uid-2")
@@ -48,7 +49,7 @@ def failure(status: int) -> Failure:
 
 
 def wire(logging: Callable[[Any], Any]) -> CloudLogSink:
-    return CloudLogSink(SOURCE, logging, pause=0.01)
+    return CloudLogSink(SOURCE, logging, backoff=Backoff(first=0.01, longest=30))
 
 
 @pytest.mark.parametrize(

@@ -370,7 +370,7 @@ class Session(_StoreWorld):
 
     def _insist(self, work: Callable[[], T]) -> T:
         """Do what needs the store until it is done, or until the fence ends it all; a full store stays full."""
-        pause = 0.5
+        pauses = effects.BACKOFF.pauses()
         while True:
             try:
                 return work()
@@ -378,8 +378,7 @@ class Session(_StoreWorld):
                 raise
             except StoreError as error:
                 print(error, file=sys.stderr)
-                time.sleep(pause)
-                pause = min(pause * 2, 15)
+                time.sleep(next(pauses))
 
 
 def _sentence(error: ForetellError) -> str:

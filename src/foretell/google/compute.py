@@ -11,13 +11,14 @@ from msgspec import Struct
 
 from foretell.google.errors import Failure
 from foretell.google.rest import Json, Rest
+from foretell.system.backoff import Backoff
 
 LIVE = frozenset({"PROVISIONING", "STAGING", "RUNNING", "REPAIRING", "PENDING"})
 ENDING = frozenset({"STOPPING", "PENDING_STOP", "DEPROVISIONING", "SUSPENDING", "SUSPENDED"})
 ENDED = frozenset({"TERMINATED", "STOPPED"})
 """The states of an instance. One that is not known here is taken for alive."""
-SHORT, LONG = 0.05, 3.0
-"""The first and the longest seconds between two looks at an operation; each pause is twice the last."""
+BACKOFF = Backoff(first=0.05, longest=3)
+"""Between two looks at an operation."""
 
 
 class Operation(Struct, frozen=True, kw_only=True):
@@ -114,11 +115,10 @@ class Compute:
     def follow(self, operation: Operation, patience: float) -> Operation | Failure:
         """Wait until an operation is done, for so many seconds at most; give it as it is then."""
         end = self._clock() + patience
-        found, pause = operation, SHORT
+        found, pauses = operation, BACKOFF.pauses()
         while not found.done and (left := end - self._clock()) > 0:
             # `wait` would answer within two minutes, which may be longer than our patience
-            self._sleep(min(pause, left))
-            pause = min(pause * 2, LONG)
+            self._sleep(min(next(pauses), left))
             said = self._rest.get(
                 "compute", f"projects/{self.project}/zones/{operation.zone}/operations/{operation.name}"
             )

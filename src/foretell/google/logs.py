@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, TypeAlias
 import msgspec
 
 from foretell.google.errors import Failure, Kind
+from foretell.system.backoff import Backoff
 
 LOG = "foretell"
 LONGEST = 100_000
@@ -27,7 +28,8 @@ BATCH, BATCH_BYTES = 1000, 1_000_000
 """The most entries, and about the most bytes, of one request; ten megabytes would be refused."""
 WAITING_BYTES = 8_000_000
 """What may wait to be sent; beyond, lines are left out."""
-PAUSE, LONGEST_PAUSE = 1.0, 30.0
+BACKOFF = Backoff(first=1, longest=30)
+"""Between two tries; entries are gathered for as long as the first."""
 LEVEL = re.compile(r"\b(DEBUG|INFO|NOTICE|WARN(?:ING)?|ERROR|CRITICAL|FATAL|Traceback)\b")
 WHERE_LEVELS_STAND = 80
 """Characters from the beginning of a line among which a word of severity means the line."""
@@ -54,12 +56,12 @@ class CloudLogSink(threading.Thread):
     """Sends lines and events to Cloud Logging. `post` sends the body of one entries:write."""
 
     def __init__(
-        self, source: LogSource, post: Callable[[Json], Json | Failure], *, pause: float = PAUSE
+        self, source: LogSource, post: Callable[[Json], Json | Failure], *, backoff: Backoff = BACKOFF
     ) -> None:
         super().__init__(name="cloud-logging", daemon=True)
         self._source = source
         self._post = post
-        self._pause = pause
+        self._backoff = backoff
         self._lock = threading.Condition()
         self._waiting: deque[Json] = deque()
         self._bytes = 0
@@ -116,24 +118,23 @@ class CloudLogSink(threading.Thread):
     # --- in its own thread ------------------------------------------------------------------------------------
 
     def run(self) -> None:
-        pause = self._pause
+        pauses = self._backoff.pauses()
         while batch := self._next():
             answer = self._post(self._request(batch))
             if isinstance(answer, Failure) and answer.passes:
                 self._put_back(batch)
-                time.sleep(pause)
-                pause = min(pause * 2, LONGEST_PAUSE)
+                time.sleep(next(pauses))
             elif isinstance(answer, Failure) and answer.kind is Kind.DENIED:
                 sys.stderr.write(f"Cloud Logging is left alone: {answer.why}\n")
                 return
             else:  # what is refused as it is would be refused again
-                pause = self._pause
+                pauses = self._backoff.pauses()
 
     def _next(self) -> list[Json]:
         """Wait for entries and give the next few; none at the end."""
         with self._lock:
             while not self._waiting and not self._ending:
-                self._lock.wait(self._pause)
+                self._lock.wait(self._backoff.first)
             if self._left_out:
                 told = f"{self._left_out:,} lines are left out here; the run's own log has them"
                 said = {"severity": "WARNING", "textPayload": told}

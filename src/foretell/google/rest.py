@@ -10,13 +10,15 @@ from __future__ import annotations
 import functools
 import importlib
 import os
-import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias, cast
 
+from msgspec.structs import replace
+
 from foretell.errors import UsageError
 from foretell.google.errors import Failure
+from foretell.system.backoff import Backoff
 
 BASES = {
     "artifactregistry": "https://artifactregistry.googleapis.com/",
@@ -31,8 +33,7 @@ BASES = {
     "storage": "https://storage.googleapis.com/storage/v1/",
 }
 """Where each service answers, with the path that all its methods share."""
-SLOW, FAST = 8.0, 0.25
-"""The longest and the shortest pause between two tries, in seconds."""
+BACKOFF = Backoff(first=0.25, longest=8, jitter=0.5)
 
 Json: TypeAlias = dict[str, Any]
 Answer: TypeAlias = Json | Failure
@@ -119,18 +120,12 @@ class Rest:
         `again` says that it may be repeated: a read, or what the service itself knows by a request id. Then what
         passes is asked again with growing pauses, for as long as patience lasts.
         """
-        end = time.monotonic() + self._patience
-        pause = FAST
+        pauses = replace(BACKOFF, patience=self._patience).pauses(since=time.monotonic())
         while True:
             address = base(service, self._environ) + path
             answer: Answer = self._line.send(method, address, body, query or {}, timeout or self._timeout)
-            waits = pause * (0.5 + random.random())  # noqa: S311 - so that many do not come back at once
-            if (
-                not again
-                or not isinstance(answer, Failure)
-                or not answer.passes
-                or time.monotonic() + waits > end
-            ):
+            worth = again and isinstance(answer, Failure) and answer.passes
+            pause = next(pauses, None) if worth else None
+            if pause is None:
                 return answer
-            self._sleep(waits)
-            pause = min(pause * 2, SLOW)
+            self._sleep(pause)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar, cast
 from foretell.errors import ForetellError, PlatformError, RefusedError, StoreError
 from foretell.protocol.keys import Run
 from foretell.protocol.records import Launch, Outcome, Record, Request, Slot, decode, encode
+from foretell.system.backoff import Backoff
 
 
 class Get(NamedTuple):
@@ -89,6 +90,8 @@ class Revoke(NamedTuple):
 
 
 Effect: TypeAlias = Get | Folders | Create | Put | Sleep | Probe | Begin | End | Ship | Revoke
+BACKOFF = Backoff(first=0.5, longest=15)
+"""Between two tries of what store or platform do not answer."""
 SLOT = cast("type[Slot]", Slot)
 T = TypeVar("T")
 R = TypeVar("R")
@@ -130,41 +133,40 @@ def ask(key: str, kind: type[R]) -> Effects[R | None]:
 
 def get(key: str, kind: type[R]) -> Effects[R | None]:
     """Read a record, asking until the answer is known."""
-    data = yield from _bytes(key)
+    data = yield from certainly(Get(key))
     return None if data is None else decode(data, kind, key)
 
 
 def create(key: str, record: Record) -> Effects[bool]:
     """Write a create-only record; True when the object there is ours, by whatever way it got there (P10)."""
     data = encode(record)
-    pause = 0.5
+    pauses = BACKOFF.pauses()
     while True:
         try:
             if (yield Create(key, data)):
                 return True
         except StoreError as error:
-            yield Sleep(pause, error)
-            pause = min(pause * 2, 15)
+            yield Sleep(next(pauses), error)
             continue
-        there = yield from _bytes(key)
+        there: bytes | None = yield from certainly(Get(key))
         if there is not None:
             return there == data
-        yield Sleep(pause)  # "exists" and then absent: a cache of a network file system; ask again
+        yield Sleep(next(pauses))  # "exists" and then absent: a cache of a network file system; ask again
 
 
-def _bytes(key: str) -> Effects[bytes | None]:
-    pause = 0.5
+def certainly(op: Get | Folders) -> Effects[Any]:
+    """Ask the store until it answers."""
+    pauses = BACKOFF.pauses()
     while True:
         try:
-            return cast("bytes | None", (yield Get(key)))
+            return (yield op)
         except StoreError as error:
-            yield Sleep(pause, error)
-            pause = min(pause * 2, 15)
+            yield Sleep(next(pauses), error)
 
 
 def call(op: Begin | End, tries: int = 6) -> Effects[PlatformError | None]:
     """Ask the platform, a few times; a refused launch comes through, any other trouble is given as what it is."""
-    pause = 0.5
+    pauses = BACKOFF.pauses()
     trouble = None
     for _ in range(tries):
         try:
@@ -175,8 +177,7 @@ def call(op: Begin | End, tries: int = 6) -> Effects[PlatformError | None]:
             return None  # what may not be stopped changes no verdict: it ends by itself, or at its deadline
         except PlatformError as error:
             trouble = error
-            yield Sleep(pause, error)
-            pause = min(pause * 2, 15)
+            yield Sleep(next(pauses), error)
         else:
             return None
     return trouble

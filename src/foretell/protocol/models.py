@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from foretell.errors import CorruptError, StoreError
-from foretell.protocol.effects import Effects, Folders, Sleep, get
+from foretell.errors import CorruptError
+from foretell.protocol.effects import Effects, Folders, certainly, get
 from foretell.protocol.keys import Run, run_named
 from foretell.protocol.records import Manifest, Outcome, Receipt, Request, Withdrawn
 from foretell.protocol.scope import partition
@@ -196,12 +196,5 @@ def _runs(service: str, version: str, action: str, folders: Iterable[str]) -> It
 
 
 def _folders(prefix: str) -> Effects[list[str]]:
-    pause = 0.5
-    while True:
-        try:
-            found: list[str] = yield Folders(prefix)
-        except StoreError as error:
-            yield Sleep(pause, error)
-            pause = min(pause * 2, 15)
-        else:
-            return found
+    found: list[str] = yield from certainly(Folders(prefix))
+    return found

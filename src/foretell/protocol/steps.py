@@ -43,6 +43,10 @@ from foretell.protocol.records import (
 )
 from foretell.protocol.rules import Start as StartStep
 from foretell.protocol.rules import after
+from foretell.system.backoff import Backoff
+
+BACKOFF = Backoff(first=1, longest=10)
+"""Between two tries of a warehouse."""
 
 # --- beginning ----------------------------------------------------------------------------------------------------
 
@@ -202,23 +206,35 @@ def deliver(
     The ledger row is the arbiter (P3); `delivery.json` is a copy of it, so that two deliverers write the same. A run
     that is withdrawn is not delivered any more: then the ledger is told so instead.
     """
+
+    def settle() -> Effects[Receipt | None]:
+        verb = Revoke if (yield from withdrawn(run)) else Ship
+        receipt = cast("Receipt", (yield verb(run, request, outcome)))
+        # where the run was withdrawn meanwhile, the first word about the row stands for everybody
+        created = yield from create(run.delivery, receipt)
+        return receipt if created else (yield from get(run.delivery, Receipt))
+
+    return (yield from until_settled(run.delivery, settle, clock=clock, patience=patience))
+
+
+def until_settled(
+    key: str,
+    settle: Callable[[], Effects[Receipt | None]],
+    *,
+    clock: Callable[[], float],
+    patience: float,
+) -> Effects[Receipt | None]:
+    """Settle with the warehouse, as often as it takes until the receipt is there; None when patience ended."""
     began = clock()
-    pause = 1.0
+    pauses = BACKOFF.pauses()
     while clock() - began < patience:
-        receipt = yield from get(run.delivery, Receipt)
+        receipt = yield from get(key, Receipt)
         if receipt is not None:
             return receipt
-        settle = Revoke if (yield from withdrawn(run)) else Ship
         try:
-            receipt = cast("Receipt", (yield settle(run, request, outcome)))
+            return (yield from settle())
         except (WarehouseError, StoreError) as error:
-            yield Sleep(pause, error)
-            pause = min(pause * 2, 10)
-            continue
-        # where the run was withdrawn meanwhile, the first word about the row stands for everybody
-        return (
-            receipt if (yield from create(run.delivery, receipt)) else (yield from get(run.delivery, Receipt))
-        )
+            yield Sleep(next(pauses), error)
     return None
 
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import cast
 
-from foretell.errors import StoreError, WarehouseError
-from foretell.protocol.effects import Effects, Revoke, Sleep, create, get
+from foretell.protocol.effects import Effects, Revoke, create, get
 from foretell.protocol.keys import Run
 from foretell.protocol.records import Outcome, Receipt, Request, Withdrawn
+from foretell.protocol.steps import until_settled
 
 
 def is_settled(run: Run) -> Effects[bool]:
@@ -38,19 +38,11 @@ def revoke(
 
     A run that was not delivered before is not delivered any more: its ledger row says so, and `delivery.json` after it.
     """
-    began = clock()
-    pause = 1.0
-    while clock() - began < patience:
-        receipt = yield from get(run.withdrawal, Receipt)
-        if receipt is not None:
-            return receipt
-        try:
-            receipt = cast("Receipt", (yield Revoke(run, request, outcome)))
-        except (WarehouseError, StoreError) as error:
-            yield Sleep(pause, error)
-            pause = min(pause * 2, 10)
-            continue
+
+    def settle() -> Effects[Receipt]:
+        receipt = cast("Receipt", (yield Revoke(run, request, outcome)))
         yield from create(run.delivery, receipt)
         yield from create(run.withdrawal, receipt)
         return receipt
-    return None
+
+    return (yield from until_settled(run.withdrawal, settle, clock=clock, patience=patience))

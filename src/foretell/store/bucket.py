@@ -7,7 +7,6 @@ request failed in a way that may pass: no answer, 408, 429, 5xx. Who needs more 
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,18 +15,22 @@ from pathlib import Path
 from typing import TypeVar
 
 import obstore
+from msgspec.structs import replace
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import ObjectStore
 
 from foretell.store import errors
 from foretell.store.connect import connect
 from foretell.store.directory import PART
+from foretell.system.backoff import Backoff
 
-PATIENCE = 15.0
-"""Seconds after the first failure for which one verb asks again; short, for a pulse may wait behind it."""
-READ_PAUSE = 0.2
-WRITE_PAUSE = 1.0
-"""Seconds before the second try. One name takes one write a second, and a lost answer may be that of a write."""
+READ = Backoff(first=0.2, longest=15, jitter=0.5, patience=15)
+WRITE = replace(READ, first=1.0)
+"""
+For how long a verb asks again after its first failure; short, for a pulse may wait behind it.
+
+One name takes one write a second, and a lost answer may be that of a write.
+"""
 RECORD_TIMEOUT, BULK_TIMEOUT = 30.0, 600.0
 """Seconds that one request may take: for a record, for a file or a part of one."""
 LARGE = 4 * PART
@@ -134,14 +137,14 @@ class Bucket:
         with self._lock:
             now = time.monotonic()
             at = max(now, self._next.get(key, now))
-            self._next[key] = at + WRITE_PAUSE
+            self._next[key] = at + WRITE.first
         time.sleep(at - now)
 
     def chunks(self, key: str) -> Iterator[memoryview]:
         """Stream an object; a stream that is cut goes on from where it was, with new patience."""
         done = 0
         while True:
-            before, patience = done, Patience(READ_PAUSE)
+            before, pauses = done, READ.pauses()
             while done == before:
                 try:
                     for part in self._stream(key, done):
@@ -152,7 +155,7 @@ class Bucket:
                         raise
                     if done and errors.status(error) == NOTHING_LEFT:
                         return
-                    if done == before and not (errors.passes(error) and patience.wait()):
+                    if done == before and not (errors.passes(error) and _rest(pauses)):
                         raise errors.told("read", key, self.url, error) from error
                 else:
                     return
@@ -195,7 +198,7 @@ class Bucket:
 
         FileNotFoundError is certain: the bucket is there, and the object is not. AlreadyExistsError is as well.
         """
-        patience = Patience(WRITE_PAUSE if verb == "write" else READ_PAUSE)
+        pauses = (WRITE if verb == "write" else READ).pauses()
         while True:
             try:
                 return work()
@@ -204,24 +207,13 @@ class Bucket:
                     verb == "write" and isinstance(error, FileNotFoundError)
                 ):
                     raise
-                if not (errors.passes(error) and patience.wait()):
+                if not (errors.passes(error) and _rest(pauses)):
                     raise errors.told(verb, key, self.url, error) from error
 
 
-class Patience:
-    """Pauses that double, each shortened at random, so that many who failed at once do not come back at once."""
-
-    def __init__(self, first: float) -> None:
-        self._pause = first
-        self._end: float | None = None
-
-    def wait(self) -> bool:
-        """Wait before another try; False, at once, when there is to be none."""
-        now = time.monotonic()
-        if self._end is None:
-            self._end = now + PATIENCE
-        if now + self._pause > self._end:
-            return False
-        time.sleep(self._pause * random.uniform(0.5, 1))  # noqa: S311 - no secret
-        self._pause *= 2
-        return True
+def _rest(pauses: Iterator[float]) -> bool:
+    """Wait before another try; False, at once, when there is to be none."""
+    pause = next(pauses, None)
+    if pause is not None:
+        time.sleep(pause)
+    return pause is not None

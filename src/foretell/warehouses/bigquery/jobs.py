@@ -18,6 +18,7 @@ from google.cloud.bigquery import Client
 from google.cloud.bigquery.retry import DEFAULT_RETRY
 
 from foretell.errors import WarehouseError
+from foretell.system.backoff import Backoff
 from foretell.warehouses.bigquery.errors import FAILURES, RetryableError, judged
 
 ONCE = cast("Retry", None)
@@ -30,8 +31,8 @@ UNSEEN = 10.0
 """Seconds for which a job that is there may not be found yet."""
 LONGEST = 3600.0
 """Seconds that one job may take."""
-FIRST_LOOK, LAST_LOOK = 0.05, 2.0
-"""Seconds between two looks at a job that runs."""
+BACKOFF = Backoff(first=0.05, longest=2, factor=1.5)
+"""Between two looks at a job that runs."""
 
 
 class Jobs:
@@ -85,6 +86,7 @@ class Jobs:
 
     def _found(self, name: str, *, patience: float) -> Any:
         end = time.monotonic() + patience
+        pauses = BACKOFF.pauses()
         while True:
             try:
                 return self._get(name)
@@ -93,21 +95,20 @@ class Jobs:
             except NotFound:
                 if time.monotonic() >= end:
                     return None
-                self._sleep(FIRST_LOOK * 4)
+                self._sleep(next(pauses))
 
     def _get(self, name: str) -> Any:
         return self.client.get_job(name, location=self.client.location, retry=RETRY, timeout=REQUEST)
 
     def _wait(self, name: str, job: Any) -> Any:
         end = time.monotonic() + LONGEST
-        pause = FIRST_LOOK
+        pauses = BACKOFF.pauses()
         while job.state != "DONE":
             if time.monotonic() > end:
                 raise WarehouseError(
                     f'the job "{name}" of BigQuery does not end',
                     hint=f"see `bq show --job --project_id={self.client.project} {name}`",
                 )
-            self._sleep(pause)
-            pause = min(pause * 1.5, LAST_LOOK)
+            self._sleep(next(pauses))
             job = self._get(name)
         return job

@@ -7,7 +7,7 @@ together with the ledger's row. Ledger and lock stand in the dataset of the tabl
 
 from __future__ import annotations
 
-import random
+import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -18,11 +18,13 @@ import msgspec
 from google.api_core.exceptions import Forbidden, NotFound
 from google.cloud import bigquery
 from google.cloud.bigquery import Client
+from msgspec.structs import replace
 
 from foretell.errors import UsageError, WarehouseError
 from foretell.protocol import keys
 from foretell.protocol.records import Receipt
 from foretell.service.model import BigQuerySettings, Delivery
+from foretell.system.backoff import Backoff
 from foretell.warehouses.base import Rows, SchemaMismatchError, Shipment
 from foretell.warehouses.bigquery import location as place
 from foretell.warehouses.bigquery import scripts as script
@@ -39,8 +41,9 @@ T = TypeVar("T")
 
 PATIENCE = 60.0
 """Seconds to begin again while others are in the way, or the service is away."""
-SHORTEST, LONGEST = 0.1, 5.0
-"""Seconds between two tries."""
+BACKOFF = Backoff(first=0.1, longest=5, jitter=0.5)
+TURN = Backoff(first=0.75, longest=0.75, jitter=0.67)
+"""Between two tries of one transaction: two that met are not to go on meeting."""
 TURNS = 5
 """Tries of one transaction again, before everything else is looked at again."""
 FIELDS = ("uid", "state", "table", "scope", "owner", "run", "attempt", "rows", "cause", "at")
@@ -207,14 +210,16 @@ class BigQueryWarehouse:
             receipt = written()
             return receipt is not None and stands(receipt)
 
-        for last in (*[False] * self.turns, True):
+        pauses = itertools.islice(TURN.pauses(), self.turns)
+        while True:
             try:
                 self._run(jobs, stem, text, values, stands=done)
                 break
             except RetryableError as error:  # most likely another has the turn; what is staged is still good
-                if last or CHANGED in str(error):
+                pause = next(pauses, None)
+                if pause is None or CHANGED in str(error):
                     raise
-                self._rest(SHORTEST * 5)
+                self._sleep(pause)
         receipt = written()
         if receipt is None:
             raise RetryableError("the ledger does not show what was just written")
@@ -328,26 +333,21 @@ class BigQueryWarehouse:
 
     def _patiently(self, work: Callable[[Jobs], T]) -> T:
         """Begin again for as long as another is in the way; WarehouseError when patience or hope ends."""
-        end = time.monotonic() + self.patience
-        pause = SHORTEST
+        pauses = replace(BACKOFF, patience=self.patience).pauses(since=time.monotonic())
         while True:
             try:
                 with self._open() as jobs:
                     return work(jobs)
             except RetryableError as error:
-                if time.monotonic() + pause > end:
+                pause = next(pauses, None)
+                if pause is None:
                     raise WarehouseError(
                         f"BigQuery stays busy or away for {self.patience:.0f} s",
                         where=f"the dataset {self.settings.dataset}",
                         why=str(error),
                         hint="deliver again with `foretell tidy`",
                     ) from error
-            self._rest(pause)
-            pause = min(pause * 2, LONGEST)
-
-    def _rest(self, pause: float) -> None:
-        """Wait about so long: two that met are not to go on meeting."""
-        self._sleep(pause * (0.5 + random.random()))  # noqa: S311 - no secret
+            self._sleep(pause)
 
     @contextmanager
     def _open(self) -> Iterator[Jobs]:

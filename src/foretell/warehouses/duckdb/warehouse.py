@@ -17,12 +17,14 @@ from typing import TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from foretell.delivery.sql import duckdb
 from foretell.errors import UsageError, WarehouseError
 from foretell.protocol import scope
 from foretell.protocol.records import Receipt, Verdict
 from foretell.service.model import Delivery, DuckDBSettings
+from foretell.system.backoff import Backoff
 from foretell.warehouses.base import (
     NEVER,
     Rows,
@@ -52,8 +54,7 @@ HELD = (
 """Parts of what DuckDB says of a file that is in use."""
 MOMENT = 2.0
 """Seconds of waiting that need no word."""
-SHORTEST, LONGEST = 0.02, 0.2
-"""Seconds between two tries."""
+BACKOFF = Backoff(first=0.02, longest=0.2, factor=1.5)
 
 FIELDS = ("uid", "state", "table", "scope", "owner", "run", "attempt", "rows", "cause", "at")
 RECEIPT = (
@@ -172,13 +173,13 @@ class DuckDBWarehouse:
     def _patiently(self, work: Callable[[], T]) -> T:
         """Begin again for as long as another is in the way; WarehouseError when patience or hope ends."""
         begun = time.monotonic()
-        end = begun + self.patience
-        pause = SHORTEST
+        pauses = replace(BACKOFF, patience=self.patience).pauses(since=begun)
         while True:
             try:
                 return work()
             except (duckdb.Error, OSError) as error:
-                if not _another_was_first(error) or time.monotonic() + pause > end:
+                pause = next(pauses, None) if _another_was_first(error) else None
+                if pause is None:
                     raise self._failure(error) from error
                 if time.monotonic() - begun > MOMENT and not self._has_waited:
                     self._has_waited = True
@@ -186,7 +187,6 @@ class DuckDBWarehouse:
                         f'the warehouse "{self.settings.path}" is in use, so this waits: {said(error)}'
                     )
             self._sleep(pause)
-            pause = min(pause * 1.5, LONGEST)
 
     def _failure(self, error: Exception) -> WarehouseError:
         busy = _another_was_first(error)
