@@ -12,6 +12,7 @@ from pathlib import Path
 
 from bench import timing
 from bench.timing import Contestant
+from foretell import load
 from foretell.protocol.keys import Run, machine
 from foretell.protocol.records import (
     Beat,
@@ -69,7 +70,7 @@ def _service(home: Path, count: int) -> Path:
     if home.exists():
         return home
     shutil.copytree(MODEL, home)
-    service = Service.load(home / "foretell.toml")
+    service = load(home / "foretell.toml")
     store = home / ".foretell" / "store"
     store.mkdir(parents=True)
     (store / STORE_RECORD).write_bytes(encode(StoreId(id="bench")))

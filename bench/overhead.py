@@ -15,8 +15,8 @@ import uv
 
 from bench import timing
 from bench.timing import Contestant, Results
+from foretell import load
 from foretell.agent import environment
-from foretell.service.model import Service
 from foretell.system import paths
 
 HERE = Path(__file__).parent
@@ -70,7 +70,7 @@ def _table(results: Results) -> str:
 def _bare(home: Path) -> Contestant:
     """The two commands, in the very environment that Foretell makes for them."""
     shutil.copytree(MODEL, home)
-    source = Service.load(home / "foretell.toml").source
+    source = load(home / "foretell.toml").source
     cache = paths.cache(os.environ) / "environments"
     place = environment.ensure(source, home, cache, log=lambda _: None, environ=os.environ)
     if place is None:

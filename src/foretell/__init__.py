@@ -1,7 +1,7 @@
 """
 Foretell makes a predictive model that works run by itself.
 
-The library in five names: `Service.load`, `start`, `wait`, `check`, `run`. They are loaded when first used, so that a
+The library in five names: `load`, `start`, `wait`, `check`, `run`. They are loaded when first used, so that a
 program of one verb does not pay for the others.
 """
 
@@ -18,6 +18,7 @@ PUBLIC = {
     "Service": "foretell.service.model",
     "State": "foretell.protocol.rules",
     "check": "foretell.controller.library",
+    "load": "foretell.service.load",
     "run": "foretell.controller.library",
     "start": "foretell.controller.library",
     "wait": "foretell.controller.library",

@@ -8,4 +8,5 @@ from foretell.errors import ForetellError as ForetellError
 from foretell.protocol.keys import Run as Run
 from foretell.protocol.rules import Phase as Phase
 from foretell.protocol.rules import State as State
+from foretell.service.load import load as load
 from foretell.service.model import Service as Service

@@ -155,13 +155,13 @@ def guard(argv: list[str]) -> int:
 
 
 def verb(who: str, root: str, *args: str) -> object:
-    from foretell import Controller, Service, StartOptions
+    from foretell import Controller, StartOptions, load
     from foretell.cli.main import main as main_of_cli
     from foretell.controller import tick, tidy
 
     arm(who)
     sys.executable = str(HERE.with_name("interpreter.sh"))
-    service = Service.load(root)
+    service = load(root)
     controller = Controller(service, service.targets["local"])
     platform = type(controller.platform(controller.target.platform))
     around(platform, "launch", who, lambda *_: "launch")

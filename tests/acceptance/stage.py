@@ -15,6 +15,7 @@ from textwrap import dedent
 
 import duckdb
 
+from foretell import load
 from foretell.controller import history, tidy
 from foretell.controller.controller import Controller
 from foretell.protocol import effects, models
@@ -87,7 +88,7 @@ class Stage:
 
     @property
     def service(self) -> Service:
-        return Service.load(self.root)
+        return load(self.root)
 
     @property
     def controller(self) -> Controller:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from foretell.service.model import Service
+from foretell import load
 from tests.acceptance.test_cli import foretell
 
 MAIN = """
@@ -51,7 +51,7 @@ def test_a_new_service_runs_at_once(tmp_path: Path) -> None:
     service = tmp_path / "My Service"
     assert made.code == 0
     assert "foretell.toml" in made.out
-    assert Service.load(service).name == "my-service"
+    assert load(service).name == "my-service"
 
     assert foretell(service, "run", "training").code == 0
     applied = foretell(service, "run", "application", "--json").document
@@ -72,7 +72,7 @@ def test_the_repository_at_hand_is_adopted(tmp_path: Path) -> None:
 
     assert sorted(made["files"]) == [".gitignore", "dags.py", "foretell.toml"]
     assert all(path.read_bytes() == content for path, content in before.items())
-    service = Service.load(root)
+    service = load(root)
     assert (service.name, list(service.actions)) == ("churn", ["training", "application"])
     assert foretell(root, "run", "training").code == 0
     assert foretell(root, "run", "application").code == 0
@@ -102,7 +102,7 @@ def test_commands_are_found(tmp_path: Path, files: dict[str, str], commands: dic
     made = foretell(tmp_path, "init")
 
     assert made.code == 0
-    found = {name: action.command[-1] for name, action in Service.load(tmp_path).actions.items()}
+    found = {name: action.command[-1] for name, action in load(tmp_path).actions.items()}
     assert found == commands
 
 
@@ -141,7 +141,7 @@ def test_no_command_is_written_that_was_not_found(tmp_path: Path, files: dict[st
         text = text.replace(commented, commented[2:], 1)
     if commands := re.findall('^command = "(python|Rscript|make)', text, re.MULTILINE):
         (tmp_path / "foretell.toml").write_text(text)
-        assert Service.load(tmp_path).actions["training"].command[0] == commands[0]
+        assert load(tmp_path).actions["training"].command[0] == commands[0]
 
 
 def test_half_of_the_commands_is_found_and_the_rest_is_offered(tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_half_of_the_commands_is_found_and_the_rest_is_offered(tmp_path: Path) -
 
     made = foretell(tmp_path, "init")
 
-    assert list(Service.load(tmp_path).actions) == ["training"]
+    assert list(load(tmp_path).actions) == ["training"]
     assert "# [actions.application]" in (tmp_path / "foretell.toml").read_text()
     assert "it could be one of: python forecast.py" in made.err
     assert "the command of [actions.training] asks for data, --epochs: add them" in made.err

@@ -248,10 +248,10 @@ def test_a_machine_outlives_who_launched_it(bench: Bench) -> None:
     _, launch, run = bench.stays()
     program = """
 import sys
-from foretell import Controller, Service
+from foretell import Controller, load
 from foretell.protocol.records import Launch, decode
 root, label, record = sys.argv[1:]
-service = Service.load(root)
+service = load(root)
 controller = Controller(service, service.targets["local"])
 run = controller.find(label)
 request = controller.request(run)

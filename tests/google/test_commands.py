@@ -13,11 +13,12 @@ import pytest
 import yaml
 from obstore.exceptions import GenericError, PermissionDeniedError, UnauthenticatedError
 
+from foretell import load
 from foretell.doctor import google
 from foretell.doctor.check import Check
 from foretell.google.errors import Failure
 from foretell.google.secrets import _refused
-from foretell.service.model import BigQuerySettings, ComputeEngineSettings, Service
+from foretell.service.model import BigQuerySettings, ComputeEngineSettings
 from foretell.store.errors import told
 from tests.google.cloud import Cloud
 from tests.google.test_doctor import MENDED, look, mend, sound
@@ -125,7 +126,7 @@ def of_refusals() -> Iterator[str]:
 def test_the_guides_service_file_is_one(tmp_path: Path) -> None:
     (told,) = re.findall(r"```toml\n(.*?)```", GUIDE.read_text(), re.DOTALL)
     (tmp_path / "foretell.toml").write_text(f'name = "toy"\n[actions.training]\ncommand = "true"\n{told}')
-    target = Service.load(tmp_path).targets["production"]
+    target = load(tmp_path).targets["production"]
     assert isinstance(target.platform, ComputeEngineSettings)
     assert isinstance(target.warehouse, BigQuerySettings)
     assert (target.store, target.warehouse.location) == ("gs://example-prediction-service", "EU")

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from foretell import load
 from foretell.doctor import google, places
 from foretell.doctor.check import Check
-from foretell.service.model import ComputeEngineSettings, Service
+from foretell.service.model import ComputeEngineSettings
 from foretell.warehouses.bigquery.location import readable
 from tests.google.cloud import PROJECT, Cloud
 from tests.google.standin import Misbehaviour
@@ -69,7 +70,7 @@ def look(tmp_path: Path) -> Callable[..., dict[str, list[Check]]]:
             f'[production]\nimage = "europe-docker.pkg.dev/{PROJECT}/services/toy@{DIGEST}"\n'
             'tag = "t"\nfingerprint = "0"\nrevision = ""\n'
         )
-        service = Service.load(tmp_path)
+        service = load(tmp_path)
         told: dict[str, list[Check]] = {}
         for check in google.checks(service, service.targets["production"]):
             told.setdefault(check.name, []).append(check)
@@ -162,7 +163,7 @@ def test_soft_delete_is_warned_of(sound: Cloud, look: Found) -> None:
 
 def test_without_an_image_it_is_to_be_built(sound: Cloud, tmp_path: Path) -> None:
     (tmp_path / "foretell.toml").write_text(SERVICE)
-    service = Service.load(tmp_path)
+    service = load(tmp_path)
     check = google.image(tmp_path, service.targets["production"])
     assert (check.state, check.fix) == ("missing", "foretell build --push --on production")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from foretell import load
 from foretell.agent import log as voices
 from foretell.agent import secrets
 from foretell.agent.log import AttemptLog
@@ -18,7 +19,6 @@ from foretell.google.secrets import access
 from foretell.protocol.frames import unframe
 from foretell.protocol.keys import run_named
 from foretell.protocol.records import Request
-from foretell.service.model import Service
 from tests.google.cloud import Cloud
 from tests.google.standin import Misbehaviour
 
@@ -41,7 +41,7 @@ RUN = run_named("toy", "1", "training", "20261121T060000Z-1")
 @pytest.fixture
 def request_(tmp_path: Path) -> Request:
     (tmp_path / "foretell.toml").write_text(SERVICE)
-    service = Service.load(tmp_path)
+    service = load(tmp_path)
     return Request(
         key="k",
         uid="u",
@@ -68,7 +68,7 @@ def test_a_secret_comes_from_secret_manager(cloud: Cloud, request_: Request) -> 
 
 
 def test_elsewhere_it_is_the_variable_of_the_same_name(request_: Request, tmp_path: Path) -> None:
-    local = replace(request_, target=Service.load(tmp_path).targets["local"])
+    local = replace(request_, target=load(tmp_path).targets["local"])
     assert secrets.values(local, {"TOKEN": "here", "OTHER": "x"}) == {"TOKEN": "here"}
     with pytest.raises(EnvironmentFailedError, match='the secret "TOKEN"'):
         secrets.values(local, {})
@@ -193,7 +193,7 @@ def test_an_eager_model_is_not_held_up(cloud: Cloud, request_: Request, brief: N
 
 
 def test_elsewhere_nothing_goes_to_cloud_logging(cloud: Cloud, request_: Request, tmp_path: Path) -> None:
-    voice, chunks = spoken(replace(request_, target=Service.load(tmp_path).targets["local"]))
+    voice, chunks = spoken(replace(request_, target=load(tmp_path).targets["local"]))
     voice.add(1, b"said elsewhere\n")
     voice.close()
     voice.finish()

@@ -17,9 +17,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from foretell import load
 from foretell.delivery.columns import anything, declaring
 from foretell.delivery.validate import check
-from foretell.service.model import Service
 
 pytestmark = pytest.mark.slow
 FEW = settings(max_examples=12, deadline=None, database=None)
@@ -89,7 +89,7 @@ def delivered(content: bytes, name: str) -> tuple[dict[str, str], list[dict[str,
         line = declaring(anything(name), output, output.with_name("aside"))
         text = f'name = "t"\n[actions.a]\ncommand = "x"\n[actions.a.delivery]\nfile = "{name}"\n{line}\n'
         Path(directory, "foretell.toml").write_text(text, encoding="utf-8")
-        delivery = Service.load(Path(directory)).actions["a"].delivery
+        delivery = load(Path(directory)).actions["a"].delivery
         assert delivery
         checked = check(delivery, output, output.with_name("into"), date="2026-11-21", run="r")
         cells = ", ".join(READ.get(each.type, '"{}"').format(each.name) for each in delivery.columns)

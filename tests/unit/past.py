@@ -9,6 +9,7 @@ from textwrap import dedent
 
 from msgspec.structs import replace
 
+from foretell import load
 from foretell.controller.controller import Controller
 from foretell.controller.resolve import StartOptions
 from foretell.errors import NoModelError
@@ -29,7 +30,6 @@ from foretell.protocol.records import (
     StoreId,
     encode,
 )
-from foretell.service.model import Service
 from foretell.store import Store
 from foretell.store.directory import STORE_RECORD
 from foretell.system import times
@@ -79,7 +79,7 @@ class Past:
         self.root = root
         root.mkdir(parents=True, exist_ok=True)
         (root / "foretell.toml").write_text(dedent(toml))
-        self.service = Service.load(root)
+        self.service = load(root)
         self.controller = Controller(self.service, self.service.targets["local"])
         self.store: Store = self.controller.store
         self.unstarted = Unstarted(self.service, self.service.targets["local"])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from foretell import doctor
+from foretell import doctor, load
 from foretell.agent import interpreter
 from foretell.doctor import environment as of_environment
 from foretell.service.model import DockerSettings, DuckDBSettings, Service, Target
@@ -36,7 +36,7 @@ def test_a_missing_interpreter_is_a_warning_where_it_can_be_downloaded(tmp_path:
     (tmp_path / "foretell.toml").write_text(
         'name = "a"\n[source]\npython = "3.99"\n[actions.a]\ncommand = "true"\n'
     )
-    service = Service.load(tmp_path)
+    service = load(tmp_path)
     quiet = {"PATH": "", "HOME": str(tmp_path)}
 
     assert doctor.needed_python(service, quiet).state == "warning"
@@ -51,7 +51,7 @@ def service_of(root: Path, *, source: str = "", **files: str) -> Service:
     )
     for name, text in files.items():
         (root / name.replace("_", ".")).write_text(text)
-    return Service.load(root)
+    return load(root)
 
 
 def test_the_packages_are_told_with_what_lies_beside_them(tmp_path: Path) -> None:
@@ -111,8 +111,7 @@ def test_programs_of_commands_are_looked_for(tmp_path: Path) -> None:
     (tmp_path / "foretell.toml").write_text(f'name = "a"\n{text}')
 
     found = [
-        (check.detail.split(":")[0].split()[0], check.state)
-        for check in doctor.programs(Service.load(tmp_path), {})
+        (check.detail.split(":")[0].split()[0], check.state) for check in doctor.programs(load(tmp_path), {})
     ]
 
     assert found == [

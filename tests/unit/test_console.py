@@ -7,6 +7,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
+from foretell import load
 from foretell.controller.links import addresses
 from foretell.protocol.keys import run_named
 from foretell.protocol.records import Launch, Request
@@ -36,7 +37,7 @@ LAUNCH = Launch(nonce="n", machine="toy-training-1-abc", failures_left=0, losses
 @pytest.fixture
 def service(tmp_path: Path) -> Service:
     (tmp_path / "foretell.toml").write_text(SERVICE)
-    return Service.load(tmp_path)
+    return load(tmp_path)
 
 
 def request(service: Service, action: str, target: str) -> Request:
@@ -97,5 +98,5 @@ def test_what_is_not_googles_has_no_address(service: Service) -> None:
 def test_in_one_of_several_zones_the_list_is_shown(service: Service, tmp_path: Path) -> None:
     text = SERVICE.replace('zones = ["europe-west1-b"]', 'zones = ["europe-west1-b", "europe-west1-c"]')
     (tmp_path / "foretell.toml").write_text(text)
-    several = Service.load(tmp_path)
+    several = load(tmp_path)
     assert found(several, "training", "production")["machine"].endswith("/compute/instances?project=p-1")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from foretell import load
 from foretell.doctor.inputs import inputs
-from foretell.service.model import Service
 from tests.unit.past import Past
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -25,7 +25,7 @@ inputs = {inputs}
 
 def said(root: Path, *, training: str = "", inputs_: str = '["training"]') -> list[tuple[str, str, str]]:
     (root / "foretell.toml").write_text(TOML.format(training=training, inputs=inputs_))
-    service = Service.load(root)
+    service = load(root)
     return [(check.state, check.detail, check.fix) for check in inputs(service, service.targets["local"])]
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from foretell import Service, sources
+from foretell import load, sources
 from foretell.errors import UsageError
 from foretell.sources.fingerprint import fingerprint
 from foretell.sources.revision import ask_revision, read_revision, revision
@@ -142,7 +142,7 @@ def test_what_is_named_as_link_is_one(root: Path) -> None:
 def test_where_foretell_itself_writes_is_no_part_of_the_sources(root: Path) -> None:
     text = 'name = "x"\n[actions.a]\ncommand = "true"\n[targets.here]\nstore = "runs"\n[targets.here.platform]\nhome = "work"\n'
     write(root, {"foretell.toml": text, "runs/x": "", "work/y": "", "works": ""})
-    assert set(kinds(of(Service.load(root)))) == {"foretell.toml", "source/main.py", "works"}
+    assert set(kinds(of(load(root)))) == {"foretell.toml", "source/main.py", "works"}
 
 
 def test_symlinks_inside_are_kept_and_those_to_the_outside_made_absolute(root: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from foretell import load
 from foretell.controller.freeze import Frozen
 from foretell.doctor.upgrading import upgrading
 from foretell.errors import UsageError
@@ -29,7 +30,7 @@ def service(tmp_path: Path) -> Service:
         f'store = "{tmp_path.as_uri()}/store"\nplatform = {{kind = "docker"}}\n'
     )
     (tmp_path / "foretell.lock").write_text(OLD_LOCK)
-    return Service.load(tmp_path)
+    return load(tmp_path)
 
 
 def test_a_lock_of_before_formats_reads_the_first_and_a_new_one_says_its_own(service: Service) -> None:

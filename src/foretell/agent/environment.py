@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import importlib
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -50,8 +49,10 @@ def ensure(
         if place := ready(index):
             return place
         # Loaded here, for most runs find their environment, and what reads lock files takes long to load.
-        installing = importlib.import_module("foretell.agent.installing")
-        tools = installing.Tools(snapshot, log, environ, stopping)
+        from foretell.agent import installing
+        from foretell.agent.tools import Tools
+
+        tools = Tools(snapshot, log, environ, stopping)
         return _made(index, lambda place: installing.fill(needs, place, tools))
 
 
@@ -60,10 +61,10 @@ def words(source: Source, snapshot: Path, commands: Iterable[Sequence[str]]) -> 
     there = {name for place in (snapshot, snapshot / source.path) for name in _names(place)}
     if not (source.requirements or source.locked or FOREIGN.keys() & there):
         return []
-    declared = importlib.import_module("foretell.service.requirements.declared")
-    found = declared.passed_over(source, snapshot, declared.scripts_of(commands))
-    said: list[str] = declared.sentences(found)
-    return said
+    # Loaded here, for what reads lock files takes long to load.
+    from foretell.service.requirements import declared
+
+    return declared.sentences(declared.passed_over(source, snapshot, declared.scripts_of(commands)))
 
 
 def _names(place: Path) -> list[str]:

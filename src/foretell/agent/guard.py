@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import ctypes
 import gc
-import importlib
 import os
 import select
 import shutil
@@ -21,7 +20,7 @@ import time
 import traceback
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from foretell.system.processes import kill_survivors, marker
 from foretell.system.standby import await_post, load_msgspec
@@ -136,7 +135,10 @@ def _become_agent(post: Post, guard: int) -> None:
             ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() != guard:
             return  # it died before it could be known
-        status = _load_session().main(post, guard)
+        _load_session()
+        from foretell.agent import session
+
+        status = session.main(post, guard)
     except BaseException as error:  # noqa: BLE001 - the last words of a process, whatever ended it
         with suppress(OSError):  # of a full disk
             traceback.print_exc()
@@ -146,13 +148,13 @@ def _become_agent(post: Post, guard: int) -> None:
         os._exit(status)
 
 
-def _load_session() -> Any:
+def _load_session() -> None:
     """Load what an agent needs: by the agent itself, or by a guard that has to wait anyway. It starts no thread."""
     gc.disable()  # modules are no garbage; to look for it among them takes 5 ms
     load_msgspec()
-    session = importlib.import_module("foretell.agent.session")
+    from foretell.agent import session  # noqa: F401 - so that it is loaded
+
     gc.enable()
-    return session
 
 
 def _wait(agent: int, wake: int, post: Post) -> int:
@@ -208,7 +210,9 @@ def _testify(post: Post, status: int) -> None:
     words = (post.home / "agent.err").read_bytes()[-TAIL:].decode(errors="replace").strip()
     last = words.splitlines()[-1] if words else ""
     cause = f"the agent ended {how}{f': {last}' if last else ''}"
-    importlib.import_module("foretell.agent.session").testify(post, cause)
+    from foretell.agent import session
+
+    session.testify(post, cause)
 
 
 if __name__ == "__main__":

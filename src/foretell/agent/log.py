@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 import threading
 import time
 from collections.abc import Callable, Mapping
 from threading import Lock
-from typing import Any
+from typing import Protocol
 
 from foretell.agent.secrets import Redactor
 from foretell.protocol.frames import frame
@@ -91,6 +90,19 @@ class Log:
         self._size = 0
 
 
+class Copy(Protocol):
+    """Where a copy of the log goes; it neither blocks nor fails."""
+
+    def take(self, stream: int, data: bytes) -> None:
+        """Take what was printed."""
+
+    def tell(self, severity: str, message: str, **facts: object) -> None:
+        """Take an event."""
+
+    def finish(self, patience: float) -> None:
+        """Send the rest, within so many seconds."""
+
+
 class AttemptLog:
     """The log of an attempt, as `Log` is used; any thread may call."""
 
@@ -155,7 +167,7 @@ class AttemptLog:
                 self._wire.take(stream, data)
 
 
-def _wire(request: Request, run: Run, number: int) -> Any:
+def _wire(request: Request, run: Run, number: int) -> Copy | None:
     """
     Return the way to Cloud Logging, None elsewhere than on Google's machines.
 
@@ -165,8 +177,10 @@ def _wire(request: Request, run: Run, number: int) -> Any:
     settings = request.target.platform
     if not isinstance(settings, ComputeEngineSettings):
         return None
-    rest = importlib.import_module("foretell.google.rest").Rest(timeout=10.0)
-    logs = importlib.import_module("foretell.google.logs")
+    from foretell.google import logs
+    from foretell.google.rest import Rest
+
+    rest = Rest(timeout=10.0)
     labels = {
         "service": request.service,
         "version": request.version,

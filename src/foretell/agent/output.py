@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import shutil
 import threading
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Protocol, TypeAlias
 
 import msgspec
 
 from foretell.agent import elsewhere
 from foretell.agent.elsewhere import FileStamp
 from foretell.errors import CorruptError, OutputError
-from foretell.protocol.effects import execute, get
+from foretell.protocol.effects import EffectHandler, execute, get
 from foretell.protocol.keys import Attempt, Run, run_of
 from foretell.protocol.records import METRICS, Manifest, Outcome, Pin, Receipt, Request
 from foretell.store import Store, artifacts, contents
@@ -27,11 +28,24 @@ FEW = 3
 NAMESAKES = 20
 """Files of the working directory that are told of because they have the name of an input's."""
 
+Checker: TypeAlias = Callable[[Contents], tuple[tuple[Path, ...], int]]
+"""Checks predictions; returns the files to deliver and their number of rows."""
+
+
+class World(EffectHandler, Protocol):
+    """What the output of an attempt needs of it: effects, and ways to tell people."""
+
+    def note(self, sentence: str, *, logged: bool = True) -> None:
+        """Tell what a person should know, in the record of the attempt's end too."""
+
+    def tell(self, text: str) -> None:
+        """Say at once what keeps us."""
+
 
 class Output:
     """The output of one attempt, in its working directory."""
 
-    def __init__(self, request: Request, run: Run, work: Path, store: Store, world: Any) -> None:
+    def __init__(self, request: Request, run: Run, work: Path, store: Store, world: World) -> None:
         self._request = request
         self._run = run
         self._work = work
@@ -47,7 +61,7 @@ class Output:
         self._rows: int | None = None
         self._placed: dict[Path, Placed] = {}
         self._loading: threading.Thread | None = None
-        self._desk: Any = None
+        self._checker: Checker | None = None
 
     def place_inputs(self) -> None:
         """Put every pinned model where the command expects it, verified; CorruptError where one is not what it was."""
@@ -100,8 +114,13 @@ class Output:
             self._loading = threading.Thread(target=self._load, daemon=True)
             self._loading.start()
 
-    def _load(self) -> None:
-        self._desk = _predictions().validate.desk(self._checked)
+    def _load(self) -> Checker:
+        from foretell.agent import predictions
+        from foretell.delivery import validate
+
+        desk = validate.desk(self._checked)
+        self._checker = partial(predictions.check, self._request, self._run, into=self._checked, desk=desk)
+        return self._checker
 
     def check(self) -> None:
         """See what can be saved, that it is there where others need it, and is what the delivery declares."""
@@ -111,10 +130,7 @@ class Output:
         self._contents = found.without(self._placed)
         self._tell_lost()
         if self._request.spec.delivery:
-            self._wait_loaded()
-            self._files, self._rows = _predictions().check(
-                self._request, self._run, found, into=self._checked, desk=self._desk
-            )
+            self._files, self._rows = self._loaded()(found)
 
     def _tell_lost(self) -> None:
         """Say what is not kept; OutputError where nothing is, though others need it."""
@@ -156,25 +172,28 @@ class Output:
 
     def ship(self, outcome: Outcome) -> Receipt:
         """Deliver the checked rows from where they lie."""
-        self._wait_loaded()
-        receipt: Receipt = _predictions().ship(
+        from foretell.agent import predictions
+
+        return predictions.ship(
             self._request, self._run, outcome, self._files, self._uris, waits=self._world.tell
         )
-        return receipt
 
     def revoke(self, outcome: Outcome) -> Receipt:
         """Have the warehouse know that this run was withdrawn before it was delivered."""
-        receipt: Receipt = _predictions().revoke(self._request, self._run, outcome)
-        return receipt
+        from foretell.agent import predictions
+
+        return predictions.revoke(self._request, self._run, outcome)
 
     def discard(self) -> None:
         """Remove what a failed command left."""
         shutil.rmtree(self._work, ignore_errors=True)
         shutil.rmtree(self._checked, ignore_errors=True)
 
-    def _wait_loaded(self) -> None:
+    def _loaded(self) -> Checker:
+        """Return what checks, loaded in the background or, where that failed, here, which says why."""
         if self._loading:
             self._loading.join()
+        return self._checker or self._load()
 
     def _metrics(self) -> dict[str, object] | None:
         """Read the metrics that the model wrote, if it did; what is no JSON object is no metric."""
@@ -191,8 +210,3 @@ class Output:
         except (OSError, ValueError, RecursionError):
             return None
         return found if isinstance(found, dict) else None
-
-
-def _predictions() -> Any:
-    """Return the module that checks and ships; loaded late, see `Output.load_in_background`."""
-    return importlib.import_module("foretell.agent.predictions")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from foretell import warehouses
 from foretell.delivery import columns, formats, validate
+from foretell.delivery.files import Connection
 from foretell.errors import DeliveryRejectedError, UsageError
 from foretell.protocol.keys import Run, run_of
 from foretell.protocol.records import Outcome, Receipt, Request
@@ -18,7 +18,7 @@ from foretell.warehouses.base import shipment
 
 
 def check(
-    request: Request, run: Run, output: Contents, *, into: Path, desk: Any
+    request: Request, run: Run, output: Contents, *, into: Path, desk: Connection
 ) -> tuple[tuple[Path, ...], int]:
     """
     Check the model's files and write them as Parquet; give the files and their number of rows.

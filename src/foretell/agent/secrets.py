@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -42,8 +41,10 @@ def values(request: Request, inherited: Mapping[str, str]) -> dict[str, str]:
         return {}
     if isinstance(request.target.platform, ComputeEngineSettings):
         # Loaded here, for other machines have not what asks Google.
-        rest = importlib.import_module("foretell.google.rest").Rest()
-        access = importlib.import_module("foretell.google.secrets").access
+        from foretell.google.rest import Rest
+        from foretell.google.secrets import access
+
+        rest = Rest()
         return {name: _variable(name, access(rest, reference)) for name, reference in wanted.items()}
     missing = [name for name in wanted if name not in inherited]
     if missing:

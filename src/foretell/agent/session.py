@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import shutil
 import signal
@@ -251,11 +250,12 @@ class Session(_StoreWorld):
             place = Path(paths.IMAGE_ENVIRONMENT)
             return place if place.is_dir() else None
         # Loaded here, for an image's agent makes no environments and has not what makes them.
-        environment = importlib.import_module("foretell.agent.environment")
+        from foretell.agent import environment
+
         self._declared = environment.words(self.request.source, snapshot, self.request.spec.steps)
         for sentence in self._declared:
             self._print(f"foretell: {sentence}\n".encode())
-        ensured: Path | None = environment.ensure(
+        return environment.ensure(
             self.request.source,
             snapshot,
             paths.cache(os.environ) / "environments",
@@ -263,7 +263,6 @@ class Session(_StoreWorld):
             environ=os.environ,
             stopping=self.limits.stopping,
         )
-        return ensured
 
     def _run(self, place: Path | None, inherited: Mapping[str, str], hidden: Mapping[str, str]) -> Ended:
         variables = workspace.variables(

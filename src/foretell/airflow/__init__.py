@@ -7,12 +7,12 @@ from this package in every process.
 
 from __future__ import annotations
 
-import importlib
-
 __all__ = ["dags"]
 
 
 def __getattr__(name: str) -> object:
     if name == "dags":
-        return importlib.import_module("foretell.airflow.graphs").dags
+        from foretell.airflow.graphs import dags
+
+        return dags
     raise AttributeError(name)

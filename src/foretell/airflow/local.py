@@ -21,6 +21,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def must_be_installed() -> str:
             where=sys.executable,
             hint="run `pip install 'foretell[airflow]'` in the same environment",
         )
-    return str(importlib.import_module("importlib.metadata").version("apache-airflow-core"))
+    return version("apache-airflow-core")
 
 
 def free_port(wanted: int | None = None) -> int:

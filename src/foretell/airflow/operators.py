@@ -6,7 +6,6 @@ Thin: what they do is in `duties`, loaded when a task runs, so that parsing a gr
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,7 +43,8 @@ class ForetellOperator(BaseOperator):
 
         What a person must mend fails at once, what may pass by itself is tried again.
         """
-        duties = importlib.import_module("foretell.airflow.duties")
+        from foretell.airflow import duties
+
         with _told():
             duty = duties.open_duty(
                 Path(self.root), self.action, lambda zone: identity(context["dag_run"], zone)

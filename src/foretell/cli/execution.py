@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping
@@ -296,10 +295,9 @@ def _undelivered(
     if not any(is_table(file.path) for file in files):
         return []
     # loaded late: to look into a table takes DuckDB, which runs that wrote none do not wait for
-    found: list[DeclaredTable] = importlib.import_module("foretell.cli.columns").at_a_glance(
-        controller, run, outcome
-    )
-    return found
+    from foretell.cli import columns
+
+    return columns.at_a_glance(controller, run, outcome)
 
 
 def _rows(request: Request, outcome: Outcome | None, receipt: Receipt | None) -> str:

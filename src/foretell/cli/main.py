@@ -11,7 +11,6 @@ import importlib
 import os
 import sys
 from contextlib import suppress
-from typing import Any
 
 from foretell.cli import streams
 from foretell.errors import ForetellError, StreamError, UsageError
@@ -112,8 +111,9 @@ def _answer(argv: list[str]) -> int:
         streams.write(overview())
         return 0 if argv else UsageError.exit_code
     if argv[0] == "--version":
-        version = importlib.import_module("importlib.metadata").version("foretell")
-        streams.write(f"foretell {version}\n")
+        from importlib.metadata import version
+
+        streams.write(f"foretell {version('foretell')}\n")
         return 0
     if argv[0] == "help":
         argv = [argv[1], "--help"]
@@ -135,34 +135,42 @@ def _guarded(name: str, rest: list[str]) -> int:
     try:
         return _carry_out(name, rest)
     except ForetellError as error:
-        out = _output(rest)
+        from foretell.cli.output import Terminal
+
+        out = Terminal.of(rest)
         out.error(error)
-        ended: int = out.end(error.exit_code)
-        return ended
+        return out.end(error.exit_code)
     except (streams.ReaderGoneError, KeyboardInterrupt):
         raise
     except Exception:  # noqa: BLE001 - whatever is not an error of ours is a bug, and is shown as one
-        lines = importlib.import_module("traceback").format_exc()
-        _complain(f"{lines}\nthis is a bug in Foretell; please report it with the lines above\n")
+        import traceback
+
+        _complain(
+            f"{traceback.format_exc()}\nthis is a bug in Foretell; please report it with the lines above\n"
+        )
         return BUG
 
 
 def _carry_out(name: str, rest: list[str]) -> int:
     if name not in VERBS:
         raise _unknown_verb(name)
-    module, text = VERBS[name]
+    from foretell.system import standby
+
     if name in LAUNCHING and _on_this_machine(rest):
-        importlib.import_module("foretell.system.standby").begin()
+        standby.begin()
     gc.disable()  # modules are no garbage; to look for it among them, also at the exit, takes 15 ms
-    importlib.import_module("foretell.system.standby").load_msgspec()
-    verb = importlib.import_module(f"foretell.cli.{module}").VERBS[name]
-    parsing = importlib.import_module("foretell.cli.parsing")
+    standby.load_msgspec()
+    module, text = VERBS[name]
+    loaded = importlib.import_module(f"foretell.cli.{module}")
+    from foretell.cli import parsing
+    from foretell.cli.output import Terminal
+
+    verb: parsing.Verb = loaded.VERBS[name]
     gc.freeze()
     gc.enable()
     args = parsing.parse(parsing.parser(name, text, verb), rest)
-    out = _output(rest)
-    code: int = out.end(verb.act(args, out))
-    return code
+    out = Terminal.of(rest)
+    return out.end(verb.act(args, out))
 
 
 def _on_this_machine(rest: list[str]) -> bool:
@@ -173,15 +181,10 @@ def _on_this_machine(rest: list[str]) -> bool:
     return (named or [os.environ.get("FORETELL_TARGET") or "local"])[-1] == "local"
 
 
-def _output(rest: list[str]) -> Any:
-    """Return where to print to; by the raw arguments, for their errors must be told in the same form."""
-    told = rest[: rest.index("--")] if "--" in rest else rest
-    output = importlib.import_module("foretell.cli.output").Terminal
-    return output(json="--json" in told, quiet="--quiet" in told or "-q" in told, environ=os.environ)
-
-
 def _unknown_verb(name: str) -> UsageError:
-    near = importlib.import_module("difflib").get_close_matches(name, VERBS, n=1)
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, VERBS, n=1)
     guess = f"did you mean `foretell {near[0]}`? " if near else ""
     return UsageError(f'there is no verb "{name}"', hint=f"{guess}`foretell --help` lists all")
 

@@ -7,12 +7,13 @@ Colours and the line of progress are for terminals alone; whatever the encoding,
 from __future__ import annotations
 
 import io
+import os
 import re
 import shutil
 import sys
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from typing import TextIO, TypeAlias
+from typing import Self, TextIO, TypeAlias
 
 import msgspec
 
@@ -43,6 +44,12 @@ class Terminal:
         self._line_open = False
         """Whether the log's last line has no end yet."""
         self._status_shown = False
+
+    @classmethod
+    def of(cls, arguments: Sequence[str]) -> Self:
+        """Read the form from the raw arguments, for errors about them must be told in the same one."""
+        told = arguments[: arguments.index("--")] if "--" in arguments else arguments
+        return cls(json="--json" in told, quiet="--quiet" in told or "-q" in told, environ=os.environ)
 
     @property
     def live(self) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -46,8 +45,10 @@ class Frozen(Struct, frozen=True, kw_only=True):
     def _format(self) -> int:
         if self.reads is not None or self.image is None:
             return self.reads or FORMAT
-        asked: int = importlib.import_module("foretell.images.chosen").labelled(self.image)
-        return asked
+        # Loaded late: runs on this machine, which are many and short, have no use for it.
+        from foretell.images import chosen
+
+        return chosen.labelled(self.image)
 
 
 def freeze(
@@ -74,8 +75,8 @@ def freeze(
             )
         return _snapshot(service, Path(settings.home) / "snapshots", tell)
     must_have_no_links(service, target)
-    # Loaded late: runs on this machine, which are many and short, have no use for it.
-    images = importlib.import_module("foretell.images.chosen")
+    from foretell.images import chosen as images
+
     local = isinstance(settings, DockerSettings)
     chosen = (
         images.named(service, target, image)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import platform
 import shutil
@@ -91,7 +90,7 @@ def in_googles_cloud(service: Service, target: Target) -> Iterator[Check]:
         return
     try:
         # Loaded here, for it brings Google's libraries, which others need not have.
-        google = importlib.import_module("foretell.doctor.google")
+        from foretell.doctor import google
     except ImportError as error:
         yield missing("google", str(error), "pip install 'foretell[google]'")
         return

@@ -9,8 +9,9 @@ from typing import Any
 
 from msgspec import Struct
 
+from foretell.google.endpoints import Json
 from foretell.google.errors import Failure
-from foretell.google.rest import Json, Rest
+from foretell.google.rest import Rest
 from foretell.system.backoff import Backoff
 
 LIVE = frozenset({"PROVISIONING", "STAGING", "RUNNING", "REPAIRING", "PENDING"})

@@ -15,8 +15,8 @@ from google.auth.transport.requests import AuthorizedSession
 from google.oauth2.credentials import Credentials as PersonCredentials
 
 from foretell.google import adc, errors
+from foretell.google.endpoints import Answer, Json, base
 from foretell.google.errors import Failure
-from foretell.google.rest import Answer, Json, base
 
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 

@@ -1,48 +1,42 @@
 """
 One authorised way to Google's REST interfaces.
 
-Credentials are Google's application default, optionally those of a service account that they may act as. Where a
-service is can be told by gcloud's own variables, CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE and the like.
+Credentials are Google's application default, optionally those of a service account that they may act as.
 """
 
 from __future__ import annotations
 
 import functools
-import importlib
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeAlias, cast
+from typing import Any, Protocol
 
 from msgspec.structs import replace
 
 from foretell.errors import UsageError
+from foretell.google.endpoints import Answer, base
 from foretell.google.errors import Failure
 from foretell.system.backoff import Backoff
 
-BASES = {
-    "artifactregistry": "https://artifactregistry.googleapis.com/",
-    "bigquery": "https://bigquery.googleapis.com/bigquery/v2/",
-    "cloudresourcemanager": "https://cloudresourcemanager.googleapis.com/",
-    "compute": "https://compute.googleapis.com/compute/v1/",
-    "iam": "https://iam.googleapis.com/",
-    "iamcredentials": "https://iamcredentials.googleapis.com/",
-    "logging": "https://logging.googleapis.com/",
-    "secretmanager": "https://secretmanager.googleapis.com/",
-    "serviceusage": "https://serviceusage.googleapis.com/",
-    "storage": "https://storage.googleapis.com/storage/v1/",
-}
-"""Where each service answers, with the path that all its methods share."""
 BACKOFF = Backoff(first=0.25, longest=8, jitter=0.5)
 
-Json: TypeAlias = dict[str, Any]
-Answer: TypeAlias = Json | Failure
 
+class Sender(Protocol):
+    """What sends a request: `Connection`, known here by its shape, for Google's libraries are loaded late."""
 
-def base(service: str, environ: Mapping[str, str] = os.environ) -> str:
-    """Return where a service answers, with a slash at the end."""
-    told = environ.get(f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{service.upper()}")
-    return f"{told.rstrip('/')}/" if told else BASES[service]
+    @property
+    def project(self) -> str:
+        """The project of the credentials, "" where they name none."""
+        ...
+
+    @property
+    def session(self) -> Any:
+        """The authorised session underneath, for clients of Google's that take one."""
+        ...
+
+    def send(self, method: str, url: str, body: object, query: Mapping[str, Any], timeout: float) -> Answer:
+        """Send one request and give the answer's body, or the failure."""
 
 
 class Rest:
@@ -68,26 +62,26 @@ class Rest:
         self._sleep = sleep
 
     @functools.cached_property
-    def _line(self) -> Any:
+    def _connection(self) -> Sender:
         """What sends; loaded with the first request, for it takes longer than all the rest of a command."""
         try:
-            line = importlib.import_module("foretell.google.connection")
+            from foretell.google.connection import Connection
         except ImportError as error:
             hint = "pip install 'foretell[google]'"
             raise UsageError(
                 "Google's services need libraries that are not here", why=str(error), hint=hint
             ) from error
-        return line.Connection(self._impersonate, self._environ)
+        return Connection(self._impersonate, self._environ)
 
     @property
     def project(self) -> str:
         """The project of the credentials, "" where they name none."""
-        return cast("str", self._line.project)
+        return self._connection.project
 
     @property
     def session(self) -> Any:
         """The authorised session underneath, for clients of Google's that take one."""
-        return self._line.session
+        return self._connection.session
 
     def get(self, service: str, path: str, query: Mapping[str, Any] | None = None) -> Answer:
         """Read; repeated where that helps."""
@@ -123,7 +117,9 @@ class Rest:
         pauses = replace(BACKOFF, patience=self._patience).pauses(since=time.monotonic())
         while True:
             address = base(service, self._environ) + path
-            answer: Answer = self._line.send(method, address, body, query or {}, timeout or self._timeout)
+            answer: Answer = self._connection.send(
+                method, address, body, query or {}, timeout or self._timeout
+            )
             worth = again and isinstance(answer, Failure) and answer.passes
             pause = next(pauses, None) if worth else None
             if pause is None:

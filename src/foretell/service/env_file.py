@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import io
 import re
 from collections.abc import Iterator, Mapping
@@ -49,8 +48,9 @@ def read(path: Path, inherited: Mapping[str, str]) -> dict[str, str]:
 def _bindings(path: Path) -> Iterator[tuple[int, Any]]:
     """Yield every statement of a file as python-dotenv parses it, with its line counted from 1."""
     # Loaded here, for few services have such a file, and it takes longer than a service without one takes to load.
-    parser = importlib.import_module("dotenv.parser")
-    for binding in parser.parse_stream(io.StringIO(_text(path))):
+    from dotenv.parser import parse_stream
+
+    for binding in parse_stream(io.StringIO(_text(path))):
         text = binding.original.string
         blank = text[: len(text) - len(text.lstrip())]
         yield binding.original.line + len(re.findall(r"\r\n|\n|\r", blank)), binding
@@ -80,10 +80,11 @@ def _insist_on_a_name(path: Path, line: int, name: str) -> None:
 
 def _filled(value: str, known: Mapping[str, str], path: Path, line: int) -> str:
     """Put variables into a value, where the library would take an unknown one for an empty one."""
-    variables = importlib.import_module("dotenv.variables")
-    parts = list(variables.parse_variables(value))
+    from dotenv.variables import Variable, parse_variables
+
+    parts = list(parse_variables(value))
     for part in parts:
-        if isinstance(part, variables.Variable) and part.default is None and part.name not in known:
+        if isinstance(part, Variable) and part.default is None and part.name not in known:
             why = f'"${{{part.name}}}" is no variable from above, nor one of this environment'
             raise _wrong(path, line, why, "put the value into single quotes, or write ${NAME:-default}")
     return "".join(part.resolve(known) for part in parts)

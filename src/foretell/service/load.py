@@ -44,14 +44,14 @@ def find(start: Path) -> Path:
     )
 
 
-def load(path: Path, *, environ: Mapping[str, str]) -> Service:
+def load(path: str | Path = FILE, *, environ: Mapping[str, str] = os.environ) -> Service:
     """
     Return the service that a file describes; `path` is the file or its directory.
 
     Raises ServiceFileError, and nothing else whatever the file holds, with every fault that was found.
     `environ` tells what "~" stands for (HOME).
     """
-    found = layers(_file(path))
+    found = layers(_file(Path(path)))
     try:
         return _service(found, home=environ.get("HOME"))
     except RecursionError:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import os
 import re
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, TypeAlias
@@ -358,11 +356,3 @@ class Service(Struct, frozen=True, kw_only=True):
         if self.env_file and Path(self.env_file).is_relative_to(self.root):
             found.add(Path(self.env_file).relative_to(self.root).as_posix())
         return sorted(found)
-
-    @staticmethod
-    def load(path: str | Path = "foretell.toml") -> Service:
-        """Read a service file; ServiceFileError lists everything that is wrong with it."""
-        # The one look upwards of this house: so that a user of the library begins where everything begins.
-        loading = importlib.import_module("foretell.service.load")
-        service: Service = loading.load(Path(path), environ=os.environ)
-        return service

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -87,11 +86,12 @@ def _rule(text: str | None) -> Rule:
     if text is None:
         return lambda _path: None
     # it takes 30 ms to load, which only those pay who have patterns
-    spec = importlib.import_module("pathspec").GitIgnoreSpec.from_lines(text.splitlines())
+    from pathspec import GitIgnoreSpec
+
+    spec = GitIgnoreSpec.from_lines(text.splitlines())
 
     def rule(path: str) -> bool | None:
-        said: bool | None = spec.check_file(path).include
-        return said
+        return spec.check_file(path).include
 
     return rule
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Callable, Mapping
 from datetime import UTC
@@ -60,18 +59,19 @@ def _of_google(settings: dict[str, Any], environ: Mapping[str, str]) -> dict[str
 def _tokens() -> Callable[[], dict[str, Any]]:
     """Return what obstore calls for a token, by google-auth, which is loaded here, for few need it."""
     try:
-        auth = importlib.import_module("google.auth")
-        requests = importlib.import_module("google.auth.transport.requests")
+        import google.auth
+        from google.auth.transport.requests import Request
     except ImportError as error:
         raise UsageError(
             "these Google credentials need google-auth",
             why=str(error),
             hint="pip install 'foretell[google]'",
         ) from error
-    credentials, _ = auth.default(scopes=(SCOPE,))
+    credentials, _ = google.auth.default(scopes=(SCOPE,))
 
     def token() -> dict[str, Any]:
-        credentials.refresh(requests.Request())
-        return {"token": credentials.token, "expires_at": credentials.expiry.replace(tzinfo=UTC)}
+        credentials.refresh(Request())
+        expiry = credentials.expiry
+        return {"token": credentials.token, "expires_at": expiry and expiry.replace(tzinfo=UTC)}
 
     return token

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import importlib
 import os
 import signal
 import time
@@ -197,4 +196,6 @@ def _stat(pid: int) -> list[bytes]:
 
 def _psutil() -> Any:
     """Load psutil, only where there is no /proc: it is not installed elsewhere, and takes 25 ms to load."""
-    return importlib.import_module("psutil")
+    import psutil
+
+    return psutil

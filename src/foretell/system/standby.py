@@ -7,7 +7,6 @@ it ends with its launcher. One a process, for the verbs that launch; whoever lau
 
 from __future__ import annotations
 
-import importlib
 import os
 import socket
 import sys
@@ -86,6 +85,6 @@ def load_msgspec() -> None:
         return
     sys.modules["typing_extensions"] = None  # type: ignore[assignment]
     try:
-        importlib.import_module("msgspec")
+        import msgspec  # noqa: F401 - so that it is loaded
     finally:
         del sys.modules["typing_extensions"]
