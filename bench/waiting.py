@@ -182,7 +182,7 @@ def _make_runs(airflow: Components, controller: Controller, count: int) -> list[
         date, uid = times.rfc3339(run.date), f"{made.uid}-{number}"
         store, attempt = controller.store, run.attempt(1)
         store.create(run.request, encode(replace(made, date=date, uid=uid, key=date, target=target)))
-        launch = Launch(nonce="bench", machine="bench", failures_left=0, losses_left=2, at=now())
+        launch = Launch(nonce="bench", machine="bench-1-bench", failures_left=0, losses_left=2, at=now())
         store.create(attempt.launch, encode(launch))
         store.create(attempt.claim, encode(Claimed(nonce="bench", boot="bench", at=now())))
         store.put(attempt.beat, encode(Beat(nonce="bench", seq=1, stage="command", at=now())))

@@ -67,8 +67,8 @@ class Bench:
         """Record the launch of a command that stays, with a child, and tells of both."""
         return self.record(f"sleep 500 & echo $$ $! >> {self.stage.pids}; wait", more=more)
 
-    def launch(self, request: Request, launch: Launch, run: Run) -> None:
-        self.platform.launch(request, launch, store=request.target.store, run=run.folder, attempt=1)
+    def launch(self, request: Request, launch: Launch) -> None:
+        self.platform.launch(request, launch, store=request.target.store)
 
     def begun(self) -> list[int]:
         """Wait for the command that stays, and give its processes."""
@@ -142,7 +142,7 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
 def test_a_machine_lives_as_long_as_its_agent(bench: Bench) -> None:
     wait = f"while [ ! -e {bench.root}/go ]; do sleep 0.05; done"
     request, launch, run = bench.record(f"{wait}; echo model > output/model")
-    bench.launch(request, launch, run)  # who waited for the command would wait for ever
+    bench.launch(request, launch)  # who waited for the command would wait for ever
     assert bench.platform.probe(launch).life is MachineState.ALIVE
     (bench.root / "go").touch()
     bench.must_be_gone(launch)
@@ -158,7 +158,7 @@ def test_a_machine_that_was_never_launched_is_gone_and_no_error(bench: Bench) ->
 
 def test_what_is_alive_is_listed_with_what_it_is_for(bench: Bench) -> None:
     request, launch, run = bench.stays()
-    bench.launch(request, launch, run)
+    bench.launch(request, launch)
     (machine,) = bench.platform.alive("toy")
     assert (machine.name, machine.store) == (launch.machine, request.store)
     assert (machine.run, machine.attempt) == (run.folder, 1)
@@ -167,11 +167,11 @@ def test_what_is_alive_is_listed_with_what_it_is_for(bench: Bench) -> None:
 
 
 def test_a_launch_may_be_repeated(bench: Bench) -> None:
-    request, launch, run = bench.stays()
+    request, launch, _ = bench.stays()
     for _ in range(3):
-        bench.launch(request, launch, run)
+        bench.launch(request, launch)
     bench.begun()
-    bench.launch(request, launch, run)
+    bench.launch(request, launch)
     assert len(bench.platform.alive("toy")) == 1
     assert set(bench.stage.begun().values()) == {1}
 
@@ -182,7 +182,7 @@ def test_a_launch_may_be_repeated_by_another_process(bench: Bench) -> None:
         for _ in range(3):
             waiter = waiting.enter_context(bench.stage.spawn("wait", run.label))
             waiting.callback(waiter.kill)
-        bench.launch(request, launch, run)
+        bench.launch(request, launch)
         bench.begun()
         time.sleep(0.5)
     assert len(bench.platform.alive("toy")) == 1
@@ -192,17 +192,17 @@ def test_a_launch_may_be_repeated_by_another_process(bench: Bench) -> None:
 
 def test_launching_again_what_has_ended_runs_nothing_twice(bench: Bench) -> None:
     request, launch, run = bench.record("echo model > output/model")
-    bench.launch(request, launch, run)
+    bench.launch(request, launch)
     bench.must_be_gone(launch)
-    bench.launch(request, launch, run)
+    bench.launch(request, launch)
     bench.must_be_gone(launch)
     assert set(bench.stage.begun().values()) == {1}
     assert bench.stage.controller.check(run).phase == "succeeded"
 
 
 def test_stop_ends_everything_and_may_be_repeated(bench: Bench) -> None:
-    request, launch, run = bench.stays()
-    bench.launch(request, launch, run)
+    request, launch, _ = bench.stays()
+    bench.launch(request, launch)
     pids = bench.begun()
     bench.platform.stop(launch)
     must_be_gone(pids, within=30)
@@ -212,10 +212,10 @@ def test_stop_ends_everything_and_may_be_repeated(bench: Bench) -> None:
 
 
 def test_stop_ends_what_ignores_it(bench: Bench) -> None:
-    request, launch, run = bench.record(
+    request, launch, _ = bench.record(
         f"trap '' TERM; echo $$ >> {bench.stage.pids}; while :; do sleep 1; done"
     )
-    bench.launch(request, launch, run)
+    bench.launch(request, launch)
     pids = bench.begun()
     bench.platform.stop(launch)
     must_be_gone(pids, within=30)
@@ -223,8 +223,8 @@ def test_stop_ends_what_ignores_it(bench: Bench) -> None:
 
 
 def test_stop_right_after_launch_ends_it(bench: Bench) -> None:
-    request, launch, run = bench.stays()
-    bench.launch(request, launch, run)
+    request, launch, _ = bench.stays()
+    bench.launch(request, launch)
     bench.platform.stop(launch)
     assert bench.platform.probe(launch).life in GONE
     # the guard itself may still be clearing away what it made
@@ -233,7 +233,7 @@ def test_stop_right_after_launch_ends_it(bench: Bench) -> None:
 
 def test_what_is_dead_is_gone_with_all_that_it_started(bench: Bench) -> None:
     request, launch, run = bench.stays()
-    bench.launch(request, launch, run)
+    bench.launch(request, launch)
     pids = bench.begun()
     bench.kill(run)
     eventually(
@@ -257,7 +257,7 @@ run = controller.find(label)
 request = controller.request(run)
 platform = controller.platform(request.target.platform)
 launch = decode(open(record, "rb").read(), Launch, record)
-platform.launch(request, launch, store=request.target.store, run=run.folder, attempt=1)
+platform.launch(request, launch, store=request.target.store)
 """
     record = bench.stage.store / run.attempt(1).launch
     subprocess.run([sys.executable, "-c", program, str(bench.stage.root), run.label, str(record)], check=True)
@@ -269,7 +269,7 @@ def test_no_machine_outlives_its_deadline(bench: Bench) -> None:
     """Even where the agent stands still: the deadline is kept by something that is not the agent (P5)."""
     bench.set_the_stage("short", SHORT)
     request, launch, run = bench.stays(more='timeout = "1s"')
-    bench.launch(request, launch, run)
+    bench.launch(request, launch)
     pids = bench.begun()
     _, agent = bench.guard_and_agent(run)
     os.kill(agent, signal.SIGSTOP)
@@ -292,7 +292,7 @@ SHORT = {
 
 def test_tidy_removes_what_the_dead_left_and_nothing_else(bench: Bench) -> None:
     request, launch, run = bench.stays()
-    bench.launch(request, launch, run)
+    bench.launch(request, launch)
     bench.begun()
     assert bench.tidy(request, []) == []
     assert bench.platform.probe(launch).life is MachineState.ALIVE
@@ -304,7 +304,7 @@ def test_tidy_removes_what_the_dead_left_and_nothing_else(bench: Bench) -> None:
 
 
 def test_a_refusal_is_positive_and_starts_nothing(bench: Bench) -> None:
-    request, launch, run = bench.record("true")
+    request, launch, _ = bench.record("true")
     with bench.refused(request) as never, pytest.raises(RefusedError):
-        bench.launch(never, launch, run)
+        bench.launch(never, launch)
     assert not bench.stage.begun()

@@ -10,7 +10,7 @@ from foretell.service.model import Action, BigQuerySettings, ComputeEngineSettin
 PROJECT = "example-project"
 RUN = "toy/1.2/training/2026-11/20261121T060000.123Z-1"
 IMAGE = "europe-docker.pkg.dev/example/services/toy@sha256:" + "0" * 64
-PLACE = ("gs://bucket/x", RUN, 1)
+STORE = "gs://bucket/x"
 
 
 def settings(**more: Any) -> ComputeEngineSettings:
@@ -25,7 +25,7 @@ def request(platform: ComputeEngineSettings, *, timeout: float = 60, **times: fl
         service="toy",
         version="1.2",
         action="training",
-        date="",
+        date="2026-11-21T06:00:00.123Z",
         n=1,
         store="ab12",
         spec=Action(name="training", command=("true",), timeout=timeout, secrets=secrets),

@@ -15,7 +15,7 @@ from foretell.platforms.compute_engine import platform
 from foretell.platforms.compute_engine.platform import ComputeEnginePlatform
 from foretell.protocol.records import Launch
 from foretell.protocol.rules import MachineState
-from tests.google.asking import PLACE, launch, request, settings
+from tests.google.asking import RUN, STORE, launch, request, settings
 from tests.google.cloud import Cloud
 from tests.google.play_compute import Fails, Machine
 from tests.google.production import eventually
@@ -40,9 +40,8 @@ class Bench:
         return ComputeEnginePlatform(self.settings, rest=Rest(sleep=lambda _: None))
 
     def launch(self, asked: Launch | None = None, **more: Any) -> None:
-        store, run, attempt = PLACE
         platform = self.platform(**more)
-        platform.launch(request(self.settings), asked or launch(), store=store, run=run, attempt=attempt)
+        platform.launch(request(self.settings), asked or launch(), store=STORE)
 
     def machines(self) -> list[Machine]:
         return list(self.cloud.compute.machines.values())
@@ -98,9 +97,8 @@ def test_too_many_requests_and_outages_pass(bench: Bench, status: int, reason: s
 def test_an_outage_that_does_not_pass_proves_nothing(bench: Bench) -> None:
     bench.cloud.stand_in.misbehave(Misbehaviour(method=INSERT, how="refuse", count=None))
     platform = ComputeEnginePlatform(bench.settings, rest=Rest(patience=0.2, sleep=lambda _: None))
-    store, run, attempt = PLACE
     with pytest.raises(PlatformError) as caught:
-        platform.launch(request(bench.settings), launch(), store=store, run=run, attempt=attempt)
+        platform.launch(request(bench.settings), launch(), store=STORE)
     assert not isinstance(caught.value, RefusedError)
     assert bench.zones() == [B] * len(bench.zones())
 
@@ -278,7 +276,7 @@ def test_what_is_alive_is_found_by_its_labels_in_whatever_zone(bench: Bench) -> 
     bench.launch()
     elsewhere = bench.platform(zones=("europe-west1-d",))
     (found,) = elsewhere.alive("toy")
-    assert (found.name, found.store, found.run, found.attempt) == (launch().machine, "ab12", PLACE[1], 1)
+    assert (found.name, found.store, found.run, found.attempt) == (launch().machine, "ab12", RUN, 1)
     assert 0 <= found.age < 60
     elsewhere.stop(launch())  # as `tidy` does, whose service file names other zones by now
     eventually(lambda: not bench.machines(), lambda: "it stays")

@@ -17,7 +17,6 @@ from foretell.google import rest as rests
 from foretell.google.rest import Rest
 from foretell.google.secrets import access
 from foretell.protocol.frames import unframe
-from foretell.protocol.keys import run_named
 from foretell.protocol.records import Request
 from tests.google.cloud import Cloud
 from tests.google.standin import Misbehaviour
@@ -35,7 +34,6 @@ project = "p"
 zones = ["europe-west1-b"]
 """
 TOKEN = "projects/p/secrets/token/versions/3"
-RUN = run_named("toy", "1", "training", "20261121T060000Z-1")
 
 
 @pytest.fixture
@@ -136,7 +134,7 @@ def brief(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def spoken(request: Request) -> tuple[AttemptLog, list[bytes]]:
     chunks: list[bytes] = []
-    return AttemptLog(lambda _, chunk: chunks.append(chunk), request, RUN, 2), chunks
+    return AttemptLog(lambda _, chunk: chunks.append(chunk), request, 2), chunks
 
 
 def test_what_is_said_is_in_the_store_whole_and_in_cloud_logging_by_lines(

@@ -99,7 +99,6 @@ class Cast:
     def boot(self, agent: Agent) -> None:
         world = self.world
         me = lifecycle.Agent(
-            run=agent.run,
             request=agent.machine.request,
             number=agent.number,
             nonce=agent.nonce,
@@ -175,9 +174,8 @@ class Cast:
 
     # --- those who look ------------------------------------------------------------------------------------
 
-    def witness(self, process: Process, run: Run, request: Request) -> Reconciler:
+    def witness(self, process: Process, request: Request) -> Reconciler:
         return Reconciler(
-            run,
             request,
             clock=process.local,
             mint=process.mint,
@@ -196,7 +194,7 @@ class Cast:
         while (request := (yield from effects.get(run.request, Request))) is None:
             yield Sleep(poll)
         while True:
-            looker = self.witness(process, run, request)
+            looker = self.witness(process, request)
             if self.world.hazards.relayed:
                 looker = yield from self._relayed(process, looker)
             else:
@@ -217,10 +215,10 @@ class Cast:
                 continue
             self.world.stats[f"relayed {type(step).__name__}"] += 1
             yield Sleep(self.world.rng.choice(DELAYS))
-            other = self.witness(process, looker.run, looker.request)
+            other = self.witness(process, looker.request)
             if (yield from other.advance(step)):
                 return other
-            looker = self.witness(process, looker.run, looker.request)
+            looker = self.witness(process, looker.request)
 
     def _returned(self, process: Process, looker: Reconciler) -> None:
         process.returned = True
@@ -234,11 +232,11 @@ class Cast:
             if request is None:
                 continue
             end = process.local() + times.lease + 4 * times.poll
-            looker = self.witness(process, run, request)
+            looker = self.witness(process, request)
             yield from looker.watch(lambda _: times.poll, partial(self._over, process, end))
         for machine in list(self.machines.named.values()):
             if machine.up and (yield from self._should_not_live(machine.run, machine.number)):
-                yield from effects.call(End(machine.launch, machine.run))
+                yield from effects.call(End(machine.request, machine.launch))
 
     @staticmethod
     def _over(process: Process, end: float, _: Reconciler) -> bool:
@@ -274,7 +272,7 @@ class Cast:
         )
         for follow in self.started:
             follow(asked.run, asked.request)
-        yield from self.witness(process, asked.run, asked.request).round()
+        yield from self.witness(process, asked.request).round()
 
     def request_of(self, process: Process, run: Run, key: str, plan: Plan, pins: tuple[Pin, ...]) -> Request:
         column = Column(name="x", type="STRING", source="x")
@@ -316,8 +314,8 @@ class Cast:
         self.world.spawn(process, talk(process, *arguments))
 
     def stop(self, process: Process, run: Run) -> Talk:
-        if (yield from effects.get(run.request, Request)):
-            yield from steps.cancel(run, process.mint(), self.world.stamp(), "stopped")
+        if request := (yield from effects.get(run.request, Request)):
+            yield from steps.cancel(request, process.mint(), self.world.stamp(), "stopped")
 
     def regret(self, run: Run, late: float) -> None:
         """Let somebody take a run back, and die of it perhaps; a waiter comes by so many seconds after that."""
@@ -336,7 +334,7 @@ class Cast:
         outcome = yield from effects.get(run.outcome, Outcome)
         if word and request and request.delivers and outcome and outcome.kind == "produced":
             patience = self.world.times.deliver
-            yield from withdrawal.revoke(run, request, outcome, clock=process.local, patience=patience)
+            yield from withdrawal.revoke(request, outcome, clock=process.local, patience=patience)
 
     def lookup(self, service: str, action: str, date: datetime) -> Talk:
         """Ask which model is current, and have the answer judged."""

@@ -23,10 +23,10 @@ class Machine:
     """A machine of a launch, and the agents that ran on it."""
 
     def __init__(self, begin: Begin, born: float) -> None:
-        self.run: Run = begin.run
+        self.run: Run = begin.request.run
         self.request: Request = begin.request
         self.launch: Launch = begin.launch
-        self.number = begin.number
+        self.number = begin.launch.number
         self.born = born
         self.died: float | None = None
         self.starts = 1
@@ -126,7 +126,8 @@ class Machines:
             machine.starts += 1
         else:
             machine = self.named[name] = Machine(wish, self.world.now)
-            if self.world.store.get(wish.run.attempt(wish.number).launch) != encode(wish.launch):
+            slot = wish.request.run.attempt(wish.launch.number).launch
+            if self.world.store.get(slot) != encode(wish.launch):
                 self.unrecorded.append(name)
         self.world.say("platform", "machine up", name)
         if not self.certain:

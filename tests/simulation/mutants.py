@@ -92,8 +92,9 @@ def produce_then_mark(run: Run, outcome: Outcome) -> Talk:
     return won
 
 
-def told_before_it_is_so(run: Run, request: Any, outcome: Outcome, **_: Any) -> Talk:
+def told_before_it_is_so(request: Any, outcome: Outcome, **_: Any) -> Talk:
     """Put on record that a withdrawal is done, then have it done."""
+    run = request.run
     receipt = Receipt(
         uid=request.uid,
         state="withdrawn",
@@ -106,7 +107,7 @@ def told_before_it_is_so(run: Run, request: Any, outcome: Outcome, **_: Any) -> 
     )
     yield from _create(run.withdrawal, receipt)
     with suppress(StoreError, WarehouseError):
-        yield effects.Revoke(run, request, outcome)
+        yield effects.Revoke(request, outcome)
     yield from _create(run.delivery, receipt)
     return receipt
 
@@ -166,7 +167,7 @@ def lost_without_void(records: Records, seen: Observations, number: int) -> Step
     step = _unclaimed(records, seen, number)
     last = records.launches[-1]
     if isinstance(step, GiveUp) and isinstance(last, Launch):
-        return rules.after(last, number, "lost", step.cause)
+        return rules.after(last, "lost", step.cause)
     return step
 
 
@@ -195,29 +196,30 @@ def decide_at_once(records: Records, seen: Observations) -> Step:
     return Decide(outcome=outcome)
 
 
-def after_without_ladder(last: Launch, number: int, fault: Fault, cause: str, **more: Any) -> Step:
+def after_without_ladder(last: Launch, fault: Fault, cause: str, **more: Any) -> Step:
     """Count a machine that was too small, or taken away, like any other fault."""
-    return _after(last, number, fault, cause, final=more.get("final", False))
+    return _after(last, fault, cause, final=more.get("final", False))
 
 
-def after_without_hearing(last: Launch, number: int, fault: Fault, cause: str, **more: Any) -> Step:
+def after_without_hearing(last: Launch, fault: Fault, cause: str, **more: Any) -> Step:
     """Heed no host that says that its machine was taken away."""
     reason = "" if more.get("reason") == "preempted" else more.get("reason", "")
-    return _after(last, number, fault, cause, final=more.get("final", False), reason=reason)
+    return _after(last, fault, cause, final=more.get("final", False), reason=reason)
 
 
-def after_without_end(last: Launch, number: int, fault: Fault, cause: str, **more: Any) -> Step:
+def after_without_end(last: Launch, fault: Fault, cause: str, **more: Any) -> Step:
     """Take another machine of the ladder without counting it."""
-    step = _after(last, number, fault, cause, **more)
+    step = _after(last, fault, cause, **more)
     if isinstance(step, Start) and more.get("reason") and last.growths_left:
         return replace(step, growths_left=last.growths_left, spots_left=last.spots_left)
     return step
 
 
-def fail_at_once(run: Run, launch: Any, number: int, end: Any) -> Talk:
+def fail_at_once(run: Run, launch: Any, end: Any) -> Talk:
     """Let the agent decide without closing the next slot."""
+    number = launch.number
     yield from effects.create(run.attempt(number).exit, end)
-    if isinstance(rules.after(launch, number, end.fault, end.cause, final=end.final), rules.Start):
+    if isinstance(rules.after(launch, end.fault, end.cause, final=end.final), rules.Start):
         return None
     outcome = Outcome(kind=end.fault, attempt=number, by=end.nonce, cause=end.cause, at=end.at)
     yield from effects.create(run.outcome, outcome)

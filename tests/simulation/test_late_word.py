@@ -13,7 +13,7 @@ from tests.simulation.world import RULES, Hazards, Process, Talk, World
 
 RUN = Plan().first(DATES[0])
 LOST = Outcome(kind="lost", attempt=1, by="W0")
-SPOT = Launch(nonce="n", machine="m", failures_left=0, losses_left=0, spots_left=2)
+SPOT = Launch(nonce="n", machine="m-1-n", failures_left=0, losses_left=0, spots_left=2)
 TAKEN = Host(boot="b", reason="preempted")
 
 

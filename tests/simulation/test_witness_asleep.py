@@ -33,7 +33,7 @@ def test_an_outcome_of_an_attempt_that_was_not_seen_launched_is_dealt_with() -> 
     waiter = Process(world, "W0", "waiter")
     run = plan.first(DATES[0])
     request = cast.request_of(waiter, run, "k", plan, ())
-    launch = Launch(nonce="n", machine="m", failures_left=0, losses_left=1)
+    launch = Launch(nonce="n", machine="m-1-n", failures_left=0, losses_left=1)
     shelf = Shelf(
         {
             run.attempt(1).launch: launch,
@@ -41,7 +41,7 @@ def test_an_outcome_of_an_attempt_that_was_not_seen_launched_is_dealt_with() -> 
             run.outcome: Outcome(kind="produced", attempt=2, by="a1"),
         }
     )
-    witness = cast.witness(waiter, run, request)
+    witness = cast.witness(waiter, request)
     effects.execute(witness.look(), shelf)
     shelf.records[run.attempt(2).launch] = launch
     for _ in range(2):

@@ -203,7 +203,7 @@ def _rows_of(wish: Ship | Revoke) -> tuple[Rows, str]:
         raise AssertionError(request)
     who = owner(request.store, request.service, request.action)
     attempt = wish.outcome.attempt or 0
-    rows = Rows(request.uid, wish.run.folder, attempt, who, (request.date, request.n), delivery.mode)
+    rows = Rows(request.uid, wish.request.run.folder, attempt, who, (request.date, request.n), delivery.mode)
     return rows, scope(delivery.table, request.partition)
 
 

@@ -117,7 +117,7 @@ class Process:
         return self.world.now * self.rate
 
     def mint(self) -> str:
-        return f"{self.name}.{next(self.world.nonces)}"
+        return f"{self.name.replace('-', '_')}.{next(self.world.nonces)}"
 
     def pause(self, seconds: float) -> None:
         self.paused_until = self.world.now + seconds

@@ -66,7 +66,7 @@ class Unstarted(Controller):
         if missing:
             raise NoModelError(f'"{action}" needs a model of "{missing[0]}"', why="there is none")
         run = self.past.add(asked.date, "running", action=action, key=asked.key or "", n=run.n)
-        return steps.StartResult(run, self.request(run), new=True)
+        return steps.StartResult(self.request(run), new=True)
 
     def _current(self, run: Run, action: str) -> object:
         return self.execute(models.current(run.service, run.version, action, run.date)).model

@@ -238,7 +238,7 @@ def test_the_cost_does_not_grow_with_history(history: History) -> None:
     few, history.asked = history.asked, Counter()
     for number in range(1, 3000):
         history.add(days(number / 12))
-    assert history.current().model == models.Model(newest, *asked_of(history, newest))
+    assert history.current().model == models.Model(*asked_of(history, newest))
     assert history.asked == few == {"list": 2, "get": 3}
 
 

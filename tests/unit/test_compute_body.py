@@ -9,12 +9,12 @@ import pytest
 from foretell.platforms.compute_engine import instance
 from foretell.protocol.records import Launch
 from foretell.service.model import ComputeEngineSettings
-from tests.google.asking import IMAGE, PLACE, RUN, launch, request, settings
+from tests.google.asking import IMAGE, RUN, STORE, launch, request, settings
 
 
 def body(platform: ComputeEngineSettings, asked: Launch | None = None, **more: Any) -> dict[str, Any]:
     asked = asked or launch()
-    return instance.body(platform, request(platform, **more), asked, zone="europe-west1-b", place=PLACE)
+    return instance.body(platform, request(platform, **more), asked, zone="europe-west1-b", store=STORE)
 
 
 def told(made: dict[str, Any]) -> dict[str, str]:

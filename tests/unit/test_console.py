@@ -9,7 +9,6 @@ import pytest
 
 from foretell import load
 from foretell.controller.links import addresses
-from foretell.protocol.keys import run_named
 from foretell.protocol.records import Launch, Request
 from foretell.service.model import Service
 
@@ -59,8 +58,7 @@ def request(service: Service, action: str, target: str) -> Request:
 
 
 def found(service: Service, action: str, target: str, launch: Launch | None = LAUNCH) -> dict[str, str]:
-    run = run_named("toy", "1", action, "20261121T060000Z-1")
-    return addresses(request(service, action, target), run, launch)
+    return addresses(request(service, action, target), launch)
 
 
 def test_everything_of_a_run_on_google_has_an_address(service: Service) -> None:

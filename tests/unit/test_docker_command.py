@@ -41,8 +41,8 @@ def request_(tmp_path: Path) -> Request:
 
 def arguments(request: Request, environ: dict[str, str] | None = None, **settings: object) -> list[str]:
     made = DockerSettings(**settings)
-    place = (request.target.store, "toy/1/training/2026-11/r", 1)
-    return platform.command(made, request, LAUNCH, place=place, boot="b", environ=environ or {})
+    store = request.target.store
+    return platform.command(made, request, LAUNCH, store=store, boot="b", environ=environ or {})
 
 
 def values(found: list[str], option: str) -> list[str]:
@@ -59,7 +59,7 @@ def test_a_container_is_named_labelled_and_never_restarted(request_: Request) ->
     )
     at = found.index("sha256:abc")
     assert found[at + 1 :][:5] == [
-        request_.target.store, "toy/1/training/2026-11/r", "1", LAUNCH.machine, "/tmp/foretell",
+        request_.target.store, "toy/1/training/2026-11/20261121T060000Z-1", "1", LAUNCH.machine, "/tmp/foretell",
     ]  # fmt: skip
     assert found[-2:] == ["b", "-1"]
 
@@ -95,9 +95,7 @@ def test_store_and_warehouse_are_mounted_where_they_are_and_nothing_twice(
 
 def test_a_store_elsewhere_is_reached_by_its_address(request_: Request) -> None:
     request = replace(request_, target=replace(request_.target, store="gs://bucket"))
-    found = platform.command(
-        DockerSettings(), request, LAUNCH, place=("gs://bucket", "r", 1), boot="b", environ={}
-    )
+    found = platform.command(DockerSettings(), request, LAUNCH, store="gs://bucket", boot="b", environ={})
     assert not values(found, "--user")
 
 

@@ -99,7 +99,8 @@ def test_a_story_of_a_lost_run_tells_of_the_hosts(past: Past) -> None:
     run = past.add(NOON, "running")
     past.write(run.attempt(1).host, Host(boot="b", cause="the kernel killed it"))
     past.write(
-        run.attempt(2).launch, Launch(nonce="2", machine="m-2", after="lost", failures_left=0, losses_left=0)
+        run.attempt(2).launch,
+        Launch(nonce="2", machine="m-2-x", after="lost", failures_left=0, losses_left=0),
     )
     past.write(
         run.attempt(3).launch, Closed(outcome=Outcome(kind="lost", attempt=2, by="x", cause="lost twice"))

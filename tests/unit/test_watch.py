@@ -29,10 +29,10 @@ watch = Watch(Store(sys.argv[1]), run, 1.0, print)
 watch._platform = platforms.connect(ComputeEngineSettings(project="p", zones=("z",)))
 
 async def all_at_once():
-    asked = [watch._perform(Probe(launch, run)) for _ in range(16)]
+    asked = [watch._perform(Probe(None, launch)) for _ in range(16)]
     told = await asyncio.gather(*asked, return_exceptions=True)
     print({(type(error).__name__, error.hint) for error in told})
-    await asyncio.wait_for(execute(call(End(launch, run)), watch._perform), 5)
+    await asyncio.wait_for(execute(call(End(None, launch)), watch._perform), 5)
     print("stopping is let go")
 
 asyncio.run(all_at_once())

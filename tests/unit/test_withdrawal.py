@@ -55,7 +55,7 @@ def request_of(past: Past, run: Run) -> Request:
 
 def records(past: Past, run: Run) -> Records:
     """Everything that a waiter reads of a run, as it does."""
-    witness = past.controller.witness(run, request_of(past, run))
+    witness = past.controller.witness(request_of(past, run))
     past.controller.execute(witness.look())
     return witness.records
 
@@ -163,7 +163,7 @@ def test_the_key_of_a_withdrawn_run_begins_another(tmp_path: Path, end: str) -> 
 
 
 def substitute(past: Past, run: Run) -> Run | None:
-    model = past.controller.execute(models.substitute(run, request_of(past, run)))
+    model = past.controller.execute(models.substitute(request_of(past, run)))
     return model.run if model else None
 
 

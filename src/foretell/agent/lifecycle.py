@@ -42,7 +42,6 @@ Life: TypeAlias = Generator[Effect | Task, Any, T]
 class Agent(NamedTuple):
     """One agent of one attempt. `nonce` is this agent's own, `boot` the start of its host's container or process."""
 
-    run: Run
     request: Request
     number: int
     nonce: str
@@ -50,6 +49,10 @@ class Agent(NamedTuple):
     host: str
     clock: Callable[[], float]
     now: Callable[[], str]
+
+    @property
+    def run(self) -> Run:
+        return self.request.run
 
 
 def live(agent: Agent, *, claimed: Callable[[], None]) -> Life[Left]:
@@ -62,13 +65,13 @@ def live(agent: Agent, *, claimed: Callable[[], None]) -> Life[Left]:
     claimed()
     end = (yield from _withdrawn_input(agent)) or cast("Exit", (yield Command()))
     if end.fault:
-        yield from steps.fail(run, launch, number, end)
+        yield from steps.fail(run, launch, end)
         return Left.DONE
     yield from effects.create(run.attempt(number).exit, end)
     outcome = cast("Outcome", (yield Upload(end)))
     if (yield from steps.produce(run, outcome)) and agent.request.delivers:
         patience = agent.request.target.times.deliver
-        yield from steps.deliver(run, agent.request, outcome, clock=agent.clock, patience=patience)
+        yield from steps.deliver(agent.request, outcome, clock=agent.clock, patience=patience)
     return Left.DONE
 
 

@@ -10,7 +10,6 @@ from typing import Protocol
 
 from foretell.agent.secrets import Redactor
 from foretell.protocol.frames import frame
-from foretell.protocol.keys import Run
 from foretell.protocol.records import Request
 from foretell.service.model import ComputeEngineSettings
 
@@ -106,11 +105,11 @@ class Copy(Protocol):
 class AttemptLog:
     """The log of an attempt, as `Log` is used; any thread may call."""
 
-    def __init__(self, write: Callable[[int, bytes], None], request: Request, run: Run, number: int) -> None:
+    def __init__(self, write: Callable[[int, bytes], None], request: Request, number: int) -> None:
         self._lock = threading.Lock()
         self._log = Log(write, interval=min(LONGEST_WAIT, request.target.times.beat))
         self._redactor = Redactor({})
-        self._wire = _wire(request, run, number)
+        self._wire = _wire(request, number)
         self._line_open = False
 
     @property
@@ -167,7 +166,7 @@ class AttemptLog:
                 self._wire.take(stream, data)
 
 
-def _wire(request: Request, run: Run, number: int) -> Copy | None:
+def _wire(request: Request, number: int) -> Copy | None:
     """
     Return the way to Cloud Logging, None elsewhere than on Google's machines.
 
@@ -185,7 +184,7 @@ def _wire(request: Request, run: Run, number: int) -> Copy | None:
         "service": request.service,
         "version": request.version,
         "action": request.action,
-        "run": run.id,
+        "run": request.run.id,
         "attempt": str(number),
     }
     location = settings.zones[0].rpartition("-")[0]

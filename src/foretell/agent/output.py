@@ -16,7 +16,7 @@ from foretell.agent import elsewhere
 from foretell.agent.elsewhere import FileStamp
 from foretell.errors import CorruptError, OutputError
 from foretell.protocol.effects import EffectHandler, execute, get
-from foretell.protocol.keys import Attempt, Run, run_of
+from foretell.protocol.keys import Attempt, run_of
 from foretell.protocol.records import METRICS, Manifest, Outcome, Pin, Receipt, Request
 from foretell.store import Store, artifacts, contents
 from foretell.store.contents import Contents, Placed
@@ -45,9 +45,8 @@ class World(EffectHandler, Protocol):
 class Output:
     """The output of one attempt, in its working directory."""
 
-    def __init__(self, request: Request, run: Run, work: Path, store: Store, world: World) -> None:
+    def __init__(self, request: Request, work: Path, store: Store, world: World) -> None:
         self._request = request
-        self._run = run
         self._work = work
         self._store = store
         self._world = world
@@ -119,7 +118,7 @@ class Output:
         from foretell.delivery import validate
 
         desk = validate.desk(self._checked)
-        self._checker = partial(predictions.check, self._request, self._run, into=self._checked, desk=desk)
+        self._checker = partial(predictions.check, self._request, into=self._checked, desk=desk)
         return self._checker
 
     def check(self) -> None:
@@ -174,15 +173,13 @@ class Output:
         """Deliver the checked rows from where they lie."""
         from foretell.agent import predictions
 
-        return predictions.ship(
-            self._request, self._run, outcome, self._files, self._uris, waits=self._world.tell
-        )
+        return predictions.ship(self._request, outcome, self._files, self._uris, waits=self._world.tell)
 
     def revoke(self, outcome: Outcome) -> Receipt:
         """Have the warehouse know that this run was withdrawn before it was delivered."""
         from foretell.agent import predictions
 
-        return predictions.revoke(self._request, self._run, outcome)
+        return predictions.revoke(self._request, outcome)
 
     def discard(self) -> None:
         """Remove what a failed command left."""

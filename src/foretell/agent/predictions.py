@@ -11,14 +11,14 @@ from foretell import warehouses
 from foretell.delivery import columns, formats, validate
 from foretell.delivery.files import Connection
 from foretell.errors import DeliveryRejectedError, UsageError
-from foretell.protocol.keys import Run, run_of
+from foretell.protocol.keys import run_of
 from foretell.protocol.records import Outcome, Receipt, Request
 from foretell.store.contents import Contents
 from foretell.warehouses.base import shipment
 
 
 def check(
-    request: Request, run: Run, output: Contents, *, into: Path, desk: Connection
+    request: Request, output: Contents, *, into: Path, desk: Connection
 ) -> tuple[tuple[Path, ...], int]:
     """
     Check the model's files and write them as Parquet; give the files and their number of rows.
@@ -42,7 +42,7 @@ def check(
             output.directory,
             into,
             date=date.isoformat(),
-            run=run.id,
+            run=request.run.id,
             model=model,
             partition=request.partition,
             connection=desk,
@@ -56,7 +56,6 @@ def check(
 
 def ship(
     request: Request,
-    run: Run,
     outcome: Outcome,
     files: tuple[Path, ...],
     uris: tuple[str, ...],
@@ -66,9 +65,9 @@ def ship(
     """Deliver checked files, which are in the store too; WarehouseError where nothing is known about it."""
     warehouse = request.target.warehouse
     there = uris if warehouses.reads(warehouse, request.target.store) else ()
-    return warehouses.connect(warehouse, waits).deliver(shipment(request, run, outcome, files, there))
+    return warehouses.connect(warehouse, waits).deliver(shipment(request, outcome, files, there))
 
 
-def revoke(request: Request, run: Run, outcome: Outcome) -> Receipt:
+def revoke(request: Request, outcome: Outcome) -> Receipt:
     """Have the warehouse know that a run was withdrawn before it was delivered."""
-    return warehouses.connect(request.target.warehouse).withdraw(shipment(request, run, outcome))
+    return warehouses.connect(request.target.warehouse).withdraw(shipment(request, outcome))

@@ -50,13 +50,11 @@ LOG_PAUSE = 0.5
 def main(post: Post, guard: int) -> int:
     """Live one agent's life; give its exit status."""
     store = Store(post.store)
-    run = run_of(post.folder)
     fence = Fence(guard)
     fence.start()
-    request = effects.execute(_known(run.request), _StoreWorld(store))
+    request = effects.execute(_known(run_of(post.folder).request), _StoreWorld(store))
     fence.allow(request.target.times.fence)
     agent = Agent(
-        run=run,
         request=request,
         number=post.number,
         nonce=keys.nonce(),
@@ -125,7 +123,7 @@ class Session(_StoreWorld):
         self.request = agent.request
         self.post = post
         self.fence = fence
-        self.log = AttemptLog(self._write_chunk, agent.request, agent.run, agent.number)
+        self.log = AttemptLog(self._write_chunk, agent.request, agent.number)
         self.stage = "starting"
         self.stages: dict[str, float] = {}
         self._notes: list[str] = []
@@ -139,7 +137,7 @@ class Session(_StoreWorld):
             killing=threading.Event(),
         )
         self.work = post.home / "work"
-        self.output = Output(agent.request, agent.run, self.work, store, self)
+        self.output = Output(agent.request, self.work, store, self)
 
     def live(self) -> int:
         """Live from claim to delivery; give the exit status."""

@@ -10,7 +10,6 @@ from datetime import datetime
 from pathlib import Path, PurePosixPath
 
 from foretell.errors import EnvironmentFailedError
-from foretell.protocol.keys import Run
 from foretell.protocol.records import Request
 from foretell.sources.copying import Copied, copy_directory
 from foretell.system.processes import marker
@@ -79,7 +78,7 @@ def arguments(command: tuple[str, ...], request: Request) -> list[str]:
         "date": _moment(request.date),
         "interval_start": start,
         "interval_end": end,
-        "run": _label(request),
+        "run": request.run.label,
     }
     return [PLACEHOLDER.sub(lambda found: values[found[1]], argument) for argument in command]
 
@@ -91,7 +90,7 @@ def _identity(request: Request, attempt: int, machine: str) -> dict[str, str]:
         "NAME": request.service,
         "VERSION": request.version,
         "ACTION": request.action,
-        "FORETELL_RUN": _label(request),
+        "FORETELL_RUN": request.run.label,
         "FORETELL_ATTEMPT": str(attempt),
         "FORETELL_DATE": _moment(request.date),
         "FORETELL_INTERVAL_START": start,
@@ -119,11 +118,6 @@ def _source_paths(request: Request, workspace: Path) -> list[str]:
 def _prepend(variables: dict[str, str], name: str, *paths: str) -> None:
     rest = variables.get(name)
     variables[name] = os.pathsep.join((*paths, rest) if rest else paths)
-
-
-def _label(request: Request) -> str:
-    date = datetime.fromisoformat(request.date)
-    return Run(request.service, request.version, request.action, date, request.n).label
 
 
 def _interval(request: Request) -> tuple[str, str]:

@@ -19,10 +19,10 @@ from foretell.controller.history import RunDetails
 from foretell.controller.links import paths
 from foretell.controller.resolve import StartOptions
 from foretell.errors import CorruptError, NoModelError, PatienceError, StoreError, UnknownRunError
-from foretell.protocol import keys
-from foretell.protocol.effects import SLOT, get
+from foretell.protocol import keys, steps
+from foretell.protocol.effects import get
 from foretell.protocol.keys import Run
-from foretell.protocol.records import Interval, Launch, Request
+from foretell.protocol.records import Interval, Request
 from foretell.protocol.rules import State, Step, Wait
 from foretell.service import load
 from foretell.service.model import ProcessSettings
@@ -74,18 +74,10 @@ class RunTask:
                 hint='clear the task "start"',
             )
         run, request = found[-1]
-        launches = self._launches(run)
-        shown = links.addresses(request, run, launches[-1] if launches else None, len(launches) or None)
-        self.places = {**paths(request, run), **shown}
+        launches = self.controller.execute(steps.launches(run))
+        shown = links.addresses(request, launches[-1] if launches else None)
+        self.places = {**paths(request), **shown}
         return run, request
-
-    def _launches(self, run: Run) -> list[Launch]:
-        found: list[Launch] = []
-        while isinstance(
-            slot := self.controller.execute(get(run.attempt(len(found) + 1).launch, SLOT)), Launch
-        ):
-            found.append(slot)
-        return found
 
     # --- start ------------------------------------------------------------------------------------------------
 
@@ -138,7 +130,7 @@ class RunTask:
         """Take what is due and the step that a trigger came to; whether the run has ended."""
         run, request = self.newest()
         told = event if event and event.get("run") == run.folder else {}
-        witness = self.controller.witness(run, request)
+        witness = self.controller.witness(request)
         patience = request.target.times.deliver + 60
         done = self.controller.execute(witness.advance(_step(told)), patience=patience)
         if witness.receipt_due:

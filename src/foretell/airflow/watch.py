@@ -61,8 +61,8 @@ class Watch:
 
     async def cancel(self, cause: str) -> Outcome:
         """Decide that the run is cancelled unless it is decided, and end its machines."""
-        await self._witness()
-        return await execute(steps.cancel(self._run, keys.nonce(), now(), cause), self._perform)
+        request = (await self._witness()).request
+        return await execute(steps.cancel(request, keys.nonce(), now(), cause), self._perform)
 
     async def _witness(self) -> Reconciler:
         request = await execute(effects.get(self._run.request, Request), self._perform)
@@ -73,7 +73,6 @@ class Watch:
         except ForetellError:
             self._platform = None  # nobody can tell from here; the agent's own signs of life are left
         return Reconciler(
-            self._run,
             request,
             clock=time.monotonic,
             mint=keys.nonce,
@@ -110,11 +109,11 @@ class Watch:
                 return await self._store.get_async(key)
             case Sleep(seconds):
                 await asyncio.sleep(seconds)
-            case Probe(launch):
+            case Probe(_, launch):
                 return await asyncio.to_thread(self._probe, launch)
             case Create(key, data):
                 return await asyncio.to_thread(self._store.create, key, data)
-            case End(launch):
+            case End(_, launch):
                 await asyncio.to_thread(self._stop, launch)
             case _:
                 raise AssertionError(op)

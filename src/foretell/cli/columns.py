@@ -43,7 +43,7 @@ def columns(args: Namespace, out: Terminal) -> int:
     controller = opening.controller(args)
     run = controller.find(args.run)
     request = controller.request(run)
-    found = _of_run(controller, run, request, args.pattern)
+    found = _of_run(controller, request, args.pattern)
     out.document({"run": run.label, "tables": [table.document() for table in found]})
     for table in found:
         if len(found) > 1:
@@ -58,7 +58,8 @@ def columns(args: Namespace, out: Terminal) -> int:
     return 0
 
 
-def _of_run(controller: Controller, run: Run, request: Request, pattern: str | None) -> list[DeclaredTable]:
+def _of_run(controller: Controller, request: Request, pattern: str | None) -> list[DeclaredTable]:
+    run = request.run
     outcome = controller.execute(get(run.outcome, Outcome))
     action = controller.service.actions.get(run.action)  # the declaration that is to be mended is today's
     delivery = (action.delivery if action else None) or request.spec.delivery

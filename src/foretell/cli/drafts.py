@@ -15,7 +15,6 @@ from foretell.agent.guard import Post
 from foretell.platforms.compute_engine import instance
 from foretell.platforms.docker import platform
 from foretell.protocol import keys
-from foretell.protocol.keys import Run
 from foretell.protocol.records import Launch, Outcome, Request
 from foretell.protocol.rules import first
 from foretell.service.model import ComputeEngineSettings, DockerSettings, ProcessSettings
@@ -29,35 +28,35 @@ NONCE, STORE = "0x0nonce0x0nonce", "0x0store0x0store"
 """Stand, where a name is made of them, for the launch's nonce and the store's id; the plan shows them as <…>."""
 
 
-def machine(request: Request, run: Run) -> dict[str, object]:
+def machine(request: Request) -> dict[str, object]:
     """Return what the platform would start for the first attempt."""
     match request.target.platform:
         case DockerSettings() as settings:
-            return _container(settings, request, run)
+            return _container(settings, request)
         case ComputeEngineSettings() as settings:
-            return _instance(settings, request, run)
+            return _instance(settings, request)
         case ProcessSettings() as settings:
-            return _process(settings, request, run)
+            return _process(settings, request)
 
 
-def delivery(request: Request, run: Run) -> list[Mapping[str, object]]:
+def delivery(request: Request) -> list[Mapping[str, object]]:
     """Return what the warehouse would be asked for, were nothing there yet, when the first attempt has succeeded."""
     if not request.delivers:
         return []
     target = request.target
-    first = f"{target.store}/{run.attempt(1).rows(0)}"
+    first = f"{target.store}/{request.run.attempt(1).rows(0)}"
     uris = (first, "<and so on>") if warehouses.reads(target.warehouse, target.store) else ()
     outcome = Outcome(kind="produced", attempt=1, by=NEW, at=NEW)
-    return list(warehouses.connect(target.warehouse).plan(shipment(request, run, outcome, uris=uris)))
+    return list(warehouses.connect(target.warehouse).plan(shipment(request, outcome, uris=uris)))
 
 
-def _process(settings: ProcessSettings, request: Request, run: Run) -> dict[str, object]:
+def _process(settings: ProcessSettings, request: Request) -> dict[str, object]:
     times = request.target.times
     name = keys.machine(request.service, request.action, 1, NEW)
     home = Path(settings.home, "machines", name)
     post = Post(
         store=request.target.store,
-        folder=run.folder,
+        folder=request.run.folder,
         number=1,
         machine=name,
         home=home,
@@ -70,15 +69,16 @@ def _process(settings: ProcessSettings, request: Request, run: Run) -> dict[str,
     return {"directory": home, "command": command}
 
 
-def _container(settings: DockerSettings, request: Request, run: Run) -> dict[str, object]:
+def _container(settings: DockerSettings, request: Request) -> dict[str, object]:
     name = keys.machine(request.service, request.action, 1, NEW)
     launch = Launch(nonce=NEW, machine=name, failures_left=0, losses_left=0)
-    place = (request.target.store, run.folder, 1)
-    told = platform.command(settings, request, launch, place=place, boot=NEW, environ=os.environ)
+    told = platform.command(
+        settings, request, launch, store=request.target.store, boot=NEW, environ=os.environ
+    )
     return {"command": ["docker", *told]}
 
 
-def _instance(settings: ComputeEngineSettings, request: Request, run: Run) -> dict[str, object]:
+def _instance(settings: ComputeEngineSettings, request: Request) -> dict[str, object]:
     """Return the request for the first zone; the others are asked likewise when it has none."""
     step = first(request)
     launch = Launch(
@@ -90,8 +90,9 @@ def _instance(settings: ComputeEngineSettings, request: Request, run: Run) -> di
         spots_left=step.spots_left,
     )
     zone = settings.zones[0]
-    place = (request.target.store, run.folder, 1)
-    body = instance.body(settings, replace(request, store=STORE), launch, zone=zone, place=place)
+    body = instance.body(
+        settings, replace(request, store=STORE), launch, zone=zone, store=request.target.store
+    )
     address = f"projects/{settings.project}/zones/{zone}/instances"
     return {
         "POST": f"https://compute.googleapis.com/compute/v1/{address}?requestId=<of attempt and zone>",

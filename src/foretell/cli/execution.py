@@ -261,11 +261,11 @@ def _sum_up(
         ("rows", _rows(request, outcome, receipt)),
         ("took", duration(took)),
         *(("note", note) for note in notes),
-        ("next", f"`{opening.again(args, _next(controller.service, run, state, request, outcome))}`"),
+        ("next", f"`{opening.again(args, _next(controller.service, state, request, outcome))}`"),
     ):
         if text:
             out.tell((f"  {name:10}", "faint"), text)
-    tables = _undelivered(controller, run, request, outcome)
+    tables = _undelivered(controller, request, outcome)
     for table in tables:
         out.tell((f'  "{table.file}" becomes rows of a table by these lines of foretell.toml:', "faint"))
         for text in (f"[actions.{run.action}.delivery]", f'file = "{table.file}"', table.line):
@@ -284,13 +284,12 @@ def _sum_up(
     )
 
 
-def _undelivered(
-    controller: Controller, run: Run, request: Request, outcome: Outcome | None
-) -> list[DeclaredTable]:
+def _undelivered(controller: Controller, request: Request, outcome: Outcome | None) -> list[DeclaredTable]:
     """Return the tables that a run wrote and that nobody asked it to deliver."""
     asked = request.spec.delivery or request.is_model
     if asked or outcome is None or outcome.attempt is None or outcome.manifest is None:
         return []
+    run = request.run
     files = artifacts.manifest(controller.store, run.attempt(outcome.attempt), outcome.manifest).files
     if not any(is_table(file.path) for file in files):
         return []
@@ -312,8 +311,9 @@ def _rows(request: Request, outcome: Outcome | None, receipt: Receipt | None) ->
     return f'{rows} {"→" if receipt.state == "delivered" else "not into"} "{receipt.table}"{scope}'
 
 
-def _next(service: Service, run: Run, state: State, request: Request, outcome: Outcome | None) -> str:
+def _next(service: Service, state: State, request: Request, outcome: Outcome | None) -> str:
     """Return the command that most likely comes next."""
+    run = request.run
     if slip := _slip(state):
         return f"withdraw {slip}"
     if not state.phase.success or outcome is None or not outcome.files:

@@ -90,9 +90,9 @@ def plan(args: Namespace, out: Terminal) -> int:
         {
             "object": f"{target.store}/{run.request}",
             "request": request,
-            "machine": drafts.machine(request, run),
+            "machine": drafts.machine(request),
             "left_out": draft.left_out,
-            **({"delivery": asked_for} if (asked_for := drafts.delivery(request, run)) else {}),
+            **({"delivery": asked_for} if (asked_for := drafts.delivery(request)) else {}),
         }
     )
     number = f"the run is {run.label}, or ends in -2, -3, … where runs of this very date are there already"

@@ -157,4 +157,4 @@ def story_document(story: RunDetails, store: str) -> dict[str, object]:
 
 def _console(story: RunDetails) -> dict[str, str]:
     last = story.attempts[-1].launch if story.attempts else None
-    return links.addresses(story.line.request, story.line.run, last)
+    return links.addresses(story.line.request, last)

@@ -88,9 +88,9 @@ def _repeated(
     if receipt.cause not in (base.STANDS, base.REMOVED):
         return None, None  # nothing of it was there
     request = controller.request(run)
-    model = controller.execute(models.substitute(run, request))
+    model = controller.execute(models.substitute(request))
     if model:
-        order = _order(model.run, key=_free_key(model.run, model.request, run))
+        order = _order(model.run, key=_free_key(model.request, run))
         return model.run, opening.again(args, order)
     if request.spec.delivery and request.spec.delivery.mode == "replace":
         return None, opening.again(args, f"run {run.action}")
@@ -105,9 +105,9 @@ def _order(run: Run, key: str = "") -> str:
     return f"run {run.action} --date {times.rfc3339(run.date)}{named}{future}"
 
 
-def _free_key(run: Run, request: Request, withdrawn: Run) -> str:
+def _free_key(request: Request, withdrawn: Run) -> str:
     """Return a key for the repeat of a success, whose own key gives that run itself."""
-    taken = keys.original(request.key) == keys.key(run.action, run.date)
+    taken = keys.original(request.key) == keys.key(request.action, request.run.date)
     return f"instead-of-{withdrawn.id}" if taken else ""
 
 

@@ -67,7 +67,6 @@ class Controller:
         self.target = target
         self.store = Store(target.store)
         self._platforms: list[tuple[PlatformSettings, Platform]] = []
-        self._runs: dict[Run, Request] = {}
         self._deadline: float | None = None
         self._on_rest: Callable[[], None] | None = None
         self.waits: Callable[[str], None] = lambda _: None
@@ -112,9 +111,9 @@ class Controller:
             steps.request(first, key, order.request, retried=keys.retried, again=asked.again)
         )
         if not found.new:
-            must_agree(found.run, found.request, inputs)
+            must_agree(found.request, inputs)
         if found.new or not self.execute(effects.get(found.run.outcome, Outcome)):
-            self.execute(self.witness(found.run, found.request).round())
+            self.execute(self.witness(found.request).round())
         return found
 
     def prepare(
@@ -188,7 +187,7 @@ class Controller:
         PatienceError when it is still open after `patience` seconds, or the warehouse does not answer.
         """
         began = time.monotonic()
-        witness = self.witness(run, self.request(run))
+        witness = self.witness(self.request(run))
         platform = self.platform(witness.request.target.platform)
 
         def pause(_: Reconciler) -> float:
@@ -214,15 +213,14 @@ class Controller:
 
     def check(self, run: Run) -> State:
         """Say where a run stands, without doing anything about it."""
-        witness = self.witness(run, self.request(run))
+        witness = self.witness(self.request(run))
         self.execute(witness.look())
         return witness.state
 
     def stop(self, run: Run, cause: str = "") -> Outcome:
         """Cancel a run unless it is decided already, and end its machines; give the decision."""
-        self.request(run)
         cause = cause or f"stopped by {asker()}"
-        return self.execute(steps.cancel(run, by=keys.nonce(), at=now(), cause=cause))
+        return self.execute(steps.cancel(self.request(run), by=keys.nonce(), at=now(), cause=cause))
 
     def withdraw(self, run: Run, reason: str) -> Taken:
         """
@@ -238,21 +236,22 @@ class Controller:
             )
         in_table = outcome.kind == "produced" and request.delivers
         if in_table and not self.execute(withdrawal.is_settled(run)):
-            shipping.must_be_removable(run, request, outcome)
+            shipping.must_be_removable(request, outcome)
         mine = Withdrawn(nonce=keys.nonce(), by=asker(), reason=reason, at=now(), table=True)
         word = self.execute(withdrawal.withdraw(run, mine)) or mine
-        return Taken(word, self._revoke(run, request, outcome) if in_table else None)
+        return Taken(word, self._revoke(request, outcome) if in_table else None)
 
-    def _revoke(self, run: Run, request: Request, outcome: Outcome) -> Receipt:
-        talk = withdrawal.revoke(run, request, outcome, clock=time.monotonic, patience=PATIENCE_OF_A_VERB)
+    def _revoke(self, request: Request, outcome: Outcome) -> Receipt:
+        talk = withdrawal.revoke(request, outcome, clock=time.monotonic, patience=PATIENCE_OF_A_VERB)
+        label = request.run.label
         try:
             receipt = self.execute(talk)
         except (WarehouseError, StoreError) as error:
             raise WarehouseError(
-                UNTOLD.format(run.label), why=str(error).partition("\n")[0], hint=GOES_ON.format(run.label)
+                UNTOLD.format(label), why=str(error).partition("\n")[0], hint=GOES_ON.format(label)
             ) from error
         if receipt is None:
-            raise WarehouseError(UNTOLD.format(run.label), hint=GOES_ON.format(run.label))
+            raise WarehouseError(UNTOLD.format(label), hint=GOES_ON.format(label))
         return receipt
 
     # --- finding ----------------------------------------------------------------------------------------------
@@ -292,11 +291,9 @@ class Controller:
         self._platforms.append((settings, platform))
         return platform
 
-    def witness(self, run: Run, request: Request) -> Reconciler:
+    def witness(self, request: Request) -> Reconciler:
         """Return an observer of a run, with this machine's clock and nothing seen yet."""
-        self._runs[run] = request
         return Reconciler(
-            run,
             request,
             clock=time.monotonic,
             mint=keys.nonce,
@@ -330,36 +327,36 @@ class Controller:
                 self._sleep(seconds, error)
             case effects.Ship() | effects.Revoke():
                 return shipping.settle(self.store, op, self.waits)
-            case effects.Probe(launch, run):
-                return self._probe(launch, run)
-            case effects.Begin(run, request, launch, number):
-                self._begin(run, request, launch, number)
-            case effects.End(launch, run):
-                self._platform_of(run).stop(launch)
+            case effects.Probe(request, launch):
+                return self._probe(request, launch)
+            case effects.Begin(request, launch):
+                self._begin(request, launch)
+            case effects.End(request, launch):
+                self.platform(request.target.platform).stop(launch)
         return None
 
-    def _probe(self, launch: Launch, run: Run) -> tuple[MachineState, str]:
+    def _probe(self, request: Request, launch: Launch) -> tuple[MachineState, str]:
         """Ask the platform; what it saw die without a word is put on record, for whoever cannot ask it."""
-        fate = self._platform_of(run).probe(launch)
+        fate = self.platform(request.target.platform).probe(launch)
         if fate.host:
-            self._testify(run, fate.attempt, fate.host)
+            self._testify(request, launch, fate.host)
         return fate.life, fate.cause
 
-    def _begin(self, run: Run, request: Request, launch: Launch, number: int) -> None:
+    def _begin(self, request: Request, launch: Launch) -> None:
         """Have the platform launch; that it never will is put on record, as the word of a host without a start."""
         try:
             platform = self.platform(request.target.platform)
-            platform.launch(request, launch, store=self.store.url, run=run.folder, attempt=number)
+            platform.launch(request, launch, store=self.store.url)
         except RefusedError as error:
             cause = ": ".join(part for part in (error.what, error.why) if part)
             reason = cast("Reason", error.reason)
             word = Host(boot="", cause=cause, reason=reason, final=error.final, at=now())
-            self._testify(run, number, word)
+            self._testify(request, launch, word)
             raise
 
-    def _testify(self, run: Run, number: int, host: Host) -> None:
+    def _testify(self, request: Request, launch: Launch, host: Host) -> None:
         with suppress(StoreError):  # who told it goes on without
-            self.store.create(run.attempt(number).host, encode(host))
+            self.store.create(request.run.attempt(launch.number).host, encode(host))
 
     def _sleep(self, seconds: float, error: Exception | None) -> None:
         impatient = self._deadline is not None and time.monotonic() + seconds > self._deadline
@@ -370,12 +367,6 @@ class Controller:
             time.sleep(REST)
             self._on_rest()
         time.sleep(max(0.0, end - time.monotonic()))
-
-    def _platform_of(self, run: Run) -> Platform:
-        """Return the platform on record for a run: where it was started, whatever the service file says by now."""
-        if run not in self._runs:
-            self._runs[run] = self.request(run)
-        return self.platform(self._runs[run].target.platform)
 
 
 def _unknown(label: str, why: str) -> UnknownRunError:

@@ -13,13 +13,12 @@ from msgspec import Struct
 from foretell.controller.controller import Controller
 from foretell.errors import CorruptError, StoreError, UsageError
 from foretell.protocol import models
-from foretell.protocol.effects import SLOT, Effects, get
+from foretell.protocol.effects import Effects, get
 from foretell.protocol.frames import unframe
 from foretell.protocol.keys import Run
 from foretell.protocol.reconciler import CLAIM
 from foretell.protocol.records import (
     Claim,
-    Closed,
     Exit,
     Host,
     Launch,
@@ -30,6 +29,7 @@ from foretell.protocol.records import (
     Withdrawn,
 )
 from foretell.protocol.rules import State
+from foretell.protocol.steps import launches
 from foretell.store import Store, artifacts
 from foretell.system.parallel import each
 
@@ -50,7 +50,6 @@ SAMPLE = 10
 class RunSummary(Struct, frozen=True, kw_only=True):
     """One run, as a list shows it. `seconds` is from being asked for to its end, None while it is open."""
 
-    run: Run
     request: Request
     state: State
     outcome: Outcome | None
@@ -58,15 +57,22 @@ class RunSummary(Struct, frozen=True, kw_only=True):
     withdrawn: Withdrawn | None
     seconds: float | None
 
+    @property
+    def run(self) -> Run:
+        return self.request.run
+
 
 class AttemptDetails(Struct, frozen=True, kw_only=True):
     """One attempt of a run, as far as it got."""
 
-    number: int
     launch: Launch
     claim: Claim | None
     exit: Exit | None
     host: Host | None
+
+    @property
+    def number(self) -> int:
+        return self.launch.number
 
 
 class RunDetails(Struct, frozen=True, kw_only=True):
@@ -141,12 +147,11 @@ def line(controller: Controller, run: Run) -> RunSummary | None:
     request = controller.execute(get(run.request, Request))
     if request is None:
         return None
-    witness = controller.witness(run, request)
+    witness = controller.witness(request)
     controller.execute(witness.look())
     records = witness.records
     outcome, receipt = records.outcome, records.withdrawal or records.delivery
     return RunSummary(
-        run=run,
         request=request,
         state=witness.state,
         outcome=outcome,
@@ -175,20 +180,17 @@ def story(controller: Controller, run: Run) -> RunDetails:
 
 def _attempts(run: Run) -> Effects[list[AttemptDetails]]:
     found: list[AttemptDetails] = []
-    while True:
-        attempt = run.attempt(len(found) + 1)
-        slot = yield from get(attempt.launch, SLOT)
-        if slot is None or isinstance(slot, Closed):
-            return found
+    for launch in (yield from launches(run)):
+        attempt = run.attempt(launch.number)
         found.append(
             AttemptDetails(
-                number=attempt.number,
-                launch=slot,
+                launch=launch,
                 claim=(yield from get(attempt.claim, CLAIM)),
                 exit=(yield from get(attempt.exit, Exit)),
                 host=(yield from get(attempt.host, Host)),
             )
         )
+    return found
 
 
 def _stages(line: RunSummary, attempts: tuple[AttemptDetails, ...]) -> dict[str, float]:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from urllib.parse import quote, urlencode, urlsplit
 
-from foretell.protocol.keys import Run
 from foretell.protocol.records import Launch, Request
 from foretell.service.model import BigQuerySettings, ComputeEngineSettings, DuckDBSettings
 from foretell.store import local_directory
@@ -16,30 +15,26 @@ AROUND = timedelta(hours=1)
 """How much of the log is shown before and after what a run may take; without a time the last hour is."""
 
 
-def addresses(
-    request: Request, run: Run, launch: Launch | None = None, attempt: int | None = None
-) -> dict[str, str]:
+def addresses(request: Request, launch: Launch | None = None) -> dict[str, str]:
     """
     Return addresses by what they show: "machine", "log", "bucket", "table"; only of what is Google's.
 
-    `launch` is the attempt's record, which names its machine; with `attempt` the log is of that attempt alone.
+    With the `launch` of an attempt its machine is shown, and the log is of that attempt alone.
     """
-    return dict(_addresses(request, run, launch, attempt))
+    return dict(_addresses(request, launch))
 
 
-def _addresses(
-    request: Request, run: Run, launch: Launch | None, attempt: int | None
-) -> Iterator[tuple[str, str]]:
+def _addresses(request: Request, launch: Launch | None) -> Iterator[tuple[str, str]]:
     platform, warehouse = request.target.platform, request.target.warehouse
     project = None
     if isinstance(platform, ComputeEngineSettings):
         project = platform.project
         if launch:
             yield "machine", _machine(platform, launch.machine)
-        yield "log", _log(project, request, run, attempt)
+        yield "log", _log(project, request, launch)
     if request.target.store.startswith("gs://"):
         place = urlsplit(request.target.store)
-        folder = f"{place.netloc}{place.path}/{run.folder}"
+        folder = f"{place.netloc}{place.path}/{request.run.folder}"
         yield "bucket", f"{CONSOLE}/storage/browser/{quote(folder)}{_of(project)}"
     if isinstance(warehouse, BigQuerySettings) and request.spec.delivery:
         owner = warehouse.project or project
@@ -53,10 +48,11 @@ def _machine(settings: ComputeEngineSettings, name: str) -> str:
     return f"{CONSOLE}/compute/instances{place}{_of(settings.project)}"
 
 
-def _log(project: str, request: Request, run: Run, attempt: int | None) -> str:
+def _log(project: str, request: Request, launch: Launch | None) -> str:
+    run = request.run
     wanted = {"service": run.service, "version": run.version, "action": run.action, "run": run.id}
-    if attempt is not None:
-        wanted["attempt"] = str(attempt)
+    if launch:
+        wanted["attempt"] = str(launch.number)
     lines = [f'logName="projects/{project}/logs/foretell"']
     lines += [f'labels.{name}="{value}"' for name, value in wanted.items()]
     begin = datetime.fromisoformat(request.asked_at) - AROUND
@@ -82,11 +78,11 @@ def _of(project: str | None) -> str:
     return f"?project={quote(project)}" if project else ""
 
 
-def paths(request: Request, run: Run) -> dict[str, str]:
+def paths(request: Request) -> dict[str, str]:
     """Return paths by what they hold: "folder", "warehouse"."""
     found = {}
     if directory := local_directory(request.target.store):
-        found["folder"] = str(directory / run.folder)
+        found["folder"] = str(directory / request.run.folder)
     if request.spec.delivery and isinstance(request.target.warehouse, DuckDBSettings):
         found["warehouse"] = request.target.warehouse.path
     return found

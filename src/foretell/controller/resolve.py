@@ -198,7 +198,7 @@ def must_not_lie_ahead(asked: StartOptions) -> None:
         )
 
 
-def must_agree(run: Run, request: Request, inputs: Mapping[str, models.Model]) -> None:
+def must_agree(request: Request, inputs: Mapping[str, models.Model]) -> None:
     """Refuse to give a run that was asked for otherwise under the same key."""
     pinned: dict[str, Pin] = {pin.action: pin for pin in request.inputs}
     for action, model in inputs.items():
@@ -206,7 +206,7 @@ def must_agree(run: Run, request: Request, inputs: Mapping[str, models.Model]) -
         if pin is None or pin.run != model.run.folder:
             had = run_of(pin.run).label if pin else "no such input"
             raise UsageError(
-                f'the run "{run.label}" of this key was asked for with another input',
+                f'the run "{request.run.label}" of this key was asked for with another input',
                 why=f'it has "{had}" where "{model.run.label}" is asked for now',
                 hint="give this one a key of its own: --key NAME",
             )

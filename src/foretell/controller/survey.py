@@ -158,7 +158,7 @@ def _note(controller: Controller, run: Run, horizon: datetime, found: Survey) ->
     request = controller.execute(get(run.request, Request))
     if request is None:
         return False  # a person put something there, or a start is about to
-    over = outcome is not None and not _undelivered(controller, run, request, outcome)
+    over = outcome is not None and not _undelivered(controller, request, outcome)
     if over and outcome and outcome.at and datetime.fromisoformat(outcome.at) < horizon:
         return True
     standing = Standing(run=run, state=controller.check(run), trial=request.trial)
@@ -173,10 +173,10 @@ def _was_told(controller: Controller, run: Run) -> bool:
         return True  # whoever began to write it had told
 
 
-def _undelivered(controller: Controller, run: Run, request: Request, outcome: Outcome) -> bool:
+def _undelivered(controller: Controller, request: Request, outcome: Outcome) -> bool:
     if outcome.kind != "produced" or not request.delivers:
         return False
-    return controller.execute(get(run.delivery, Receipt)) is None
+    return controller.execute(get(request.run.delivery, Receipt)) is None
 
 
 def acknowledge(controller: Controller, run: Run, verb: str) -> None:

@@ -124,7 +124,7 @@ def _is_open(controller: Controller, run: Run) -> bool:
 def _finish(controller: Controller, run: Run, done: Tidied) -> bool:
     """Do what a waiter would do, for as long as something may still follow from it; tell whether the run ended."""
     try:
-        witness = controller.witness(run, controller.request(run))
+        witness = controller.witness(controller.request(run))
         ended = _watch(controller, witness)
     except ForetellError as error:
         done.failed.append(f"{run.label}: {_said(error)}")
@@ -142,7 +142,7 @@ def _machines(controller: Controller, run: Run) -> Iterator[str]:
             yield slot.machine
             number += 1
     except CorruptError:
-        return
+        return  # those before it are known all the same
 
 
 def _watch(controller: Controller, witness: Reconciler) -> bool:

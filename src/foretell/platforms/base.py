@@ -18,8 +18,6 @@ class Fate(Struct, frozen=True, kw_only=True):
     cause: str = ""
     host: Host | None = None
     """What the platform saw, of a machine that ended without its agent's own word: the second witness."""
-    attempt: int = 0
-    """The attempt that `host` is about."""
 
 
 class Machine(Struct, frozen=True, kw_only=True):
@@ -39,7 +37,7 @@ class Platform(Protocol):
     """
     A place where attempts are executed. Holds settings, never runs.
 
-    `run` is the run's folder in the store, `store` the store's URL. A machine is named by `launch.machine`.
+    `store` is the store's URL. A machine is named by `launch.machine`.
     """
 
     certain: bool
@@ -47,7 +45,7 @@ class Platform(Protocol):
     pauses: tuple[float, float]
     """The shortest and the longest seconds between two such looks, by what one costs."""
 
-    def launch(self, request: Request, launch: Launch, *, store: str, run: str, attempt: int) -> None:
+    def launch(self, request: Request, launch: Launch, *, store: str) -> None:
         """
         Ask for the machine of a recorded launch and return without waiting for it.
 

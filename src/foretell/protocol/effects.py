@@ -12,7 +12,6 @@ from collections.abc import Generator
 from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar, cast
 
 from foretell.errors import ForetellError, PlatformError, RefusedError, StoreError
-from foretell.protocol.keys import Run
 from foretell.protocol.records import Launch, Outcome, Record, Request, Slot, decode, encode
 from foretell.system.backoff import Backoff
 
@@ -53,30 +52,27 @@ class Sleep(NamedTuple):
 class Probe(NamedTuple):
     """Answered by (life, cause)."""
 
+    request: Request
     launch: Launch
-    run: Run
 
 
 class Begin(NamedTuple):
     """Have the platform launch a recorded launch."""
 
-    run: Run
     request: Request
     launch: Launch
-    number: int
 
 
 class End(NamedTuple):
     """Have the platform stop a recorded launch."""
 
+    request: Request
     launch: Launch
-    run: Run
 
 
 class Ship(NamedTuple):
     """Have the warehouse deliver; answered by the ledger row."""
 
-    run: Run
     request: Request
     outcome: Outcome
 
@@ -84,7 +80,6 @@ class Ship(NamedTuple):
 class Revoke(NamedTuple):
     """Have the warehouse take a withdrawn run out of what counts; answered by the ledger row."""
 
-    run: Run
     request: Request
     outcome: Outcome
 

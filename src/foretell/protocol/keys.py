@@ -152,14 +152,13 @@ def run_named(service: str, version: str, action: str, run_id: str) -> Run:
 
 
 def machine(service: str, action: str, attempt: int, nonce: str) -> str:
-    """Name a machine from its launch's nonce: at most 63 of [a-z0-9-], starts with a letter, collision-free."""
+    """
+    Name a machine from its launch's nonce: at most 63 of [a-z0-9-], starts with a letter, collision-free.
+
+    `Launch.number` reads the attempt from it.
+    """
     readable = re.sub(r"[^a-z0-9]+", "-", f"{service}-{action}".lower())[:40].strip("-")
     return f"{readable}-{attempt}-{nonce[:16]}"
-
-
-def number_of(machine: str) -> int:
-    """Return the attempt that a machine is named for."""
-    return int(machine.rsplit("-", 2)[1])
 
 
 def key(action: str, date: datetime) -> str:

@@ -34,9 +34,12 @@ class Passed(NamedTuple):
 class Model(NamedTuple):
     """A succeeded run as others may take it as input."""
 
-    run: Run
     request: Request
     outcome: Outcome
+
+    @property
+    def run(self) -> Run:
+        return self.request.run
 
 
 class Answer(NamedTuple):
@@ -60,7 +63,7 @@ def current(service: str, version: str, action: str, as_of: datetime) -> Effects
     return Answer(None, tuple(passed))
 
 
-def substitute(run: Run, request: Request) -> Effects[Model | None]:
+def substitute(request: Request) -> Effects[Model | None]:
     """
     Find the run whose rows should stand where a withdrawn one's do: the newest other success of the table's scope.
 
@@ -70,8 +73,8 @@ def substitute(run: Run, request: Request) -> Effects[Model | None]:
     if delivery is None or delivery.mode == "append":
         return None
     end = datetime.max.replace(tzinfo=UTC)
-    for month in (yield from months(run.service, run.version, run.action, end)):
-        for other in (yield from runs_of(run.service, run.version, run.action, month)):
+    for month in (yield from months(request.service, request.version, request.action, end)):
+        for other in (yield from runs_of(request.service, request.version, request.action, month)):
             if request.partition and request.partition != partition(
                 delivery.granularity, other.date, request.timezone
             ):
@@ -127,7 +130,7 @@ def examine(run: Run) -> Effects[Model | str]:
     word = yield from get(run.withdrawn, Withdrawn)
     if word:
         return f"withdrawn{f' by {word.by}' if word.by else ''}{f': {word.reason}' if word.reason else ''}"
-    return Model(run, request, outcome)
+    return Model(request, outcome)
 
 
 def _is_empty(run: Run, outcome: Outcome) -> Effects[bool]:

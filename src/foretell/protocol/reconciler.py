@@ -12,7 +12,7 @@ from typing import cast
 from foretell.errors import PlatformError, RefusedError, StoreError
 from foretell.protocol import effects, steps, withdrawal
 from foretell.protocol.effects import SLOT, Begin, Effects, End, Probe, Sleep, ask, get
-from foretell.protocol.keys import Run, machine
+from foretell.protocol.keys import machine
 from foretell.protocol.records import (
     Beat,
     Claim,
@@ -59,7 +59,6 @@ class Reconciler:
 
     def __init__(
         self,
-        run: Run,
         request: Request,
         *,
         clock: Callable[[], float],
@@ -67,8 +66,8 @@ class Reconciler:
         now: Callable[[], str],
         certain: bool,
     ) -> None:
-        self.run = run
         self.request = request
+        self.run = request.run
         self.records = Records(request=request, launches=[])
         self.seen = Observations()
         self.receipt_due = False
@@ -113,7 +112,7 @@ class Reconciler:
 
     def _probe(self) -> Effects[None]:
         try:
-            life, cause = yield Probe(self.records.attempts[self.records.attempt - 1], self.run)
+            life, cause = yield Probe(self.request, self.records.attempts[self.records.attempt - 1])
         except PlatformError as error:
             self.seen.fate = None  # nobody can tell; that is not "gone" (P7)
             self.seen.unclear = _told(error)
@@ -208,7 +207,7 @@ class Reconciler:
                 yield from self._start(step)
             case Relaunch(attempt=number):
                 self.seen.relaunch_at = self._clock()
-                yield from self._launch(self.records.attempts[number - 1], number)
+                yield from self._launch(self.records.attempts[number - 1])
             case GiveUp(attempt=number, cause=cause):
                 mine = Void(nonce=self._mint(), cause=cause, at=self._now())
                 yield from steps.void(self.run.attempt(number), mine)
@@ -221,7 +220,7 @@ class Reconciler:
                 return (yield from self._settle(step))
             case Finish():
                 for launch in self.records.attempts:
-                    yield from effects.call(End(launch, self.run))
+                    yield from effects.call(End(self.request, launch))
                 return True
         return False
 
@@ -242,16 +241,16 @@ class Reconciler:
         if not (yield from effects.create(self.run.attempt(step.attempt).launch, launch)):
             return
         for earlier in self.records.attempts:
-            yield from effects.call(End(earlier, self.run), tries=2)
+            yield from effects.call(End(self.request, earlier), tries=2)
         self.records.launches.append(launch)
         self._forget()
-        yield from self._launch(launch, step.attempt)
+        yield from self._launch(launch)
 
-    def _launch(self, launch: Launch, number: int) -> Effects[None]:
+    def _launch(self, launch: Launch) -> Effects[None]:
         if (yield from get(self.run.outcome, Outcome)):
             return
         try:
-            trouble = yield from effects.call(Begin(self.run, self.request, launch, number), tries=2)
+            trouble = yield from effects.call(Begin(self.request, launch), tries=2)
             self.seen.unclear = _told(trouble) if trouble else ""
         except RefusedError as error:
             self.seen.refused = _told(error)
@@ -263,7 +262,7 @@ class Reconciler:
             return False
         talk = steps.deliver if isinstance(step, Deliver) else withdrawal.revoke
         patience = self.request.target.times.deliver
-        receipt = yield from talk(self.run, self.request, outcome, clock=self._clock, patience=patience)
+        receipt = yield from talk(self.request, outcome, clock=self._clock, patience=patience)
         if isinstance(step, Deliver):
             self.records.delivery = receipt
         else:

@@ -8,12 +8,14 @@ misunderstand: see `SINCE_2`. Times are RFC 3339 in UTC and only for people: not
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Literal, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import NODEFAULT, Struct, field
 
 from foretell.errors import CorruptError
+from foretell.protocol.keys import Run
 from foretell.service.model import Action, Delivery, Source, Target
 
 FORMAT = 2
@@ -88,6 +90,11 @@ class Request(Record, frozen=True, kw_only=True):
     asked_by: str = ""
 
     @property
+    def run(self) -> Run:
+        """The run that was asked for: its place in the store."""
+        return Run(self.service, self.version, self.action, datetime.fromisoformat(self.date), self.n)
+
+    @property
     def delivers(self) -> bool:
         """Whether rows must reach a warehouse before this run is a success."""
         return self.spec.delivery is not None and not self.trial
@@ -96,8 +103,6 @@ class Request(Record, frozen=True, kw_only=True):
 CommandFault: TypeAlias = Literal["failed", "timeout", "rejected"]
 Fault: TypeAlias = Literal[CommandFault, "lost"]
 OutcomeKind: TypeAlias = Literal["produced", "failed", "timeout", "rejected", "cancelled", "lost"]
-
-
 METRICS = "metrics.json"
 """The file of an output that is its metrics, if it is a JSON object."""
 
@@ -132,6 +137,11 @@ class Launch(Record, frozen=True, kw_only=True, tag="launch", tag_field="form"):
     spots_left: int = 0
     """How many machines may still be taken away before one is asked for that is not: at 0 this one is not."""
     at: str = ""
+
+    @property
+    def number(self) -> int:
+        """Which attempt this is: its machine is named for it."""
+        return int(self.machine.rsplit("-", 2)[1])
 
 
 class Closed(Record, frozen=True, kw_only=True, tag="closed", tag_field="form"):
@@ -332,9 +342,7 @@ def encode(record: Record) -> bytes:
     """Return the bytes of a record; the same record always has the same bytes."""
     fields = msgspec.to_builtins(record)
     newer = _leave_defaults_out(record, fields)
-    fields = {"format": FORMAT if newer else record.format} | {
-        k: v for k, v in fields.items() if k != "format"
-    }
+    fields = {"format": 0} | fields | {"format": FORMAT if newer else record.format}
     return msgspec.json.format(msgspec.json.encode(fields), indent=1) + b"\n"
 
 

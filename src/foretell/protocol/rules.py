@@ -271,12 +271,12 @@ def next_step(records: Records, seen: Observations) -> Step:
         return Decide(outcome=last.outcome)
     number = len(records.launches)
     if (end := records.exit) and end.fault:
-        return after(last, number, end.fault, end.cause, final=end.final, reason=end.reason)
+        return after(last, end.fault, end.cause, final=end.final, reason=end.reason)
     if records.claim is None:
         return _unclaimed(records, seen, number)
     if isinstance(records.claim, Void) or quiet(records, seen):
         final, reason = (host.final, host.reason) if (host := _witness(records)) else (False, NO_REASON)
-        return after(last, number, "lost", _loss(records, seen), final=final, reason=reason)
+        return after(last, "lost", _loss(records, seen), final=final, reason=reason)
     return Wait()
 
 
@@ -299,14 +299,15 @@ def first(request: Request) -> Start:
 
 
 def after(
-    last: Launch, number: int, fault: Fault, cause: str, *, final: bool = False, reason: Reason = NO_REASON
+    last: Launch, fault: Fault, cause: str, *, final: bool = False, reason: Reason = NO_REASON
 ) -> Start | Close:
     """
-    Replace attempt `number` while a budget lasts, else close the run.
+    Replace the last attempt while a budget lasts, else close the run.
 
     Each fault has a budget of its own: out of memory the larger machines, preemption the Spot ones, then losses and
     failures.
     """
+    number = last.number
     failures, losses = last.failures_left, last.losses_left
     growths, spots = last.growths_left, last.spots_left
     if final:

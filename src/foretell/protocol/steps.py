@@ -54,9 +54,12 @@ BACKOFF = Backoff(first=1, longest=10)
 class StartResult(NamedTuple):
     """A run that a start came to, and whether this start made it."""
 
-    run: Run
     request: Request
     new: bool
+
+    @property
+    def run(self) -> Run:
+        return self.request.run
 
 
 def request(
@@ -81,17 +84,18 @@ def request(
         if there is None:
             mine = make(run, wanted)
             if (yield from create(run.request, mine)):
-                return StartResult(run, mine, new=True)
+                return StartResult(mine, new=True)
             there = yield from get(run.request, Request)
         if there is not None and there.key == wanted:
-            if not (again and (yield from failed(run, there))):
-                return StartResult(run, there, new=False)
+            if not (again and (yield from failed(there))):
+                return StartResult(there, new=False)
             failures += 1
         run = run._replace(n=run.n + 1)
 
 
-def failed(run: Run, request: Request) -> Effects[bool]:
+def failed(request: Request) -> Effects[bool]:
     """Whether a run has ended without success, or with one that was taken back."""
+    run = request.run
     outcome = yield from get(run.outcome, Outcome)
     if outcome is None:
         return False
@@ -134,17 +138,18 @@ def withdrawn(run: Run) -> Effects[Withdrawn | None]:
     return (yield from get(run.withdrawn, Withdrawn))
 
 
-def fail(run: Run, launch: Launch, number: int, end: Exit) -> Effects[Outcome | None]:
+def fail(run: Run, launch: Launch, end: Exit) -> Effects[Outcome | None]:
     """
     End an attempt whose command did not succeed.
 
     With a retry left, the next step belongs to whoever waits. Else the slot after it is taken first, so that no later
     attempt can be, and then the outcome copied from it (P4). Gives the outcome if the run ended by this.
     """
+    number = launch.number
     yield from create(run.attempt(number).exit, end)
     if end.fault is None:
         return None
-    step = after(launch, number, end.fault, end.cause, final=end.final, reason=end.reason)
+    step = after(launch, end.fault, end.cause, final=end.final, reason=end.reason)
     if isinstance(step, StartStep):
         return None
     outcome = Outcome(kind=end.fault, attempt=number, by=end.nonce, cause=end.cause, at=end.at)
@@ -162,24 +167,31 @@ def produce(run: Run, outcome: Outcome) -> Effects[bool]:
 # --- anyone's words -----------------------------------------------------------------------------------------------
 
 
-def cancel(run: Run, by: str, at: str, cause: str) -> Effects[Outcome]:
+def cancel(request: Request, by: str, at: str, cause: str) -> Effects[Outcome]:
     """Decide that a run is cancelled unless it is decided already; stop every machine on record. Gives the decision."""
+    run = request.run
     yield from create(run.outcome, Outcome(kind="cancelled", by=by, cause=cause, at=at))
     outcome = yield from get(run.outcome, Outcome)
     while outcome is None:
         yield Sleep(0.5)
         outcome = yield from get(run.outcome, Outcome)
     if outcome.kind != "produced":
-        yield from end_machines(run)
+        yield from end_machines(request)
     return outcome
 
 
-def end_machines(run: Run) -> Effects[None]:
+def launches(run: Run) -> Effects[list[Launch]]:
+    """Read the launches on record, first to last: those that have a machine."""
+    found: list[Launch] = []
+    while isinstance(slot := (yield from get(run.attempt(len(found) + 1).launch, SLOT)), Launch):
+        found.append(slot)
+    return found
+
+
+def end_machines(request: Request) -> Effects[None]:
     """Stop the machine of every launch on record."""
-    number = 1
-    while isinstance(slot := (yield from get(run.attempt(number).launch, SLOT)), Launch):
-        yield from call(End(slot, run))
-        number += 1
+    for launch in (yield from launches(request.run)):
+        yield from call(End(request, launch))
 
 
 def void(attempt: Attempt, mine: Void) -> Effects[bool]:
@@ -198,7 +210,7 @@ def verdict(kind: OutcomeKind, attempt: int, *, by: str, cause: str, at: str) ->
 
 
 def deliver(
-    run: Run, request: Request, outcome: Outcome, *, clock: Callable[[], float], patience: float
+    request: Request, outcome: Outcome, *, clock: Callable[[], float], patience: float
 ) -> Effects[Receipt | None]:
     """
     Bring a produced run's rows to the warehouse, by anyone and as often as it takes; None when patience ended.
@@ -206,10 +218,11 @@ def deliver(
     The ledger row is the arbiter (P3); `delivery.json` is a copy of it, so that two deliverers write the same. A run
     that is withdrawn is not delivered any more: then the ledger is told so instead.
     """
+    run = request.run
 
     def settle() -> Effects[Receipt | None]:
         verb = Revoke if (yield from withdrawn(run)) else Ship
-        receipt = cast("Receipt", (yield verb(run, request, outcome)))
+        receipt = cast("Receipt", (yield verb(request, outcome)))
         # where the run was withdrawn meanwhile, the first word about the row stands for everybody
         created = yield from create(run.delivery, receipt)
         return receipt if created else (yield from get(run.delivery, Receipt))

@@ -31,16 +31,17 @@ def withdraw(run: Run, mine: Withdrawn) -> Effects[Withdrawn | None]:
 
 
 def revoke(
-    run: Run, request: Request, outcome: Outcome, *, clock: Callable[[], float], patience: float
+    request: Request, outcome: Outcome, *, clock: Callable[[], float], patience: float
 ) -> Effects[Receipt | None]:
     """
     Have the ledger say that a produced run is withdrawn, as often as it takes; None when patience ended.
 
     A run that was not delivered before is not delivered any more: its ledger row says so, and `delivery.json` after it.
     """
+    run = request.run
 
     def settle() -> Effects[Receipt]:
-        receipt = cast("Receipt", (yield Revoke(run, request, outcome)))
+        receipt = cast("Receipt", (yield Revoke(request, outcome)))
         yield from create(run.delivery, receipt)
         yield from create(run.withdrawal, receipt)
         return receipt

@@ -9,7 +9,6 @@ from typing import Protocol
 from msgspec import Struct
 
 from foretell.errors import UsageError
-from foretell.protocol.keys import Run
 from foretell.protocol.records import Outcome, Receipt, Request
 from foretell.protocol.scope import owner
 from foretell.service.model import Delivery
@@ -193,7 +192,6 @@ def other_columns(table: str, there: Mapping[str, str], declared: Mapping[str, s
 
 def shipment(
     request: Request,
-    run: Run,
     outcome: Outcome,
     files: tuple[Path, ...] = (),
     uris: tuple[str, ...] = (),
@@ -201,6 +199,7 @@ def shipment(
     """Return the shipment of a produced run, from what is on record and the checked files."""
     if request.spec.delivery is None:
         raise UsageError(f'the action "{request.action}" declares no delivery')
+    run = request.run
     return Shipment(
         uid=request.uid,
         owner=owner(request.store, request.service, request.action),

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
-from foretell.protocol.keys import run_of
 from foretell.protocol.records import Launch, Request
 from foretell.service.model import ComputeEngineSettings
 
@@ -34,12 +33,12 @@ def body(
     launch: Launch,
     *,
     zone: str,
-    place: tuple[str, str, int],
+    store: str,
 ) -> Json:
-    """Return the request body of `instances.insert`. `place` are store, run and attempt."""
+    """Return the request body of `instances.insert`. `store` is the store's URL."""
     made = {
         "name": launch.machine,
-        "description": f"an attempt of {run_of(place[1]).label} by Foretell",
+        "description": f"an attempt of {request.run.label} by Foretell",
         "machineType": f"zones/{zone}/machineTypes/{machine_type(settings, launch)}",
         "labels": {},
         "disks": [
@@ -56,11 +55,11 @@ def body(
         **({"guestAccelerators": _accelerators(settings, zone)} if settings.accelerators else {}),
     }
     merged = merge(made, settings.body)
-    return _guarded(merged, settings, request, launch, place)
+    return _guarded(merged, settings, request, launch, store)
 
 
 def _guarded(
-    made: Json, settings: ComputeEngineSettings, request: Request, launch: Launch, place: tuple[str, str, int]
+    made: Json, settings: ComputeEngineSettings, request: Request, launch: Launch, store: str
 ) -> Json:
     """Set what no setting may change: the machine's name, what it is for, and what ends it."""
     spot = is_spot(settings, launch)
@@ -73,14 +72,14 @@ def _guarded(
         **({"onHostMaintenance": "TERMINATE"} if spot else {}),
     }
     told = {item["key"]: item["value"] for item in made.get("metadata", {}).get("items", [])}
-    told |= metadata(settings, request, launch, place)
+    told |= metadata(settings, request, launch, store)
     return {
         **made,
         "name": launch.machine,
         "labels": {
             **{key: str(value) for key, value in made["labels"].items()},
             **settings.labels,
-            **labels(request, launch, place),
+            **labels(request, launch),
         },
         "metadata": {
             **made.get("metadata", {}),
@@ -113,15 +112,15 @@ def wish(launch: Launch, zone: str) -> str:
     return str(uuid.uuid5(WISHES, f"{launch.nonce}/{launch.machine}/{zone}"))
 
 
-def labels(request: Request, launch: Launch, place: tuple[str, str, int]) -> dict[str, str]:
+def labels(request: Request, launch: Launch) -> dict[str, str]:
     """Return what a machine is found again by."""
-    run = run_of(place[1])
+    run = request.run
     told = {
         "service": run.service,
         "version": run.version,
         "action": run.action,
         "run": run.id,
-        "attempt": str(place[2]),
+        "attempt": str(launch.number),
         "store": request.store,
         "nonce": launch.nonce,
     }
@@ -133,19 +132,16 @@ def label(text: str) -> str:
     return re.sub(r"[^a-z0-9_-]", "-", text.lower())[:63]
 
 
-def metadata(
-    settings: ComputeEngineSettings, request: Request, launch: Launch, place: tuple[str, str, int]
-) -> dict[str, str]:
+def metadata(settings: ComputeEngineSettings, request: Request, launch: Launch, store: str) -> dict[str, str]:
     """Return what a machine is told, which everybody may read who may look at it: where things are, and no secret."""
-    store, run, attempt = place
     image = request.image or ""
     registry = image.partition("/")[0]
     times = request.target.times
     return {
         "user-data": user_data(),
         "foretell-store": store,
-        "foretell-run": run,
-        "foretell-attempt": str(attempt),
+        "foretell-run": request.run.folder,
+        "foretell-attempt": str(launch.number),
         "foretell-machine": launch.machine,
         "foretell-image": image,
         "foretell-registry": registry if GOOGLES.fullmatch(registry) else "none",

@@ -19,7 +19,6 @@ from foretell.google.rest import Rest
 from foretell.platforms.base import Fate, Machine
 from foretell.platforms.compute_engine import errors, instance
 from foretell.platforms.compute_engine.errors import Fault, Verdict
-from foretell.protocol import keys
 from foretell.protocol.records import Host, Launch, Reason, Request
 from foretell.protocol.rules import MachineState
 from foretell.service.model import ComputeEngineSettings
@@ -66,7 +65,7 @@ class ComputeEnginePlatform:
 
     # --- launching --------------------------------------------------------------------------------------------
 
-    def launch(self, request: Request, launch: Launch, *, store: str, run: str, attempt: int) -> None:
+    def launch(self, request: Request, launch: Launch, *, store: str) -> None:
         """
         Ask zone after zone, the next only once it is certain that the last one gave nothing.
 
@@ -83,7 +82,7 @@ class ComputeEnginePlatform:
             return
         faults: list[Fault] = []
         for zone in self._settings.zones:
-            body = instance.body(self._settings, request, launch, zone=zone, place=(store, run, attempt))
+            body = instance.body(self._settings, request, launch, zone=zone, store=store)
             said = self._compute.insert(zone, body, instance.wish(launch, zone))
             if isinstance(said, Operation):
                 said = self._compute.follow(said, end - self._clock())
@@ -170,7 +169,7 @@ class ComputeEnginePlatform:
             try:
                 self._insist_on_guard(there)
             except RefusedError as error:
-                return _dead(launch, there.id, "settings", f"{error.what}: {error.why}", final=True)
+                return _dead(there.id, "settings", f"{error.what}: {error.why}", final=True)
         if live:
             return Fate(life=MachineState.ALIVE)
         if any(there.status not in ENDED for there in found):
@@ -188,14 +187,14 @@ class ComputeEnginePlatform:
             if any(not operation.done for operation in made):
                 return Fate(life=MachineState.ALIVE)
             if any(not operation.code for operation in made):
-                return _ended(launch, past, off)
+                return _ended(past, off)
             faults += [errors.of_operation(operation, self._settings) for operation in made[-1:]]
         if not faults:
             return Fate(life=MachineState.GONE, cause="there is no such machine")
         last = faults[-1]
         if last.verdict is Verdict.STOP or len(faults) == len(self._settings.zones):
             final = last.verdict is Verdict.STOP
-            return _dead(launch, "", last.reason, f"{last.reason}: {last.why}", final=final)
+            return _dead("", last.reason, f"{last.reason}: {last.why}", final=final)
         return Fate(life=MachineState.GONE_FOR_CERTAIN, cause=last.why)
 
     def alive(self, service: str) -> Sequence[Machine]:
@@ -263,13 +262,13 @@ class ComputeEnginePlatform:
         return kind(what, where=f"{self._settings.project}, {zone}", why=failure.why, hint=fault.hint)
 
 
-def _ended(launch: Launch, past: Sequence[Operation], off: Sequence[Instance]) -> Fate:
+def _ended(past: Sequence[Operation], off: Sequence[Instance]) -> Fate:
     """Tell how a machine that was made has ended: by the first operation that brought it about."""
     ends = [
         operation for operation in past if operation.kind in ENDS or operation.kind.startswith("compute.")
     ]
     if not ends and off:
-        return _dead(launch, off[0].id, "", "the machine has turned itself off", final=False)
+        return _dead(off[0].id, "", "the machine has turned itself off", final=False)
     if not ends:
         return Fate(life=MachineState.GONE, cause="there is no such machine")
     first = next((end for end in ends if end.kind == PREEMPTED), ends[0])
@@ -283,11 +282,10 @@ def _ended(launch: Launch, past: Sequence[Operation], off: Sequence[Instance]) -
         )
     reason: Reason = "preempted" if first.kind == PREEMPTED else ""
     prefix = f"{reason}: " if reason else ""
-    return _dead(launch, first.target, reason, f"{prefix}{cause}", final=False)
+    return _dead(first.target, reason, f"{prefix}{cause}", final=False)
 
 
-def _dead(launch: Launch, boot: str, reason: Reason, cause: str, *, final: bool) -> Fate:
+def _dead(boot: str, reason: Reason, cause: str, *, final: bool) -> Fate:
     """Return a certain death with the platform's own word for it."""
     host = Host(boot=boot, cause=cause, reason=reason, final=final, at=times.rfc3339(datetime.now(UTC)))
-    number = keys.number_of(launch.machine)
-    return Fate(life=MachineState.GONE_FOR_CERTAIN, cause=cause, host=host, attempt=number)
+    return Fate(life=MachineState.GONE_FOR_CERTAIN, cause=cause, host=host)

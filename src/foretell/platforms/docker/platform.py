@@ -94,7 +94,7 @@ class DockerPlatform:
     def _engine(self) -> Engine:
         return engines.find(self._environ)
 
-    def launch(self, request: Request, launch: Launch, *, store: str, run: str, attempt: int) -> None:
+    def launch(self, request: Request, launch: Launch, *, store: str) -> None:
         if request.image is None:
             raise RefusedError(
                 f'the run "{request.action}" was asked for without an image',
@@ -105,7 +105,7 @@ class DockerPlatform:
             self._settings,
             request,
             launch,
-            place=(store, run, attempt),
+            store=store,
             boot=uuid.uuid4().hex,
             environ=self._environ,
         )
@@ -170,7 +170,7 @@ class DockerPlatform:
             return Fate(life=life, cause="the container has ended")
         cause = self._cause(launch.machine, found.state)
         host = Host(boot=found.labels["boot"], cause=cause, at=times.rfc3339(found.state.finished_at))
-        return Fate(life=life, cause=cause, host=host, attempt=int(found.labels["attempt"] or 0))
+        return Fate(life=life, cause=cause, host=host)
 
     def _cause(self, machine: str, state: ContainerState) -> str:
         if state.oom:
@@ -243,18 +243,18 @@ def command(
     request: Request,
     launch: Launch,
     *,
-    place: tuple[str, str, int],
+    store: str,
     boot: str,
     environ: Mapping[str, str],
 ) -> list[str]:
     """
-    Return the arguments that run an attempt. `place` are store, run and attempt; secrets are named, never told.
+    Return the arguments that run an attempt. `store` is its URL; secrets are named, never told.
 
     A pull is no part of it, so that what goes wrong can be told apart.
     """
-    store, run, attempt = place
+    run, attempt = request.run.folder, launch.number
     times = request.target.times
-    deadline = times.boot + request.spec.timeout + times.kill + times.deliver + times.grace
+    deadline = times.deadline(request.spec.timeout)
     labels = (request.store, request.service, run, str(attempt), launch.machine, boot, str(times.kill))
     post = (store, run, attempt, launch.machine, paths.IMAGE_HOME, deadline, times.kill, boot, NO_LOCK)
     return [

@@ -61,7 +61,7 @@ class ProcessPlatform:
         self._machines = Path(settings.home) / "machines"
         self._children: list[int] = []
 
-    def launch(self, request: Request, launch: Launch, *, store: str, run: str, attempt: int) -> None:
+    def launch(self, request: Request, launch: Launch, *, store: str) -> None:
         home = self._machines / launch.machine
         try:
             home.mkdir(parents=True, exist_ok=True)
@@ -69,8 +69,8 @@ class ProcessPlatform:
             if lock is None:
                 return
             try:
-                (home / CARD).write_bytes(msgspec.json.encode(_card_of(request, launch, run, attempt)))
-                self._spawn_guard(request, launch, home, lock, [store, run, str(attempt)])
+                (home / CARD).write_bytes(msgspec.json.encode(_card_of(request, launch)))
+                self._spawn_guard(request, launch, home, lock, store)
             finally:
                 os.close(lock)
         except OSError as error:
@@ -78,12 +78,27 @@ class ProcessPlatform:
                 "the agent cannot be started", where=str(home), why=str(error), hint="run `foretell doctor`"
             ) from error
 
-    def _spawn_guard(self, request: Request, launch: Launch, home: Path, lock: int, what: list[str]) -> None:
+    def _spawn_guard(self, request: Request, launch: Launch, home: Path, lock: int, store: str) -> None:
         """Start the guard with the lock already taken, so that there is no moment in which it looks dead."""
         times = request.target.times
         deadline = times.deadline(request.spec.timeout)
         boot = f"{launch.nonce}-{os.getpid()}-{time.time_ns()}"
-        arguments = [*what, *map(str, (launch.machine, home, deadline, times.kill, boot, lock))]
+        arguments = [
+            *map(
+                str,
+                (
+                    store,
+                    request.run.folder,
+                    launch.number,
+                    launch.machine,
+                    home,
+                    deadline,
+                    times.kill,
+                    boot,
+                    lock,
+                ),
+            )
+        ]
         if ready := standby.post(arguments, lock):
             self._children.append(ready)
             return
@@ -230,13 +245,13 @@ def _take(home: Path) -> int | None:
     return None
 
 
-def _card_of(request: Request, launch: Launch, run: str, attempt: int) -> Card:
+def _card_of(request: Request, launch: Launch) -> Card:
     return Card(
         name=launch.machine,
         service=request.service,
         store=request.store,
-        run=run,
-        attempt=attempt,
+        run=request.run.folder,
+        attempt=launch.number,
         kill_after=request.target.times.kill,
         born=time.time(),
     )
