@@ -5,8 +5,11 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
+from collections import defaultdict
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
+import grimp
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -52,6 +55,20 @@ STRINGS = {
 # Only these may print: the command line's one mouth, and processes whose output is their last word.
 MOUTHS = {"cli/output.py", "agent/session.py", "agent/fence.py"}
 
+# What the whole may have at most of each; a limit only ever goes down, but for the entries, when a room is added.
+ENTRIES = 18
+SAME_NAMES = 4
+ANYS = 124
+KIND_SWITCHES = 50
+BESIDE = {"__init__.py", "__init__.pyi", "__main__.py", "py.typed", "__pycache__"}
+# The packages of the kinds know which kind they are.
+KINDS = {"process", "docker", "compute_engine", "duckdb", "bigquery"}
+NO_SWITCH_IN: set[str] = set()
+# Importers and what they import in a circle, until it is opened.
+CIRCLES = {("foretell.agent.guard", "foretell.agent.session")}
+
+TREES = {path: ast.parse(path.read_text()) for path in FILES}
+
 
 def name(path: Path) -> str:
     return path.relative_to(SOURCE).as_posix()
@@ -64,19 +81,19 @@ def lines(path: Path) -> int:
 @pytest.mark.parametrize("path", FILES, ids=name)
 def test_a_file_is_short_and_says_what_it_is(path: Path) -> None:
     assert lines(path) <= FILE_BUDGET
-    assert ast.get_docstring(ast.parse(path.read_text())), "a module starts with one sentence"
+    assert ast.get_docstring(TREES[path]), "a module starts with one sentence"
 
 
 @pytest.mark.parametrize("path", FILES, ids=name)
 def test_functions_are_short(path: Path) -> None:
-    functions = (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef))
+    functions = (node for node in ast.walk(TREES[path]) if isinstance(node, ast.FunctionDef))
     long = [node.name for node in functions if (node.end_lineno or 0) - node.lineno > FUNCTION_BUDGET]
     assert not long
 
 
 @pytest.mark.parametrize("path", FILES, ids=name)
 def test_imports_stand_at_the_top(path: Path) -> None:
-    tree = ast.parse(path.read_text())
+    tree = TREES[path]
     top = {node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)}
     rest = [
         node.lineno
@@ -94,7 +111,7 @@ def test_imports_stand_at_the_top(path: Path) -> None:
 def test_no_module_is_imported_by_a_string(path: Path) -> None:
     by_string = [
         node.lineno
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(TREES[path])
         if isinstance(node, ast.Name | ast.Attribute | ast.alias)
         and {"import_module", "__import__"} & {getattr(node, part, None) for part in ("id", "attr", "name")}
     ]
@@ -107,9 +124,83 @@ def test_no_module_is_imported_by_a_string(path: Path) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=name)
 def test_only_the_mouths_print(path: Path) -> None:
-    calls = (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call))
+    calls = (node for node in ast.walk(TREES[path]) if isinstance(node, ast.Call))
     prints = [call.lineno for call in calls if isinstance(call.func, ast.Name) and call.func.id == "print"]
     assert not prints or name(path) in MOUTHS
+
+
+def test_the_root_shows_the_rooms() -> None:
+    entries = sorted(entry.name for entry in SOURCE.iterdir() if entry.name not in BESIDE)
+    assert len(entries) <= ENTRIES, f"{len(entries)} entries of src/foretell, {ENTRIES} may be: {entries}"
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Late imports count; import-linter's own graph, so that both see the same."""
+    graph = grimp.build_graph("foretell", cache_dir=None)
+    order: TopologicalSorter[str] = TopologicalSorter()
+    for module in graph.modules:
+        below = graph.find_modules_directly_imported_by(module)
+        order.add(module, *(each for each in below if (module, each) not in CIRCLES))
+    try:
+        order.prepare()
+    except CycleError as error:
+        circle = " imports ".join(reversed(error.args[1]))
+        pytest.fail(f"a circle of imports: {circle}; move what both need below them")
+
+
+def test_a_public_class_has_a_name_of_its_own() -> None:
+    places = defaultdict(list)
+    for path, tree in TREES.items():
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places[node.name].append(name(path))
+    several = {word: where for word, where in places.items() if len(where) > 1}
+    assert len(several) <= SAME_NAMES, f"one name for two classes: {several}"
+
+
+def test_docstrings_say_return_not_give() -> None:
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    found = [
+        f"{name(path)}:{getattr(node, 'lineno', 1)}"
+        for path, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, kinds) and re.match(r"Gives?\b", ast.get_docstring(node) or "")
+    ]
+    assert not found, f"write “Return …”: {found}"
+
+
+def test_any_is_for_libraries_without_types() -> None:
+    found = [
+        f"{name(path)}:{node.lineno}"
+        for path, tree in TREES.items()
+        for node in ast.walk(tree)
+        if (isinstance(node, ast.Name) and node.id == "Any")
+        or (isinstance(node, ast.Attribute) and node.attr == "Any")
+    ]
+    assert len(found) <= ANYS, (
+        f"Any stands {len(found)} times, {ANYS} may be; say `object`, or the type: {found}"
+    )
+
+
+def test_a_kind_answers_for_itself() -> None:
+    """Who asks "which kind?" has to be visited for every new kind; asked of the settings, the kind brings the answer."""
+    found = defaultdict(list)
+    for path, tree in TREES.items():
+        if KINDS & set(path.parts):
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.MatchClass):
+                asked, line = node.cls, node.cls.lineno
+            elif isinstance(node, ast.Call) and ast.unparse(node.func) == "isinstance":
+                asked, line = node.args[1], node.lineno
+            else:
+                continue
+            if re.search(r"\w(Settings)\b", ast.unparse(asked)):
+                found[name(path)].append(line)
+    total = sum(map(len, found.values()))
+    assert total <= KIND_SWITCHES, f"{total} switches over kinds, {KIND_SWITCHES} may be: {dict(found)}"
+    forbidden = {where: lines for where, lines in found.items() if where.split("/")[0] in NO_SWITCH_IN}
+    assert not forbidden, f"the rules and the agent know no kind: {forbidden}"
 
 
 def test_every_public_name_is_there_and_typed() -> None:

@@ -11,7 +11,6 @@ from pathlib import Path
 from threading import Event
 
 from foretell.agent.interpreter import own
-from foretell.errors import EnvironmentFailedError
 from foretell.service.model import Source
 from foretell.service.requirements.foreign import FOREIGN
 from foretell.service.requirements.needs import read
@@ -110,6 +109,8 @@ def _locked(path: Path, stopping: Event) -> Iterator[None]:
     with path.open("a") as file:
         while not _try_lock(file.fileno()):
             if stopping.wait(PAUSE):
+                from foretell.agent.tools import stopped
+
                 raise stopped()
         yield
 
@@ -120,8 +121,3 @@ def _try_lock(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def stopped() -> EnvironmentFailedError:
-    """Return the error for a making that was stopped."""
-    return EnvironmentFailedError("the making of the environment was stopped")

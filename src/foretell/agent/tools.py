@@ -9,8 +9,8 @@ from threading import Event
 import uv
 
 from foretell.agent.command import Limits, run
-from foretell.agent.environment import stopped
 from foretell.agent.interpreter import InterpreterReport
+from foretell.errors import EnvironmentFailedError
 from foretell.service.requirements import indexes
 
 FOREIGN = (
@@ -87,3 +87,8 @@ class Tools:
             raise stopped()
         output, errors = (bytes(data).decode(errors="replace") for data in printed.values())
         return InterpreterReport(ok=ended.ok, output=output, errors=errors or ended.cause)
+
+
+def stopped() -> EnvironmentFailedError:
+    """Return the error for a making that was stopped."""
+    return EnvironmentFailedError("the making of the environment was stopped")
