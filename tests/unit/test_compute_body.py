@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from foretell.platforms.compute_engine import instance
 from foretell.protocol.records import Launch
 from foretell.service.model import ComputeEngineSettings
@@ -106,13 +104,6 @@ def test_a_wish_is_the_same_for_whoever_repeats_it_and_another_elsewhere() -> No
     assert instance.wish(launch(), "a") == instance.wish(launch(), "a")
     assert instance.wish(launch(), "a") != instance.wish(launch(), "b")
     assert instance.wish(launch(), "a") != instance.wish(launch(nonce="c3"), "a")
-
-
-@pytest.mark.parametrize("text", ["20261121T060000.123Z-1", "1.2", "a" * 80])
-def test_labels_are_what_google_takes(text: str) -> None:
-    made = instance.label(text)
-    assert len(made) <= 63
-    assert not set(made) - set("abcdefghijklmnopqrstuvwxyz0123456789-_")
 
 
 def test_the_start_up_text_is_a_unit_and_its_script() -> None:

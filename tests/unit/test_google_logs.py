@@ -12,7 +12,6 @@ import pytest
 from foretell.google import logs
 from foretell.google.errors import Failure
 from foretell.google.logs import CloudLogSink, LogSource, payload
-from foretell.google.secrets import crc32c
 from foretell.system.backoff import Backoff
 
 LABELS = {"service": "toy", "version": "1", "action": "training", "run": "20261121T060000Z-1", "attempt": "2"}
@@ -163,11 +162,3 @@ def test_the_end_is_not_waited_for_for_ever() -> None:
     sender.finish(0.2)
     assert time.monotonic() - began < 2
     logging.open.set()
-
-
-@pytest.mark.parametrize(
-    ("data", "checksum"), [(b"", 0), (b"123456789", 0xE3069283), (bytes(32), 0x8A9136AA)]
-)
-def test_the_checksum_is_the_one_of_castagnoli(data: bytes, checksum: int) -> None:
-    """Values of RFC 3720, appendix B.4."""
-    assert crc32c(data) == checksum

@@ -10,11 +10,12 @@ from textwrap import dedent
 
 import pytest
 
-from foretell.controller.tick import Ticked, crontab, due, in_order, tick
+from foretell.controller.tick import Ticked, crontab, due, tick
 from foretell.doctor.ticks import ticks
 from foretell.protocol import keys, models
 from foretell.protocol.effects import get
 from foretell.protocol.records import FirstSight
+from foretell.service.order import in_order
 from foretell.system import times
 from tests.unit.past import NOON, Past
 
@@ -48,7 +49,7 @@ def told(past: Past, at: datetime = NOON) -> list[tuple[str, datetime, str]]:
 
 
 def test_actions_come_after_those_they_need(past: Past) -> None:
-    assert [action.name for action in in_order(past.controller)] == [
+    assert [action.name for action in in_order(past.controller.service)] == [
         "training",
         "application",
         "report",

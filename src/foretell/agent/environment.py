@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ from foretell.agent.interpreter import own
 from foretell.service.model import Source
 from foretell.service.requirements.foreign import FOREIGN
 from foretell.service.requirements.needs import read
+from foretell.system import locks
 
 PAUSE = 0.1
 
@@ -107,17 +107,9 @@ def _made(index: Path, fill: Callable[[Path], None]) -> Path:
 def _locked(path: Path, stopping: Event) -> Iterator[None]:
     """Hold a lock that the system takes back when the holder dies."""
     with path.open("a") as file:
-        while not _try_lock(file.fileno()):
+        while not locks.take(file.fileno()):
             if stopping.wait(PAUSE):
                 from foretell.agent.tools import stopped
 
                 raise stopped()
         yield
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

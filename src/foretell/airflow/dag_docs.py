@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from foretell.service.model import Action, Delivery, Service
+from foretell.service.order import in_order, needs
 
 THIN, THICK = tuple("┌─┐│└┘┴┬"), tuple("┏━┓┃┗┛┷┯")
 """What boxes are drawn with; the graph's own action has the thick one."""
@@ -36,12 +37,12 @@ marked as failed is stopped. By hand: `foretell runs {action.name}`, `foretell s
 
 def picture(service: Service, marked: str) -> str:
     """Draw what runs by itself and what that needs, each below what it needs, with when, from what and to where."""
-    actions = [action for action in _in_order(service) if _is_drawn(service, action)]
+    actions = [action for action in in_order(service) if _is_drawn(service, action)]
     width = max(len(action.name) for action in actions) + 2
     lines: list[str] = []
     for place, action in enumerate(actions):
-        above = place > 0 and actions[place - 1].name in _needs(action)
-        below = place + 1 < len(actions) and action.name in _needs(actions[place + 1])
+        above = place > 0 and actions[place - 1].name in needs(action)
+        below = place + 1 < len(actions) and action.name in needs(actions[place + 1])
         lines += _box(action, width, above=above, below=below, thick=action.name == marked)
     return "\n".join(line.rstrip() for line in lines)
 
@@ -93,24 +94,6 @@ def _facts(service: Service, action: Action) -> Iterator[tuple[str, str]]:
     yield "version", f"{service.version} of {service.name}"
 
 
-def _needs(action: Action) -> set[str]:
-    return {*action.after, *(item.action for item in action.inputs)}
-
-
 def _is_drawn(service: Service, action: Action) -> bool:
-    needed = any(action.name in _needs(other) for other in service.actions.values())
+    needed = any(action.name in needs(other) for other in service.actions.values())
     return bool(action.schedule or action.after or needed)
-
-
-def _in_order(service: Service) -> list[Action]:
-    """Return the actions, each after those it needs."""
-    placed: dict[str, Action] = {}
-
-    def place(action: Action) -> None:
-        for name in sorted(_needs(action) - placed.keys()):
-            place(service.actions[name])
-        placed.setdefault(action.name, action)
-
-    for action in service.actions.values():
-        place(action)
-    return list(placed.values())

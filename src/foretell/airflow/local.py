@@ -8,7 +8,6 @@ they are.
 from __future__ import annotations
 
 import base64
-import fcntl
 import importlib.util
 import json
 import os
@@ -26,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from foretell.errors import InfrastructureError, UsageError
+from foretell.system import locks
 from foretell.system.processes import directory, kill, kill_survivors, processes
 
 HOST = "127.0.0.1"
@@ -166,16 +166,14 @@ class LocalAirflow:
 
     def _take_lock(self) -> None:
         self._lock = os.open(self.home / "lock", os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not locks.take(self._lock):
             os.close(self._lock)
             self._lock = None
             raise UsageError(
                 "an Airflow of this service is up already",
                 where=str(self.home),
                 hint="use that one, or end it with ^C where it was started",
-            ) from None
+            )
 
     def _end_orphans(self) -> None:
         """

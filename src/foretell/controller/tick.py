@@ -29,6 +29,7 @@ from foretell.protocol.records import FirstSight, Outcome, Request
 from foretell.protocol.rules import Phase, State
 from foretell.service import schedule
 from foretell.service.model import Action
+from foretell.service.order import in_order
 from foretell.system import times
 
 NEVER = "9999-12-31T00:00:00+00:00"
@@ -170,7 +171,7 @@ def due(
     """List what is due, inputs before those who take them; of a schedule nothing that was due at `since` or before."""
     if found is None:
         found = survey(controller, Memory(), horizon=at)
-    order = [action.name for action in in_order(controller)]
+    order = [action.name for action in in_order(controller.service)]
     actions = controller.service.actions
     listed = [item for name in order for item in _due(controller, actions[name], at, since.get(name), found)]
     scheduled = {item.action for item in listed}
@@ -184,22 +185,6 @@ def due(
                 missing[item.action] = item
                 consumers.append(item)
     return sorted(missing.values(), key=lambda item: order.index(item.action)) + listed
-
-
-def in_order(controller: Controller) -> list[Action]:
-    """Return the actions, each after its inputs and after those it follows."""
-    actions = controller.service.actions
-    placed: dict[str, Action] = {}
-
-    def place(name: str) -> None:
-        if name not in placed:
-            for earlier in (*(item.action for item in actions[name].inputs), *actions[name].after):
-                place(earlier)
-            placed[name] = actions[name]
-
-    for name in actions:
-        place(name)
-    return list(placed.values())
 
 
 def _due(

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import base64
 
+import google_crc32c
+
 from foretell.errors import EnvironmentFailedError, PlatformError
 from foretell.google.errors import Failure, Kind
 from foretell.google.rest import Rest
-
-CASTAGNOLI = 0x82F63B78
-"""The polynomial of CRC32C, its bits reversed."""
 
 
 def access(rest: Rest, reference: str) -> bytes:
@@ -23,28 +22,11 @@ def access(rest: Rest, reference: str) -> bytes:
         raise _refused(reference, answer)
     payload = answer.get("payload", {})
     value = base64.b64decode(payload.get("data", ""))
-    if payload.get("dataCrc32c") != str(crc32c(value)):
+    if payload.get("dataCrc32c") != str(google_crc32c.value(value)):
         raise PlatformError(
             f'the secret "{reference}" did not arrive as it was sent', why="its CRC32C differs"
         )
     return value
-
-
-def crc32c(data: bytes) -> int:
-    """Return the checksum that Google's services send along."""
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc = TABLE[(crc ^ byte) & 0xFF] ^ (crc >> 8)
-    return crc ^ 0xFFFFFFFF
-
-
-def _entry(crc: int) -> int:
-    for _ in range(8):
-        crc = (crc >> 1) ^ (CASTAGNOLI if crc & 1 else 0)
-    return crc
-
-
-TABLE = [_entry(byte) for byte in range(256)]
 
 
 def _refused(reference: str, failure: Failure) -> EnvironmentFailedError | PlatformError:

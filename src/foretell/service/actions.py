@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import PurePosixPath
 
@@ -16,6 +16,7 @@ from foretell.service.discovery import inside, mains, usual_command
 from foretell.service.durations import seconds
 from foretell.service.form import ActionTable
 from foretell.service.model import Action, Input, Source
+from foretell.service.order import circles
 from foretell.service.positions import KeyPath
 from foretell.service.problems import Faults, suggestion
 
@@ -37,7 +38,7 @@ def actions(site: ResolveContext, source: Source) -> dict[str, Action]:
         ("inputs", {name: list(table.inputs) for name, table in tables.items()}),
         ("after", {name: list(table.after) for name, table in tables.items()}),
     ):
-        for cycle in _cycles(edges):
+        for cycle in circles(edges):
             site.faults.add(("actions", cycle[0], key), f'"{key}" goes in a circle: {" -> ".join(cycle)}')
     usual = _Usual(site, source)
     return {name: _action(name, table, site, usual) for name, table in tables.items()}
@@ -165,19 +166,3 @@ def _tell_unknown(names: tuple[str, ...] | dict[str, str], key: KeyPath, site: R
             site.faults.add(place, f'"{key[-1]}" names an unknown action "{name}"{likely}')
         elif name in tuple(names)[:index]:
             site.faults.add(place, f'"{key[-1]}" names the action "{name}" twice')
-
-
-def _cycles(edges: Mapping[str, list[str]]) -> Iterator[list[str]]:
-    """Return the circles among actions, each from its first action back to itself."""
-    done: set[str] = set()
-
-    def walk(name: str, trail: list[str]) -> Iterator[list[str]]:
-        if name in trail:
-            yield [*trail[trail.index(name) :], name]
-        elif name not in done:
-            for following in edges.get(name, []):
-                yield from walk(following, [*trail, name])
-            done.add(name)
-
-    for name in edges:
-        yield from walk(name, [])

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
+from foretell.google.labels import label
 from foretell.protocol.records import Launch, Request
 from foretell.service.model import ComputeEngineSettings
 
@@ -125,11 +126,6 @@ def labels(request: Request, launch: Launch) -> dict[str, str]:
         "nonce": launch.nonce,
     }
     return {f"foretell_{name}": label(value) for name, value in told.items()}
-
-
-def label(text: str) -> str:
-    """Return a text as labels take it."""
-    return re.sub(r"[^a-z0-9_-]", "-", text.lower())[:63]
 
 
 def metadata(settings: ComputeEngineSettings, request: Request, launch: Launch, store: str) -> dict[str, str]:

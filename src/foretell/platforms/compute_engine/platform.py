@@ -15,6 +15,7 @@ from functools import cached_property
 from foretell.errors import PlatformError, RefusedError
 from foretell.google.compute import ENDED, Compute, Instance, Operation
 from foretell.google.errors import Failure, Kind
+from foretell.google.labels import label
 from foretell.google.rest import Rest
 from foretell.platforms.base import Fate, Machine
 from foretell.platforms.compute_engine import errors, instance
@@ -250,7 +251,7 @@ class ComputeEnginePlatform:
         raise self._trouble(f'the machine "{name}" cannot be deleted', said, zone)
 
     def _find(self, **labels: str) -> list[Instance]:
-        told = {f"foretell_{name}": instance.label(value) for name, value in labels.items()}
+        told = {f"foretell_{name}": label(value) for name, value in labels.items()}
         found = self._compute.find(told)
         if isinstance(found, Failure):
             raise self._trouble("the machines cannot be listed", found, self._settings.zones[0])

@@ -6,7 +6,6 @@ A machine is a directory `HOME/machines/NAME` with a lock that its guard and age
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import signal
@@ -25,7 +24,7 @@ from foretell.platforms.base import Fate, Machine
 from foretell.protocol.records import Launch, Request
 from foretell.protocol.rules import MachineState
 from foretell.service.model import ProcessSettings
-from foretell.system import standby
+from foretell.system import locks, standby
 from foretell.system.processes import descendants, kill, kill_survivors, marker
 
 CARD = "machine.json"
@@ -187,12 +186,7 @@ class ProcessPlatform:
         except OSError as error:
             raise PlatformError(f'the lock of "{home.name}" cannot be read', why=str(error)) from error
         try:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            alive = False
-        except BlockingIOError:
-            alive = True
-        try:
-            yield alive
+            yield not locks.take(lock, shared=True)
         finally:
             os.close(lock)
 
@@ -234,13 +228,10 @@ def _take(home: Path) -> int | None:
     """Take a machine's lock; None when it is alive."""
     lock = os.open(home / "lock", os.O_RDWR | os.O_CREAT, 0o644)
     for _ in range(20):  # somebody who looks holds it for a moment
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            time.sleep(0.005)
-        else:
+        if locks.take(lock):
             os.ftruncate(lock, 0)
             return lock
+        time.sleep(0.005)
     os.close(lock)
     return None
 

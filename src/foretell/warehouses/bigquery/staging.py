@@ -9,6 +9,7 @@ from google.cloud.bigquery import Client, LoadJobConfig
 from google.cloud.bigquery.format_options import ParquetOptions
 
 from foretell.errors import WarehouseError
+from foretell.google.labels import label
 from foretell.warehouses.base import Shipment
 from foretell.warehouses.bigquery import table as tables
 from foretell.warehouses.bigquery.errors import miscounted
@@ -62,7 +63,7 @@ class Load:
             create_disposition="CREATE_NEVER",
             write_disposition="WRITE_EMPTY",
             decimal_target_types=["NUMERIC", "BIGNUMERIC"],
-            labels={**MADE_BY, "run": tables.label(self._shipment.run)},
+            labels={**MADE_BY, "run": label(self._shipment.run)},
         )
         config.parquet_options = ParquetOptions()  # type: ignore[no-untyped-call]
         config.parquet_options.enable_list_inference = True

@@ -15,6 +15,7 @@ from google.cloud import bigquery
 from google.cloud.bigquery import Client, SchemaField, TimePartitioning
 from msgspec import Struct
 
+from foretell.google.labels import label
 from foretell.protocol.records import Receipt
 from foretell.service.model import Column, Delivery
 from foretell.warehouses.base import SchemaMismatchError, Shipment, other_columns
@@ -167,11 +168,6 @@ def staged(table: Table, columns: Iterable[Column], expires: datetime) -> bigque
     made.expires = expires
     made.labels = dict(MADE_BY)
     return made
-
-
-def label(text: str) -> str:
-    """Return text as labels take it."""
-    return re.sub(r"[^a-z0-9_-]", "_", text.lower())[:63]
 
 
 def standard(type_: str) -> str:
