@@ -124,7 +124,6 @@ def test_delivers_rows_and_tells_the_receipt(warehouse: Warehouse, ship: Shipper
     )
     assert (receipt.uid, receipt.owner, receipt.attempt, receipt.cause) == ("u1", MINE, 1, "")
     assert receipt.at.endswith("+00:00")
-    assert warehouse.receipt("u1") == receipt
     found = warehouse.query("predictions")
     assert found.columns == ("id", "label")
     assert found.rows == (("a", True), ("b", True))
@@ -140,7 +139,6 @@ def test_a_repeat_changes_nothing_and_gives_the_same_receipt(warehouse: Warehous
 
 
 def test_before_the_first_delivery_there_is_nothing(warehouse: Warehouse) -> None:
-    assert warehouse.receipt("u1") is None
     assert list(warehouse.tables()) == []
     with pytest.raises(UsageError, match='no table "predictions"'):
         warehouse.query("predictions")
@@ -152,7 +150,6 @@ def test_a_plan_changes_nothing_and_is_as_complete_after_a_delivery(
     planned = warehouse.plan(ship("u1", "a"))
     assert all(step.keys() == {"POST", "body"} for step in planned)
     assert list(warehouse.tables()) == []
-    assert warehouse.receipt("u1") is None
     warehouse.deliver(ship("u1", "a"))
     assert warehouse.plan(ship("u1", "a")) == planned
 
@@ -329,7 +326,7 @@ def test_a_withdrawn_run_is_in_nobodys_way(warehouse: Warehouse, ship: Shipper) 
         1,
         "withdrawn; its rows stand until the next delivery",
     )
-    assert [warehouse.withdraw(future) for _ in range(2)] == [warehouse.receipt("u1")] * 2 == [receipt] * 2
+    assert [warehouse.withdraw(future) for _ in range(2)] == [receipt] * 2
     found = warehouse.query("predictions")
     assert (ids(warehouse), found.receipts) == (["future"], (receipt,))
     assert warehouse.tables() == ["predictions"]
@@ -351,7 +348,7 @@ def test_a_run_that_is_withdrawn_before_its_delivery_is_never_delivered(
         0,
         "withdrawn before it was delivered",
     )
-    assert warehouse.deliver(late) == warehouse.reject(late, "no") == warehouse.receipt("u1") == receipt
+    assert warehouse.deliver(late) == receipt
     assert ids(warehouse) == ["first"]
     assert [each.uid for each in warehouse.query("predictions").receipts] == ["u0"]
 
@@ -366,10 +363,11 @@ def test_before_anything_was_delivered_a_run_can_be_withdrawn(warehouse: Warehou
 def test_superseded_and_rejected_runs_can_be_withdrawn(warehouse: Warehouse, ship: Shipper) -> None:
     warehouse.deliver(ship("u1", "newer", day=DAYS[2]))
     old, wrong = ship("u2", "older", day=DAYS[1]), ship("u3", "wrong", day=DAYS[3], owner=OTHER)
-    assert (warehouse.deliver(old).state, warehouse.deliver(wrong).state) == ("superseded", "rejected")
+    assert warehouse.deliver(old).state == "superseded"
+    rejected = warehouse.deliver(wrong)
+    assert rejected.state == "rejected"
     assert warehouse.withdraw(old).cause == "withdrawn; none of its rows were in the table"
-    assert warehouse.withdraw(wrong) == warehouse.receipt("u3")
-    assert warehouse.receipt("u3").state == "rejected"
+    assert warehouse.withdraw(wrong) == rejected
     assert (ids(warehouse), [each.uid for each in warehouse.query("predictions").receipts]) == (
         ["newer"],
         ["u1"],
@@ -379,8 +377,8 @@ def test_superseded_and_rejected_runs_can_be_withdrawn(warehouse: Warehouse, shi
 def test_the_partition_of_a_withdrawn_run_is_free(warehouse: Warehouse, ship: Shipper) -> None:
     warehouse.deliver(ship("u1", "kept", day=DAYS[0], delivery=PARTITION))
     wrong = ship("u2", "wrong", day=DAYS[1], n=2, delivery=PARTITION)
-    warehouse.deliver(wrong)
-    assert warehouse.withdraw(wrong).scope == f"{warehouse.receipt('u2').scope.partition('$')[0]}${DAYS[1]}"
+    scope = warehouse.deliver(wrong).scope
+    assert warehouse.withdraw(wrong).scope == scope == f"{scope.partition('$')[0]}${DAYS[1]}"
     assert ids(warehouse) == ["kept", "wrong"]
     assert ids(warehouse, "predictions_latest") == ["kept"], "the newest of what was not taken back"
     assert {each.uid: each.state for each in warehouse.query("predictions").receipts} == {
@@ -428,7 +426,7 @@ def test_an_append_whose_rows_bear_no_run_is_held(warehouse: Warehouse, ship: Sh
     assert 'none is `from = "@run"`' in warehouse.held(shipment)
     delivered = warehouse.deliver(shipment)
     assert 'none is `from = "@run"`' in warehouse.held(shipment)
-    assert warehouse.withdraw(shipment) == delivered == warehouse.receipt("u1")
+    assert warehouse.withdraw(shipment) == delivered
     assert ids(warehouse) == ["a"]
     assert warehouse.held(ship("u2", "b")) == ""
 
@@ -462,7 +460,7 @@ def test_a_run_that_is_withdrawn_while_it_is_delivered_is_withdrawn_in_the_end(
     for thread in threads:
         thread.join()
     assert set(states) <= {"delivered", "withdrawn"}
-    receipt = warehouse.receipt("u1")
+    receipt = warehouse.deliver(shipment)
     assert receipt.state == "withdrawn"
     there = ids(warehouse) if "predictions" in warehouse.tables() else []
     assert there == (["a"] if receipt.rows else [])
@@ -511,7 +509,7 @@ def test_another_shape_is_refused_for_good(
     assert receipt.state == "rejected"
     assert said in receipt.cause
     assert '"id"' not in receipt.cause
-    assert warehouse.deliver(shipment) == warehouse.receipt("u2") == receipt
+    assert warehouse.deliver(shipment) == receipt
     assert ids(warehouse) == ["a"]
 
 
@@ -524,25 +522,31 @@ def test_a_null_that_the_table_refuses_is_a_rejection(warehouse: Warehouse, ship
     assert ids(warehouse) == ["a"]
 
 
-def test_a_rejection_is_a_ledger_row_that_wins_and_loses_as_any(warehouse: Warehouse, ship: Shipper) -> None:
-    unwanted, wanted = ship("u1", "a"), ship("u2", "b")
-    rejected = warehouse.reject(unwanted, "nobody wants it")
-    assert (rejected.state, rejected.cause, rejected.rows) == ("rejected", "nobody wants it", 0)
-    assert warehouse.deliver(unwanted) == rejected
-    delivered = warehouse.deliver(wanted)
-    assert warehouse.reject(wanted, "too late") == delivered
-    assert ids(warehouse) == ["b"]
+def test_the_first_verdict_on_a_run_stands_whatever_is_shipped_later(
+    warehouse: Warehouse, ship: Shipper
+) -> None:
+    unfit = Delivery(file="p.csv", table="predictions", columns=(ID,))
+
+    def narrow(uid: str) -> Shipment:
+        return ship(uid, select="SELECT 'c' AS id", day=DAYS[1], delivery=unfit)
+
+    delivered = warehouse.deliver(ship("u1", "a"))
+    assert warehouse.deliver(narrow("u1")) == delivered
+    rejected = warehouse.deliver(narrow("u2"))
+    assert (rejected.state, rejected.rows) == ("rejected", 0)
+    assert warehouse.deliver(ship("u2", "b", day=DAYS[1])) == rejected
+    assert ids(warehouse) == ["a"]
 
 
 def test_other_rows_than_checked_are_no_delivery_and_no_verdict(warehouse: Warehouse, ship: Shipper) -> None:
     with pytest.raises(WarehouseError, match="1 rows"):
         warehouse.deliver(ship("u1", "a", rows=2))
-    assert warehouse.receipt("u1") is None
+    assert list(warehouse.tables()) == []
     lost = ship("u1", "a")
     lost.files[0].unlink()
     with pytest.raises(WarehouseError, match=r"No files found|cannot be read"):
         warehouse.deliver(lost)
-    assert warehouse.receipt("u1") is None
+    assert list(warehouse.tables()) == []
     assert warehouse.deliver(ship("u1", "a")).state == "delivered"
 
 
@@ -578,7 +582,7 @@ def test_one_run_delivered_by_two_processes_stands_once(
 ) -> None:
     shipment = ship("u1", "a", "b", delivery=APPEND)
     receipts = deliver_in_processes(warehouse.settings, [shipment] * 2, tmp_path)
-    assert receipts == [warehouse.receipt("u1")] * 2
+    assert receipts == [warehouse.deliver(shipment)] * 2
     assert ids(warehouse) == ["a", "b"]
 
 
@@ -703,7 +707,7 @@ def delivered_and_withdrawn(path: Path, shipment: Shipment, seed: int) -> tuple[
     warehouse = DuckDBWarehouse(settings, connect=open_scheduled, sleep=lambda _: None)
     scheduler.run([lambda: warehouse.deliver(shipment), lambda: warehouse.withdraw(shipment)])
     quiet = DuckDBWarehouse(settings)
-    return quiet.receipt(shipment.uid).state, ids(quiet)
+    return quiet.deliver(shipment).state, ids(quiet)
 
 
 @pytest.fixture
@@ -856,7 +860,7 @@ def test_a_file_that_another_process_holds_is_waited_for(ship: Shipper, tmp_path
             DuckDBWarehouse(settings, patience=0.1).deliver(ship("u1", "a"))
         assert str(holder.pid) in caught.value.why
         with pytest.raises(WarehouseError, match="stays busy"):
-            DuckDBWarehouse(settings, patience=0.1).receipt("u1")
+            DuckDBWarehouse(settings, patience=0.1).tables()
         threading.Timer(0.3, holder.stdin.close).start()
         assert DuckDBWarehouse(settings).deliver(ship("u1", "a")).state == "delivered"
 
@@ -931,5 +935,5 @@ def test_no_room_for_the_rows_is_no_verdict(ship: Shipper, tmp_path: Path) -> No
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert "cannot be used" in done.stdout
     warehouse = DuckDBWarehouse(settings)
-    assert (warehouse.receipt("u1"), ids(warehouse)) == (None, ["a"])
+    assert ids(warehouse) == ["a"]
     assert warehouse.deliver(big).rows == 400_000

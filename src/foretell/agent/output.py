@@ -20,6 +20,7 @@ from foretell.protocol.keys import Attempt, run_of
 from foretell.protocol.records import METRICS, Manifest, Outcome, Pin, Receipt, Request
 from foretell.store import Store, artifacts, contents
 from foretell.store.contents import Contents, Placed
+from foretell.warehouses import settle
 
 LARGEST_METRICS = 1024 * 1024
 """Bytes; the metrics are read with every look at the outcome."""
@@ -56,7 +57,6 @@ class Output:
         self._before: dict[str, FileStamp] = {}
         self._brought: dict[str, FileStamp] = {}
         self._files: tuple[Path, ...] = ()
-        self._uris: tuple[str, ...] = ()
         self._rows: int | None = None
         self._placed: dict[Path, Placed] = {}
         self._loading: threading.Thread | None = None
@@ -156,7 +156,6 @@ class Output:
     def save(self, attempt: Attempt, *, by: str, at: str) -> Outcome:
         """Upload everything, the manifest last, and give the outcome that names it."""
         manifest = artifacts.save(self._store, attempt, self._contents, rows=self._files)
-        self._uris = manifest.addresses(self._store.url)
         return Outcome(
             kind="produced",
             attempt=attempt.number,
@@ -169,17 +168,9 @@ class Output:
             at=at,
         )
 
-    def ship(self, outcome: Outcome) -> Receipt:
+    def deliver(self, outcome: Outcome) -> Receipt:
         """Deliver the checked rows from where they lie."""
-        from foretell.agent import predictions
-
-        return predictions.ship(self._request, outcome, self._files, self._uris, waits=self._world.tell)
-
-    def revoke(self, outcome: Outcome) -> Receipt:
-        """Have the warehouse know that this run was withdrawn before it was delivered."""
-        from foretell.agent import predictions
-
-        return predictions.revoke(self._request, outcome)
+        return settle.deliver(self._store, self._request, outcome, files=self._files, waits=self._world.tell)
 
     def discard(self) -> None:
         """Remove what a failed command left."""

@@ -1,8 +1,7 @@
-"""The predictions of a run: checked against what was declared, and shipped to the warehouse."""
+"""The predictions of a run, checked against what was declared."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -12,9 +11,8 @@ from foretell.delivery import columns, formats, validate
 from foretell.delivery.files import Connection
 from foretell.errors import DeliveryRejectedError, UsageError
 from foretell.protocol.keys import run_of
-from foretell.protocol.records import Outcome, Receipt, Request
+from foretell.protocol.records import Request
 from foretell.store.contents import Contents
-from foretell.warehouses.base import shipment
 
 
 def check(
@@ -52,22 +50,3 @@ def check(
         error.columns = columns.mending(request.spec.delivery, output.directory, into)
         raise
     return checked.files, checked.rows
-
-
-def ship(
-    request: Request,
-    outcome: Outcome,
-    files: tuple[Path, ...],
-    uris: tuple[str, ...],
-    *,
-    waits: Callable[[str], None],
-) -> Receipt:
-    """Deliver checked files, which are in the store too; WarehouseError where nothing is known about it."""
-    warehouse = request.target.warehouse
-    there = uris if warehouses.reads(warehouse, request.target.store) else ()
-    return warehouses.connect(warehouse, waits).deliver(shipment(request, outcome, files, there))
-
-
-def revoke(request: Request, outcome: Outcome) -> Receipt:
-    """Have the warehouse know that a run was withdrawn before it was delivered."""
-    return warehouses.connect(request.target.warehouse).withdraw(shipment(request, outcome))

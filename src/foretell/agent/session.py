@@ -43,6 +43,7 @@ from foretell.sources.left_out import missed
 from foretell.store import Store
 from foretell.system import paths
 from foretell.system.times import rfc3339
+from foretell.warehouses import settle
 
 LOG_PAUSE = 0.5
 
@@ -196,9 +197,9 @@ class Session(_StoreWorld):
                 return self.upload()
             case Ship():
                 self.stage = "delivery"
-                return self.output.ship(op.outcome)
+                return self.output.deliver(op.outcome)
             case Revoke():
-                return self.output.revoke(op.outcome)
+                return settle.withdraw(self.store, *op, waits=self.tell)
             case Sleep(_, error) if error:
                 self._tell(error)
                 return super().perform(op)

@@ -11,7 +11,6 @@ from typing import NamedTuple, cast
 from msgspec.structs import replace
 
 from foretell import platforms, warehouses
-from foretell.controller import shipping
 from foretell.controller.freeze import freeze
 from foretell.controller.patience import GOES_ON, UNTOLD, out_of_patience
 from foretell.controller.resolve import Order, StartOptions, asker, must_agree, must_not_lie_ahead, now
@@ -43,6 +42,7 @@ from foretell.protocol.rules import MachineState, State
 from foretell.service.model import Action, PlatformSettings, ProcessSettings, Service, Target
 from foretell.store import Store
 from foretell.store.directory import STORE_RECORD
+from foretell.warehouses import settle
 
 PATIENCE_OF_A_VERB = 60.0
 """Seconds for which a verb keeps asking a store that does not answer; a waiter asks for as long as it waits."""
@@ -236,7 +236,7 @@ class Controller:
             )
         in_table = outcome.kind == "produced" and request.delivers
         if in_table and not self.execute(withdrawal.is_settled(run)):
-            shipping.must_be_removable(request, outcome)
+            settle.must_be_removable(request, outcome)
         mine = Withdrawn(nonce=keys.nonce(), by=asker(), reason=reason, at=now(), table=True)
         word = self.execute(withdrawal.withdraw(run, mine)) or mine
         return Taken(word, self._revoke(request, outcome) if in_table else None)
@@ -326,7 +326,7 @@ class Controller:
             case effects.Sleep(seconds, error):
                 self._sleep(seconds, error)
             case effects.Ship() | effects.Revoke():
-                return shipping.settle(self.store, op, self.waits)
+                return settle.settle(self.store, op, self.waits)
             case effects.Probe(request, launch):
                 return self._probe(request, launch)
             case effects.Begin(request, launch):

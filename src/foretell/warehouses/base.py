@@ -77,10 +77,6 @@ class Warehouse(Protocol):
         """
         ...
 
-    def receipt(self, uid: str) -> Receipt | None:
-        """Return the run's ledger row, or None when there is none (also when nothing was ever delivered here)."""
-        ...
-
     def withdraw(self, shipment: Shipment) -> Receipt:
         """
         Take a run out of what counts, by the same transaction, and give the ledger row, whose state is "withdrawn".
@@ -93,10 +89,6 @@ class Warehouse(Protocol):
 
     def held(self, shipment: Shipment) -> str:
         """Say why the rows of an append could not be removed, "" where they can be: to be asked before `withdraw`."""
-        ...
-
-    def reject(self, shipment: Shipment, cause: str) -> Receipt:
-        """Record "rejected" for a run without rows, by the same transaction; an existing ledger row wins."""
         ...
 
     def query(self, table: str, *, limit: int | None = 20) -> Rows:

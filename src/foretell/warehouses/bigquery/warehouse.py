@@ -70,14 +70,6 @@ class BigQueryWarehouse:
     def deliver(self, shipment: Shipment) -> Receipt:
         return self._patiently(lambda jobs: self._deliver(jobs, shipment))
 
-    def reject(self, shipment: Shipment, cause: str) -> Receipt:
-        def record(jobs: Jobs) -> Receipt:
-            table = self._table(jobs, shipment.delivery.table)
-            self._make(jobs, table)
-            return self._decide(jobs, table, shipment, rejected=cause)
-
-        return self._patiently(record)
-
     def withdraw(self, shipment: Shipment) -> Receipt:
         def settle(jobs: Jobs) -> Receipt:
             table = self._table(jobs, shipment.delivery.table)
@@ -93,13 +85,6 @@ class BigQueryWarehouse:
             return withdrawal.held(jobs, table, shipment)
 
         return self._patiently(see)
-
-    def receipt(self, uid: str) -> Receipt | None:
-        def find(jobs: Jobs) -> Receipt | None:
-            found = (self._receipt(jobs, ledger, uid) for ledger in self._ledgers(jobs))
-            return next((receipt for receipt in found if receipt), None)
-
-        return self._patiently(find)
 
     def query(self, table: str, *, limit: int | None = 20) -> Rows:
         rows = self._patiently(lambda jobs: self._rows(jobs, self._table(jobs, table), limit))

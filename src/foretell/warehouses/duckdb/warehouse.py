@@ -118,10 +118,8 @@ class DuckDBWarehouse:
         try:
             return self._patiently(lambda: self._decide(shipment))
         except SchemaMismatchError as no:
-            return self.reject(shipment, str(no))
-
-    def reject(self, shipment: Shipment, cause: str) -> Receipt:
-        return self._patiently(lambda: self._decide(shipment, rejected=cause))
+            cause = str(no)
+            return self._patiently(lambda: self._decide(shipment, rejected=cause))
 
     def withdraw(self, shipment: Shipment) -> Receipt:
         return self._patiently(lambda: self._withdraw(shipment))
@@ -131,9 +129,6 @@ class DuckDBWarehouse:
         if shipment.delivery.mode == "append" and run_column(shipment.delivery) is None:
             return unmarked(shipment.delivery.table)
         return self._read(lambda connection: held(connection, shipment, table)) or ""
-
-    def receipt(self, uid: str) -> Receipt | None:
-        return self._read(lambda connection: self._receipt(connection, uid))
 
     def query(self, table: str, *, limit: int | None = 20) -> Rows:
         wanted = self._table(table)
