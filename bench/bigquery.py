@@ -26,7 +26,8 @@ from google.cloud.bigquery import Client, LoadJobConfig, Table
 from bench import timing
 from bench.delivery import COLUMNS, ROWS
 from bench.timing import Usage
-from foretell.service.model import BigQuerySettings, Column, Delivery
+from foretell.service.delivery import Column, Delivery
+from foretell.service.model import BigQuerySettings
 from foretell.warehouses import connect
 from foretell.warehouses.base import Shipment
 from tests.google import bigquery, storage

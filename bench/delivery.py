@@ -22,7 +22,8 @@ from typing import TypeAlias
 import duckdb
 
 from foretell.delivery.validate import check
-from foretell.service.model import Column, Delivery, DuckDBSettings
+from foretell.service.delivery import Column, Delivery
+from foretell.service.model import DuckDBSettings
 from foretell.warehouses import connect
 from foretell.warehouses.base import Shipment
 

@@ -1,4 +1,4 @@
-"""Write the part of docs/service-file.md that lists every key, from the form of the file."""
+"""Write the part of docs/service-file.md that lists every key, from their declarations."""
 
 # ruff: noqa: INP001 (a script, not a part of a package)
 
@@ -14,20 +14,20 @@ DOCUMENT = Path(__file__).parents[1] / "docs" / "service-file.md"
 MARK = "<!-- From here on written by tools/reference.py. -->\n"
 
 HEADINGS = {
-    "ServiceTable": "At the top",
-    "SourceTable": "[source]",
-    "ActionTable": "[actions.NAME]",
-    "AirflowTable": "[actions.NAME.airflow]",
-    "DeliveryTable": "[actions.NAME.delivery]",
-    "ColumnTable": "[actions.NAME.delivery.columns.COLUMN]",
-    "ImageTable": "[image]",
-    "TargetTable": "[targets.NAME]",
+    "Service": "At the top",
+    "Source": "[source]",
+    "Action": "[actions.NAME]",
+    "AirflowSettings": "[actions.NAME.airflow]",
+    "Delivery": "[actions.NAME.delivery]",
+    "Column": "[actions.NAME.delivery.columns.COLUMN]",
+    "Image": "[image]",
+    "Target": "[targets.NAME]",
     "ProcessSettings": '[targets.NAME.platform], kind = "process"',
     "DockerSettings": '[targets.NAME.platform], kind = "docker"',
     "ComputeEngineSettings": '[targets.NAME.platform], kind = "compute-engine"',
     "DuckDBSettings": '[targets.NAME.warehouse], kind = "duckdb"',
     "BigQuerySettings": '[targets.NAME.warehouse], kind = "bigquery"',
-    "TimesTable": "[targets.NAME.times]",
+    "Times": "[targets.NAME.times]",
 }
 
 

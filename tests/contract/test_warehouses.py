@@ -18,7 +18,8 @@ import pytest
 
 from foretell.errors import UsageError, WarehouseError
 from foretell.protocol.records import Receipt
-from foretell.service.model import BigQuerySettings, Column, Delivery, DuckDBSettings, WarehouseSettings
+from foretell.service.delivery import Column, Delivery
+from foretell.service.model import BigQuerySettings, DuckDBSettings, WarehouseSettings
 from foretell.warehouses import connect, texts
 from foretell.warehouses.base import Shipment, Warehouse
 from foretell.warehouses.duckdb.warehouse import DuckDBWarehouse

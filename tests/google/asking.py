@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from foretell.protocol.records import Launch, Request
-from foretell.service.model import Action, BigQuerySettings, ComputeEngineSettings, Source, Target, Times
+from foretell.service.model import Action, BigQuerySettings, ComputeEngineSettings, Source, Target
+from foretell.service.times import Times
 
 PROJECT = "example-project"
 RUN = "toy/1.2/training/2026-11/20261121T060000.123Z-1"

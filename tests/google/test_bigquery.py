@@ -19,7 +19,8 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud.bigquery import Client
 
 from foretell.errors import UsageError, WarehouseError
-from foretell.service.model import BigQuerySettings, Column, Delivery
+from foretell.service.delivery import Column, Delivery
+from foretell.service.model import BigQuerySettings
 from foretell.warehouses.base import Shipment
 from foretell.warehouses.bigquery import errors as failures
 from foretell.warehouses.bigquery.warehouse import BigQueryWarehouse

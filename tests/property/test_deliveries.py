@@ -29,7 +29,7 @@ from hypothesis import strategies as st
 
 from foretell.delivery.validate import check
 from foretell.errors import DeliveryRejectedError
-from foretell.service.model import Column, Delivery
+from foretell.service.delivery import Column, Delivery
 
 KINDS = (
     "STRING",

@@ -22,17 +22,7 @@ SETTINGS = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
-TABLES = [
-    form.ServiceTable,
-    form.SourceTable,
-    form.ActionTable,
-    form.DeliveryTable,
-    form.ColumnTable,
-    form.TargetTable,
-    form.TimesTable,
-    *form.PLATFORMS.values(),
-    *form.WAREHOUSES.values(),
-]
+TABLES = [*form.TABLES, *form.PLATFORMS.values(), *form.WAREHOUSES.values()]
 WORDS = sorted(
     {key for table in TABLES for key in reader.keys(table)} | {"training", "application", "local", "kind"}
 )

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from foretell.delivery.validate import check
 from foretell.errors import DeliveryRejectedError
-from foretell.service.model import Column, Delivery
+from foretell.service.delivery import Column, Delivery
 
 pytestmark = pytest.mark.slow
 FEW = settings(max_examples=25, deadline=None, database=None)

@@ -20,13 +20,11 @@ from foretell.protocol.keys import Run
 from foretell.protocol.reconciler import Reconciler
 from foretell.protocol.records import Exit, Launch, Outcome, Pin, Receipt, Request, Withdrawn
 from foretell.protocol.rules import Wait
+from foretell.service.delivery import Column, Delivery, Mode
 from foretell.service.model import (
     Action,
-    Column,
     ComputeEngineSettings,
-    Delivery,
     DuckDBSettings,
-    Mode,
     ProcessSettings,
     Source,
     Target,

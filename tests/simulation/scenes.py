@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from foretell.protocol import keys
 from foretell.protocol.keys import Run
 from foretell.protocol.records import Request
-from foretell.service.model import Mode, Times
+from foretell.service.delivery import Mode
+from foretell.service.times import Times
 from tests.simulation.actors import DATES, Cast, Plan
 from tests.simulation.judge import Broken
 from tests.simulation.replacing import remembering

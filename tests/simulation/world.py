@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from foretell.errors import ForetellError, StoreError
 from foretell.protocol.effects import Create, Folders, Get, Probe, Put, Sleep
-from foretell.service.model import Times
+from foretell.service.times import Times
 
 Talk: TypeAlias = Generator[Any, Any, Any]
 

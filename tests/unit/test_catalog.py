@@ -14,7 +14,8 @@ from foretell.protocol.effects import Folders, Get, Sleep
 from foretell.protocol.keys import Run
 from foretell.protocol.models import Answer, Model
 from foretell.protocol.records import File, Manifest, Outcome, Receipt, Request, Withdrawn, encode
-from foretell.service.model import Action, Delivery, DuckDBSettings, ProcessSettings, Source, Target
+from foretell.service.delivery import Delivery
+from foretell.service.model import Action, DuckDBSettings, ProcessSettings, Source, Target
 from foretell.store import Store
 from foretell.store.directory import STORE_RECORD
 

@@ -10,7 +10,7 @@ import pytest
 
 from foretell.delivery.columns import alternative, anything, declaring, infer, mending, tables
 from foretell.delivery.declaration import line, named
-from foretell.service.model import Column, Delivery
+from foretell.service.delivery import Column, Delivery
 
 CSV = {
     "id": ("007,012", "STRING"),

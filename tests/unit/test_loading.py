@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import runpy
 import shlex
 import time
@@ -13,12 +14,12 @@ import pytest
 
 from foretell.errors import ServiceFileError
 from foretell.protocol.records import asked_since_2
-from foretell.service import form
+from foretell.service import declaration, form
+from foretell.service.delivery import Column
 from foretell.service.load import find, load, schema
 from foretell.service.model import (
     Action,
     BigQuerySettings,
-    Column,
     ComputeEngineSettings,
     DockerSettings,
     DuckDBSettings,
@@ -26,8 +27,8 @@ from foretell.service.model import (
     ProcessSettings,
     Service,
     Target,
-    Times,
 )
+from foretell.service.times import Times
 
 HOUSE = Path(__file__).parents[2]
 LEAST = """\
@@ -367,14 +368,32 @@ def test_an_extended_file_that_cannot_be_read(tmp_path: Path, extends: str, text
 # --- the form, its schema and its reference
 
 
-def defaults(kind: type[msgspec.Struct]) -> dict[str, object]:
-    return {found.name: found.default for found in msgspec.structs.fields(kind)}
+def defaults(table: str) -> str:
+    """Return the keys of a table that have a default, as a file would set them to it."""
+    keys = dict(tables())[table].items()
+    return "".join(f"{key} = {json.dumps(said['default'])}\n" for key, said in keys if "default" in said)
 
 
-def test_the_form_and_the_values_agree_on_keys_and_defaults() -> None:
-    assert defaults(form.TimesTable) == defaults(Times)
-    resolved = set(Service.__struct_fields__) - {"root"}
-    assert set(form.ServiceTable.__struct_fields__) - {"extends"} == resolved
+def test_a_default_that_is_written_down_changes_nothing(tmp_path: Path) -> None:
+    service = defaults("Service") + LEAST.replace('command = "train"', "")
+    written = (
+        f'{service}command = "train"\n{defaults("Action")}'
+        f"[actions.training.airflow]\n{defaults('AirflowSettings')}"
+        f"[image]\n{defaults('Image')}[source]\n{defaults('Source')}"
+        f"[targets.local.times]\n{defaults('Times')}"
+    )
+    assert 'timeout = "6h"\n' in written
+    assert 'retry_delay = "1m"\n' in written
+    assert 'lease = "400s"\n' in written
+    assert loaded(tmp_path, written) == loaded(tmp_path, LEAST)
+
+
+def test_every_field_of_a_table_is_a_key_that_is_described_or_follows_from_others() -> None:
+    for kind in form.TABLES:
+        resolved = set(kind.__struct_fields__) - {key.field.name for key in declaration.keys(kind).values()}
+        assert resolved <= {"name", "root", "locked", "environment"}
+        assert all(key.description for key in declaration.keys(kind).values())
+    assert declaration.keys(Column)["from"].field.name == "source"
 
 
 def tables() -> Iterator[tuple[str, dict[str, dict[str, object]]]]:
@@ -386,7 +405,7 @@ def tables() -> Iterator[tuple[str, dict[str, dict[str, object]]]]:
 
 def test_every_key_of_the_schema_is_described() -> None:
     names = [(table, key) for table, keys in tables() for key, value in keys.items() if key != "kind"]
-    assert ("ActionTable", "schedule") in names
+    assert ("Action", "schedule") in names
     assert ("ComputeEngineSettings", "machine_type") in names
     for table, keys in tables():
         for key, value in keys.items():

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from foretell.service.model import Column
+from foretell.service.delivery import Column
 from foretell.warehouses.documents import document
 from tests.unit.test_validate import Desk, column
 

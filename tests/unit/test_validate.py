@@ -13,7 +13,7 @@ import pytest
 from foretell.delivery.validate import Checked, check
 from foretell.delivery.validate import desk as open_desk
 from foretell.errors import DeliveryRejectedError, WarehouseError
-from foretell.service.model import TYPES, Column, Delivery
+from foretell.service.delivery import TYPES, Column, Delivery
 
 DATE = "2026-11-21T07:00:00+01:00"
 

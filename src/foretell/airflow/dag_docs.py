@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from foretell.service.model import Action, Delivery, Service
+from foretell.service.delivery import Delivery
+from foretell.service.model import Action, Service
 from foretell.service.order import in_order, needs
 
 THIN, THICK = tuple("┌─┐│└┘┴┬"), tuple("┏━┓┃┗┛┷┯")

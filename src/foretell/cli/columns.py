@@ -21,7 +21,7 @@ from foretell.errors import DeliveryRejectedError, UsageError
 from foretell.protocol.effects import get
 from foretell.protocol.keys import Attempt, Run
 from foretell.protocol.records import File, Outcome, Request
-from foretell.service.model import Delivery
+from foretell.service.delivery import Delivery
 from foretell.store import artifacts
 
 GLANCE = 50_000_000

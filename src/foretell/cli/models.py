@@ -15,7 +15,8 @@ from foretell.errors import UsageError
 from foretell.protocol import keys, scope
 from foretell.protocol.models import Answer, aging, current
 from foretell.protocol.records import Receipt
-from foretell.service.model import Action, Delivery, Service
+from foretell.service.delivery import Delivery
+from foretell.service.model import Action, Service
 from foretell.system.times import rfc3339
 from foretell.warehouses.base import Rows
 

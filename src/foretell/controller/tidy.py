@@ -19,7 +19,8 @@ from foretell.protocol.reconciler import Reconciler
 from foretell.protocol.records import Beat, Closed, Launch, Outcome, Receipt, Request
 from foretell.protocol.rules import MachineState
 from foretell.protocol.steps import withdrawn
-from foretell.service.model import PlatformSettings, ProcessSettings, Times
+from foretell.service.model import PlatformSettings, ProcessSettings
+from foretell.service.times import Times
 from foretell.sources import snapshot
 
 MONTHS = 3

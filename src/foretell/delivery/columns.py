@@ -24,7 +24,7 @@ from foretell.delivery.files import DELIMITERS, NDJSON, Cell, Connection, DataFi
 from foretell.delivery.formats import find, open_all
 from foretell.delivery.sql import duckdb, identifier, literal
 from foretell.errors import DeliveryRejectedError, ForetellError
-from foretell.service.model import Column, Delivery
+from foretell.service.delivery import Column, Delivery
 
 LONGEST_LINE = 1_000_000
 """Characters of a line that is read for its order alone."""

@@ -11,7 +11,7 @@ from foretell.delivery.files import Cell, FileSource, listed, shown
 from foretell.delivery.rules import RULES, WIDENINGS
 from foretell.delivery.sql import literal
 from foretell.errors import DeliveryRejectedError
-from foretell.service.model import TYPES, Column, Delivery
+from foretell.service.delivery import TYPES, Column, Delivery
 
 INEXACT = re.compile(r'BLOB|HUGEINT|DECIMAL\((?:1[6-9]|[23]\d)|TUPLE|(?:\(|, )"" ')
 """Types that DuckDB (2.0) puts into JSON as something else, rounded, or not at all where a field has no name."""

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from foretell.service.model import RESERVED, Column
+from foretell.service.delivery import RESERVED, Column
 
 PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 BARE = re.compile(r"[A-Za-z0-9_-]+")

@@ -25,7 +25,7 @@ from foretell.delivery.formats import find, open_all
 from foretell.delivery.rules import hint as hint_of
 from foretell.delivery.sql import duckdb, identifier, literal, paths
 from foretell.errors import DeliveryRejectedError, ForetellError
-from foretell.service.model import TYPES, Column, Delivery
+from foretell.service.delivery import TYPES, Column, Delivery
 
 TOO_LONG = ("Maximum line size", "Parallel CSV Reader")
 """What DuckDB (2.0) says of a line that is longer than usual, by what it is longer than."""

@@ -16,7 +16,8 @@ from msgspec import NODEFAULT, Struct, field
 
 from foretell.errors import CorruptError
 from foretell.protocol.keys import Run
-from foretell.service.model import Action, Delivery, Source, Target
+from foretell.service.delivery import Delivery
+from foretell.service.model import Action, Source, Target
 
 FORMAT = 2
 """The newest format that this Foretell reads, and that an agent in an image made by it does."""

@@ -7,41 +7,41 @@ from collections.abc import Mapping
 from functools import cached_property
 from pathlib import PurePosixPath
 
+from msgspec.structs import replace
+
 from foretell.service import schedule
 from foretell.service.airflow import scheduling
 from foretell.service.commands import commands
 from foretell.service.context import ResolveContext
 from foretell.service.deliveries import delivery
 from foretell.service.discovery import inside, mains, usual_command
-from foretell.service.durations import seconds
-from foretell.service.form import ActionTable
-from foretell.service.model import Action, Input, Source
+from foretell.service.model import OUTPUT, Action, Input, Source
 from foretell.service.order import circles
 from foretell.service.positions import KeyPath
 from foretell.service.problems import Faults, suggestion
+from foretell.service.reader import Given
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 SECRET = re.compile(r"projects/[a-z0-9:.-]+/secrets/[A-Za-z0-9_-]{1,255}/versions/[1-9][0-9]*")
 RESERVED = {"NAME", "VERSION", "ACTION"}
+RESOLVED_APART = frozenset({"command", "commands", "inputs", "delivery", "airflow"})
+"""Keys whose values are not yet those of an action."""
 
 
 def actions(site: ResolveContext, source: Source) -> dict[str, Action]:
     """Resolve every action; what is wrong becomes faults."""
-    tables = site.form.actions
+    tables = site.actions
     if not tables:
         site.faults.missing(
             ("actions",), "there are no actions; add [actions.training] and what else there is"
         )
-    _tell_bad_variables(site.form.env, ("env",), site.faults)
-    for key, edges in (
-        ("inputs", {name: list(table.inputs) for name, table in tables.items()}),
-        ("after", {name: list(table.after) for name, table in tables.items()}),
-    ):
-        for cycle in circles(edges):
+    _tell_bad_variables(site.service.env, ("env",), site.faults)
+    for key in ("inputs", "after"):
+        for cycle in circles({name: list(given.get(key, ())) for name, given in tables.items()}):
             site.faults.add(("actions", cycle[0], key), f'"{key}" goes in a circle: {" -> ".join(cycle)}')
     usual = _Usual(site, source)
-    return {name: _action(name, table, site, usual) for name, table in tables.items()}
+    return {name: _action(name, given, site, usual) for name, given in tables.items()}
 
 
 def _tell_bad_variables(env: Mapping[str, str], path: KeyPath, faults: Faults) -> None:
@@ -71,37 +71,33 @@ def _tell_bad_secrets(secrets: Mapping[str, str], path: KeyPath, faults: Faults)
         faults.add((*path, name), f'the secret "{name}" {why} "projects/PROJECT/secrets/SECRET/versions/3"')
 
 
-def _action(name: str, table: ActionTable, site: ResolveContext, usual: _Usual) -> Action:
+def _action(name: str, given: Given, site: ResolveContext, usual: _Usual) -> Action:
     path: KeyPath = ("actions", name)
     faults = site.faults
+    plain = {key: value for key, value in given.items() if key not in RESOLVED_APART}
+    action = Action(name=name, **plain)
     if not NAME.fullmatch(name):
         faults.add(
             path, f'bad action name "{name}"; it begins with a-z, then a-z, 0-9, _ and -, at most 63 in all'
         )
-    _tell_bad_variables(table.env, (*path, "env"), faults)
-    _tell_bad_variables(table.secrets, (*path, "secrets"), faults)
-    _tell_bad_secrets(table.secrets, (*path, "secrets"), faults)
-    _tell_bad_schedule(table, path, faults)
-    _tell_unknown(table.after, (*path, "after"), site)
-    inputs = _inputs(table, (*path, "inputs"), site)
-    told = table.delivery
-    steps = commands(table, path, faults) or (usual.command((*path, "command")),)
-    return Action(
-        name=name,
+    _tell_bad_variables(action.env, (*path, "env"), faults)
+    _tell_bad_variables(action.secrets, (*path, "secrets"), faults)
+    _tell_bad_secrets(action.secrets, (*path, "secrets"), faults)
+    _tell_bad_schedule(action.schedule, (*path, "schedule"), faults)
+    _tell_unknown(action.after, (*path, "after"), site)
+    inputs = _inputs(given.get("inputs", ()), (*path, "inputs"), site)
+    steps = commands(given, path, faults) or (usual.command((*path, "command")),)
+    delivered = given.get("delivery")
+    return replace(
+        action,
         command=steps[0] if len(steps) == 1 else (),
         commands=steps if len(steps) > 1 else (),
-        output=_output(table.output, (*path, "output"), faults),
-        schedule=table.schedule,
-        overlap=table.overlap,
-        after=table.after,
+        output=_output(action.output, (*path, "output"), faults),
         inputs=inputs,
-        timeout=seconds(table.timeout, (*path, "timeout"), faults),
-        retries=table.retries,
-        losses=table.losses,
-        env=table.env,
-        secrets=table.secrets,
-        delivery=delivery(told, (*path, "delivery"), faults, has_inputs=bool(inputs)) if told else None,
-        airflow=scheduling(table.airflow, (*path, "airflow"), site.form.timezone, faults),
+        delivery=None
+        if delivered is None
+        else delivery(delivered, (*path, "delivery"), faults, has_inputs=bool(inputs)),
+        airflow=scheduling(given.get("airflow", {}), (*path, "airflow"), site.service.timezone, faults),
     )
 
 
@@ -114,12 +110,12 @@ class _Usual:
 
     @cached_property
     def _modules(self) -> list[str]:
-        return mains(self._site.root, self._source)
+        return mains(self._site.service.root, self._source)
 
     def command(self, key: KeyPath) -> tuple[str, ...]:
         """Return it for an action; a fault unless the source leaves no doubt which it is."""
         if len(self._modules) == 1:
-            return usual_command(self._site.root, self._modules[0], str(key[1]))
+            return usual_command(self._site.service.root, self._modules[0], str(key[1]))
         why = f"several mains: {', '.join(self._modules)}" if self._modules else "no package with a main.py"
         self._site.faults.missing(key, f'missing key "command", and "{self._source.path}" holds {why}')
         return ()
@@ -134,26 +130,23 @@ def _output(output: str, key: KeyPath, faults: Faults) -> str:
     return str(path)
 
 
-def _tell_bad_schedule(table: ActionTable, path: KeyPath, faults: Faults) -> None:
-    if table.schedule is None:
+def _tell_bad_schedule(line: str | None, key: KeyPath, faults: Faults) -> None:
+    if line is None:
         return
     try:
-        schedule.expression(table.schedule)
+        schedule.expression(line)
     except ValueError as error:
-        faults.add(
-            (*path, "schedule"), f'bad schedule "{table.schedule}": {error}; write "0 7 * * *" or "@daily"'
-        )
+        faults.add(key, f'bad schedule "{line}": {error}; write "0 7 * * *" or "@daily"')
 
 
-def _inputs(table: ActionTable, key: KeyPath, site: ResolveContext) -> tuple[Input, ...]:
-    _tell_unknown(table.inputs, key, site)
-    if isinstance(table.inputs, dict):
-        places = table.inputs
+def _inputs(named: tuple[str, ...] | dict[str, str], key: KeyPath, site: ResolveContext) -> tuple[Input, ...]:
+    _tell_unknown(named, key, site)
+    if isinstance(named, dict):
+        places = named
         for action, place in places.items():
             inside(place, (*key, action), site.faults)
     else:
-        tables = site.form.actions
-        places = {action: tables.get(action, table).output for action in table.inputs}
+        places = {action: site.actions.get(action, {}).get("output", OUTPUT) for action in named}
     return tuple(Input(action=action, path=str(PurePosixPath(place))) for action, place in places.items())
 
 
@@ -161,8 +154,8 @@ def _tell_unknown(names: tuple[str, ...] | dict[str, str], key: KeyPath, site: R
     """Tell which of the actions that are named do not exist, or are named twice."""
     for index, name in enumerate(names):
         place = (*key, name if isinstance(names, dict) else index)
-        if name not in site.form.actions:
-            likely = suggestion(name, site.form.actions)
+        if name not in site.actions:
+            likely = suggestion(name, site.actions)
             site.faults.add(place, f'"{key[-1]}" names an unknown action "{name}"{likely}')
         elif name in tuple(names)[:index]:
             site.faults.add(place, f'"{key[-1]}" names the action "{name}" twice')

@@ -5,38 +5,28 @@ from __future__ import annotations
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from foretell.service.durations import seconds
-from foretell.service.form import AirflowTable
+from msgspec.structs import replace
+
 from foretell.service.model import AirflowSettings
 from foretell.service.positions import KeyPath
 from foretell.service.problems import Faults
+from foretell.service.reader import Given
 from foretell.system.times import rfc3339
 
 
-def scheduling(table: AirflowTable, path: KeyPath, timezone: str, faults: Faults) -> AirflowSettings:
+def scheduling(given: Given, path: KeyPath, timezone: str, faults: Faults) -> AirflowSettings:
     """Resolve the table; what is wrong becomes faults. Dates without an offset are in the service's time zone."""
-    start = _date(table.start, (*path, "start"), timezone, faults)
-    end = _date(table.end, (*path, "end"), timezone, faults)
-    if table.catchup and table.start is None:
+    written = AirflowSettings(**given)
+    start = _date(written.start, (*path, "start"), timezone, faults)
+    end = _date(written.end, (*path, "end"), timezone, faults)
+    if written.catchup and written.start is None:
         faults.add((*path, "catchup"), '"catchup" needs a date to begin at: write start = "2026-01-01"')
     if start and end and end < start:
-        faults.add((*path, "end"), f'"end" is before "start": {table.end} < {table.start}')
+        faults.add((*path, "end"), f'"end" is before "start": {written.end} < {written.start}')
     for key in ("pool", "queue", "owner"):
-        if getattr(table, key) is not None and not getattr(table, key).strip():
+        if key in given and not given[key].strip():
             faults.add((*path, key), f'"{key}" is empty; leave it out for Airflow\'s default')
-    return AirflowSettings(
-        catchup=table.catchup,
-        start=rfc3339(start) if start else None,
-        end=rfc3339(end) if end else None,
-        max_active_runs=table.max_active_runs,
-        retries=table.retries,
-        retry_delay=seconds(table.retry_delay, (*path, "retry_delay"), faults),
-        pool=table.pool,
-        queue=table.queue,
-        tags=table.tags,
-        owner=table.owner,
-        paused=table.paused,
-    )
+    return replace(written, start=rfc3339(start) if start else None, end=rfc3339(end) if end else None)
 
 
 def _date(text: str | None, path: KeyPath, timezone: str, faults: Faults) -> datetime | None:

@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterator
 from typing import TypeAlias
 
-from foretell.service.form import ActionTable
 from foretell.service.positions import KeyPath
 from foretell.service.problems import Faults
+from foretell.service.reader import Given
 
 Told: TypeAlias = str | tuple[str, ...]
 """A command as the file has it: text, or the program and its arguments."""
@@ -134,19 +134,19 @@ def _program(text: str) -> tuple[str, ...]:
     return words
 
 
-def commands(table: ActionTable, path: KeyPath, faults: Faults) -> tuple[tuple[str, ...], ...]:
-    """Return the commands that an action's table tells, in turn; none where it leaves them to be found."""
-    if table.commands is None:
-        if table.command is not None:
-            return (command(table.command, (*path, "command"), faults),)
+def commands(given: Given, path: KeyPath, faults: Faults) -> tuple[tuple[str, ...], ...]:
+    """Return the commands that the file gives an action, in turn; none where it leaves them to be found."""
+    if "commands" not in given:
+        if "command" in given:
+            return (command(given["command"], (*path, "command"), faults),)
         return ((),) if faults.within((*path, "commands")) else ()
-    if table.command is not None:
+    if "command" in given:
         faults.add((*path, "commands"), '"commands" stands beside "command"; keep one of them')
-    if not table.commands:
+    if not given["commands"]:
         faults.add((*path, "commands"), f'"commands" is empty; write {ANY_STEPS}')
         return ((),)
     return tuple(
-        command(told, (*path, "commands", place), faults) for place, told in enumerate(table.commands)
+        command(told, (*path, "commands", place), faults) for place, told in enumerate(given["commands"])
     )
 
 

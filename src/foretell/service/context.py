@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import NamedTuple
 
-from foretell.service.form import ServiceTable
+from foretell.service.model import Service
 from foretell.service.problems import Faults
+from foretell.service.reader import Given
 
 
 class ResolveContext(NamedTuple):
-    """The form as read, the directory of the file, what "~" stands for, and the faults found so far."""
+    """What the file gives, the service without its tables, what "~" stands for, and the faults found so far."""
 
-    form: ServiceTable
-    root: Path
+    given: Given
+    service: Service
     home: str | None
     faults: Faults
+
+    @property
+    def actions(self) -> dict[str, Given]:
+        """What the file gives of each action."""
+        found: dict[str, Given] = self.given.get("actions", {})
+        return found
 
     def path(self, text: str) -> str:
         """Return the absolute path of one that the file names."""
         if self.home and (text == "~" or text.startswith("~/")):
             text = self.home + text[1:]
-        return os.path.normpath(os.path.join(self.root, text))  # noqa: PTH118 - a Path takes five times as long
+        return os.path.normpath(os.path.join(self.service.root, text))  # noqa: PTH118 - a Path takes five times as long

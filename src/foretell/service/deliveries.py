@@ -8,11 +8,12 @@ from collections.abc import Iterable, Mapping
 
 from msgspec.structs import replace
 
+from foretell.service.delivery import RESERVED, TYPES, Column, Delivery, Granularity
 from foretell.service.discovery import inside
-from foretell.service.form import ColumnTable, DeliveryTable
-from foretell.service.model import RESERVED, TYPES, Action, Column, Delivery, Granularity, Target
+from foretell.service.model import Action, Target
 from foretell.service.positions import KeyPath
 from foretell.service.problems import Faults, suggestion
+from foretell.service.reader import Given
 
 COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 TABLE = re.compile(r"(?:[A-Za-z_][A-Za-z0-9_]{0,127}\.)?[A-Za-z_][A-Za-z0-9_]{0,127}")
@@ -35,35 +36,32 @@ CLUSTERING = frozenset({"STRING", "INT64", "NUMERIC", "BIGNUMERIC", "BOOL", "DAT
 PARTITION_TYPES: dict[Granularity, str] = {"day": "DATE", "month": "DATE", "hour": "TIMESTAMP"}
 
 
-def delivery(table: DeliveryTable, path: KeyPath, faults: Faults, *, has_inputs: bool) -> Delivery:
+def delivery(given: Given, path: KeyPath, faults: Faults, *, has_inputs: bool) -> Delivery:
     """Resolve a delivery; what is wrong becomes faults."""
-    if table.file is None:
+    columns = _columns(given.get("columns"), (*path, "columns"), faults)
+    found = Delivery(**{"file": "", **given, "columns": columns})
+    if "file" not in given:
         faults.missing(
             (*path, "file"), 'missing key "file": the file in the output directory that is delivered'
         )
     else:
-        inside(table.file, (*path, "file"), faults, below="the output directory")
-    if not TABLE.fullmatch(table.table):
+        inside(found.file, (*path, "file"), faults, below="the output directory")
+    if not TABLE.fullmatch(found.table):
         faults.add(
             (*path, "table"),
-            f'bad table name "{table.table}"; write "name" or "dataset.name" of A-Z, a-z, 0-9, _',
+            f'bad table name "{found.table}"; write "name" or "dataset.name" of A-Z, a-z, 0-9, _',
         )
-    columns = _columns(table, path, faults)
     if not has_inputs:
         _no_model(columns, path, faults)
-    _tell_unclustered(table, columns, (*path, "cluster"), faults)
-    _tell_no_cells(table.null, (*path, "null"), faults)
-    plain = Delivery(
-        file=table.file or "",
-        table=table.table,
-        columns=columns,
-        mode=table.mode,
-        cluster=table.cluster,
-        description=table.description,
-        null=tuple(dict.fromkeys(text for text in table.null if text)),
-        extra=table.extra,
-    )
-    return _partitioned(plain, table, path, faults)
+    _tell_unclustered(found, (*path, "cluster"), faults)
+    _tell_no_cells(found.null, (*path, "null"), faults)
+    found = replace(found, null=tuple(dict.fromkeys(text for text in found.null if text)))
+    if found.mode == "partition":
+        return _partitioned(found, path, faults)
+    for key in ("partition", "granularity"):
+        if key in given:
+            faults.add((*path, key), f'"{key}" is only for mode = "partition"')
+    return found
 
 
 def one_table_each(actions: Mapping[str, Action], targets: Mapping[str, Target], faults: Faults) -> None:
@@ -88,30 +86,28 @@ def _names(delivery: Delivery | None, target: Target) -> list[str]:
     return [name, f"{name}_latest"] if delivery.mode == "partition" else [name]
 
 
-def _columns(table: DeliveryTable, path: KeyPath, faults: Faults) -> tuple[Column, ...]:
-    key = (*path, "columns")
-    if not table.columns:
+def _columns(given: str | dict[str, str | Given] | None, key: KeyPath, faults: Faults) -> tuple[Column, ...]:
+    if not given:
         without = "a run without this table ends with the line for what it wrote"
         faults.missing(key, f'missing key "columns": write "customer_id:STRING,label:BOOL"; {without}')
         return ()
-    if isinstance(table.columns, str):
-        listed = list(_listed(table.columns, key, faults))
+    if isinstance(given, str):
+        listed = list(_listed(given, key, faults))
     else:
-        listed = [(name, _told(value), (*key, name)) for name, value in table.columns.items()]
+        listed = [
+            (name, {"type": value} if isinstance(value, str) else value, (*key, name))
+            for name, value in given.items()
+        ]
     _tell_twins([name for name, _, _ in listed], key, faults)
     return tuple(_column(name, told, place, faults) for name, told, place in listed)
 
 
-def _told(value: str | ColumnTable) -> ColumnTable:
-    return ColumnTable(type=value) if isinstance(value, str) else value
-
-
-def _listed(text: str, key: KeyPath, faults: Faults) -> Iterable[tuple[str, ColumnTable, KeyPath]]:
+def _listed(text: str, key: KeyPath, faults: Faults) -> Iterable[tuple[str, Given, KeyPath]]:
     """Read "customer_id:STRING,label:BOOL"; a comma inside of parentheses does not part columns."""
     for piece in re.split(r",(?![^(]*\))", text.strip().removesuffix(",")):
         name, colon, kind = (part.strip() for part in piece.partition(":"))
         if name and colon and kind:
-            yield name, ColumnTable(type=kind), key
+            yield name, {"type": kind}, key
         else:
             faults.add(key, f'bad column "{piece.strip()}"; write name:TYPE, parted by commas')
 
@@ -127,25 +123,23 @@ def _tell_twins(names: list[str], key: KeyPath, faults: Faults) -> None:
         seen.add(name.lower())
 
 
-def _column(name: str, told: ColumnTable, path: KeyPath, faults: Faults) -> Column:
+def _column(name: str, given: Given, path: KeyPath, faults: Faults) -> Column:
+    column = Column(**{"name": name, "type": "STRING", "source": name, **given})
     if not COLUMN.fullmatch(name):
         mend = 'write one of A-Z, a-z, 0-9, _ and name the column of the file by "from"'
         faults.add(path, f'bad column name "{name}"; {mend}')
     elif RESERVED.match(name):
         mend = 'write another and name the column of the file by "from"'
         faults.add(path, f'BigQuery keeps the column name "{name}" for itself; {mend}')
-    if told.type is None:
+    if "type" not in given:
         faults.missing((*path, "type"), f'the column "{name}" has no "type"{suggestion("", CANONICAL)}')
-    kind = CANONICAL.get((told.type or "STRING").upper())
+    kind = CANONICAL.get(column.type.upper())
     if kind is None:
-        why = suggestion(told.type or "", CANONICAL)
-        faults.add((*path, "type"), f'the column "{name}" has the unknown type "{told.type}"{why}')
-    source = name if told.from_ is None else told.from_
-    if source.startswith("@"):
-        _tell_constant(source, kind, path, faults)
-    return Column(
-        name=name, type=kind or "STRING", mode=told.mode, source=source, description=told.description
-    )
+        why = suggestion(column.type, CANONICAL)
+        faults.add((*path, "type"), f'the column "{name}" has the unknown type "{column.type}"{why}')
+    if column.source.startswith("@"):
+        _tell_constant(column.source, kind, path, faults)
+    return replace(column, type=kind or "STRING")
 
 
 def _tell_constant(source: str, kind: str | None, path: KeyPath, faults: Faults) -> None:
@@ -156,12 +150,12 @@ def _tell_constant(source: str, kind: str | None, path: KeyPath, faults: Faults)
         faults.add((*path, "type"), f'"{source}" needs the type {" or ".join(sorted(holding))}, not {kind}')
 
 
-def _tell_unclustered(table: DeliveryTable, columns: Iterable[Column], key: KeyPath, faults: Faults) -> None:
+def _tell_unclustered(delivery: Delivery, key: KeyPath, faults: Faults) -> None:
     """Tell of columns that a table cannot be clustered by."""
-    types = {column.name: column.type for column in columns} | (
-        {table.partition: "DATE"} if table.partition else {}
+    types = {column.name: column.type for column in delivery.columns} | (
+        {delivery.partition: "DATE"} if delivery.partition else {}
     )
-    for name in table.cluster:
+    for name in delivery.cluster:
         if name not in types:
             faults.add(key, f'there is no column "{name}"{suggestion(name, types)}')
         elif types[name] not in CLUSTERING:
@@ -185,29 +179,21 @@ def _no_model(columns: Iterable[Column], path: KeyPath, faults: Faults) -> None:
             faults.add(key, '"@model" is the run of the first input, and this action has no "inputs"')
 
 
-def _partitioned(delivery: Delivery, table: DeliveryTable, path: KeyPath, faults: Faults) -> Delivery:
-    """Add what mode "partition" needs; tell what the other modes have no use for."""
-    if table.mode != "partition":
-        for key in ("partition", "granularity"):
-            if getattr(table, key) is not None:
-                faults.add((*path, key), f'"{key}" is only for mode = "partition"')
-        return delivery
-    if table.partition is None:
+def _partitioned(delivery: Delivery, path: KeyPath, faults: Faults) -> Delivery:
+    """Add the column that mode "partition" needs, where it is not declared."""
+    if delivery.partition is None:
         faults.missing(
             (*path, "partition"), 'mode "partition" needs the key "partition": the name of a column'
         )
         return delivery
-    granularity = table.granularity or "day"
-    wanted = PARTITION_TYPES[granularity]
-    declared = next((c for c in delivery.columns if c.name == table.partition), None)
+    wanted = PARTITION_TYPES[delivery.granularity]
+    declared = next((c for c in delivery.columns if c.name == delivery.partition), None)
     columns = delivery.columns
     if declared is None:
-        added = ColumnTable(type=wanted, from_="@date")
-        columns = (*columns, _column(table.partition, added, (*path, "partition"), faults))
+        added = {"type": wanted, "source": "@date"}
+        columns = (*columns, _column(delivery.partition, added, (*path, "partition"), faults))
         _tell_twins([column.name for column in columns], (*path, "partition"), faults)
     elif declared.type != wanted:
-        fault = (
-            f'granularity "{granularity}" needs a {wanted} column, and "{declared.name}" is {declared.type}'
-        )
-        faults.add((*path, "partition"), fault)
-    return replace(delivery, columns=columns, partition=table.partition, granularity=granularity)
+        why = f'needs a {wanted} column, and "{declared.name}" is {declared.type}'
+        faults.add((*path, "partition"), f'granularity "{delivery.granularity}" {why}')
+    return replace(delivery, columns=columns)

@@ -8,10 +8,10 @@ from pathlib import Path, PurePosixPath
 from posixpath import normpath
 
 from foretell.service.context import ResolveContext
-from foretell.service.form import SourceTable
 from foretell.service.model import LOCK_FILE, Action, Source
 from foretell.service.positions import KeyPath
 from foretell.service.problems import Faults, suggestion
+from foretell.service.reader import Given
 from foretell.service.requirements import declared, groups, wishes
 from foretell.service.requirements.foreign import FOREIGN
 from foretell.service.requirements.place import Place, listed
@@ -19,35 +19,40 @@ from foretell.service.requirements.place import Place, listed
 
 def source(site: ResolveContext) -> Source:
     """Resolve the source: what the file says, else what the directories hold."""
-    table, root, faults = site.form.source, site.root, site.faults
+    given: Given = site.given.get("source", {})
+    root, faults = site.service.root, site.faults
     here = Place(root, ".")
-    path = _path(table, here, faults)
-    link = _linked(table, root, faults)
-    if table.python is False:
-        return _bare(table, path, link, faults)
+    path = _path(given.get("path"), here, faults)
+    link = _linked(given.get("link", ()), root, faults)
+    if given.get("python") is False:
+        return _bare(given, path, link, faults)
     places = [here] if path == here.name else [Place(root, path), here]
     commands = [
         command
-        for action in site.form.actions.values()
-        for command in (action.command, *(action.commands or ()))
+        for action in site.actions.values()
+        for command in (action.get("command"), *action.get("commands", ()))
         if command
     ]
-    requirements, locked = _needed(site, places, scripts=declared.scripts_of(commands))
+    asked = given.get("groups", ())
+    if "requirements" in given:
+        requirements, locked = _required(given["requirements"], root, faults)
+    else:
+        requirements, locked = _found(places, declared.scripts_of(commands), asked)
     taken = requirements if locked is None else (f"{locked}/uv.lock",)
     return Source(
         path=path,
-        python=_python(table, places, taken, faults),
+        python=_python(given.get("python"), places, taken, faults),
         requirements=requirements,
         locked=locked,
         link=link,
-        groups=_groups(site, taken),
+        groups=_groups(asked, taken, root, faults),
     )
 
 
-def _bare(table: SourceTable, path: str, link: tuple[str, ...], faults: Faults) -> Source:
+def _bare(given: Given, path: str, link: tuple[str, ...], faults: Faults) -> Source:
     """Return a source that needs no Python: commands find what is on the PATH."""
     for key in ("requirements", "groups"):
-        if getattr(table, key):
+        if given.get(key):
             faults.add(("source", key), f'python = false makes no environment, so "{key}" would be ignored')
     return Source(path=path, link=link, environment=False)
 
@@ -88,10 +93,10 @@ def usual_command(root: Path, module: str, action: str) -> tuple[str, ...]:
     return (*command, "--config", "configs/{action}.json") if config else command
 
 
-def _path(table: SourceTable, here: Place, faults: Faults) -> str:
-    if table.path is None:
+def _path(given: str | None, here: Place, faults: Faults) -> str:
+    if given is None:
         return "source" if here.has("source", directory=True) else here.name
-    key, path = ("source", "path"), table.path or here.name
+    key, path = ("source", "path"), given or here.name
     if not inside(path, key, faults):
         return "."
     if not _there(here.root, path, directory=True):
@@ -101,8 +106,8 @@ def _path(table: SourceTable, here: Place, faults: Faults) -> str:
     return str(PurePosixPath(path))
 
 
-def _linked(table: SourceTable, root: Path, faults: Faults) -> tuple[str, ...]:
-    for number, path in enumerate(table.link):
+def _linked(paths: tuple[str, ...], root: Path, faults: Faults) -> tuple[str, ...]:
+    for number, path in enumerate(paths):
         key = ("source", "link", number)
         if not inside(path, key, faults):
             continue
@@ -110,7 +115,7 @@ def _linked(table: SourceTable, root: Path, faults: Faults) -> tuple[str, ...]:
             faults.add(key, "the whole directory cannot be linked: name what is too large to copy")
         elif not (_there(root, path) or _there(root, path, directory=True)):
             faults.add(key, f'there is no "{path}" beside this file')
-    return tuple(normpath(path) for path in table.link)
+    return tuple(map(normpath, paths))
 
 
 def _directories(path: Path) -> list[Path]:
@@ -134,19 +139,21 @@ def _is_built(root: Path) -> bool:
     return (root / LOCK_FILE).is_file()
 
 
-def _needed(
-    site: ResolveContext, places: Sequence[Place], *, scripts: Sequence[str]
+def _found(
+    places: Sequence[Place], scripts: Sequence[str], groups: tuple[str, ...]
 ) -> tuple[tuple[str, ...], str | None]:
-    """Return the requirement files, or the directory of a locked project."""
-    table, root, faults = site.form.source, site.root, site.faults
-    if table.requirements is None:
-        found = declared.look(places, scripts)
-        if not found.requirements and found.locked is None and table.groups:
-            # nothing but groups is declared
-            projects = (place.inner("pyproject.toml") for place in places if place.has("pyproject.toml"))
-            return tuple(projects)[:1], None
-        return found.requirements, found.locked
-    for number, name in enumerate(table.requirements):
+    """Return the requirement files that are there, or the directory of a locked project."""
+    found = declared.look(places, scripts)
+    if not found.requirements and found.locked is None and groups:
+        # nothing but groups is declared
+        projects = (place.inner("pyproject.toml") for place in places if place.has("pyproject.toml"))
+        return tuple(projects)[:1], None
+    return found.requirements, found.locked
+
+
+def _required(names: tuple[str, ...], root: Path, faults: Faults) -> tuple[tuple[str, ...], str | None]:
+    """Return the requirement files that the file names, or the directory of a locked project."""
+    for number, name in enumerate(names):
         key = ("source", "requirements", number)
         if not inside(name, key, faults):
             continue
@@ -154,24 +161,23 @@ def _needed(
             faults.add(key, f'"{name}" is no requirement file; {mend}')
         elif not _there(root, name):
             faults.add(key, f'there is no requirement file "{name}" beside this file')
-    match [PurePosixPath(name) for name in table.requirements]:
+    match [PurePosixPath(name) for name in names]:
         case [path] if path.name == "uv.lock":
             return (), str(path.parent)
         case paths if any(path.name == "uv.lock" for path in paths):
             faults.add(("source", "requirements"), "uv.lock stands alone: it holds all that is installed")
         case _:
             pass
-    return table.requirements, None
+    return names, None
 
 
-def _groups(site: ResolveContext, taken: Sequence[str]) -> tuple[str, ...]:
+def _groups(asked: tuple[str, ...], taken: Sequence[str], root: Path, faults: Faults) -> tuple[str, ...]:
     """Return the groups that are asked for besides; a fault for one that nobody knows."""
-    asked, faults = site.form.source.groups, site.faults
     if not asked:
         return ()
-    known = {name for path in taken for name in groups.known(site.root / path)}
+    known = {name for path in taken for name in groups.known(root / path)}
     for number, name in enumerate(asked):
-        if groups.same(name) in known or _is_built(site.root):
+        if groups.same(name) in known or _is_built(root):
             continue
         where = " and ".join(str(PurePosixPath(path)) for path in taken)
         none = f"{where} has none: name its files in requirements" if taken else "no file here has any"
@@ -180,19 +186,22 @@ def _groups(site: ResolveContext, taken: Sequence[str]) -> tuple[str, ...]:
     return tuple(map(groups.same, asked))
 
 
-def _python(table: SourceTable, places: Sequence[Place], taken: Sequence[str], faults: Faults) -> str | None:
-    if isinstance(table.python, bool):
-        if table.python:
+def _python(
+    given: str | bool | None,
+    places: Sequence[Place],
+    taken: Sequence[str],
+    faults: Faults,
+) -> str | None:
+    if isinstance(given, bool):
+        if given:
             faults.add(
                 ("source", "python"), '"python" is a version, or false for no environment; write "3.11"'
             )
         return None
-    if table.python is not None:
-        if not any(mark.isdigit() for mark in table.python) or not table.python.isprintable():
-            faults.add(
-                ("source", "python"), f'"python" is no version: "{table.python}"; write "3.11" or ">=3.11"'
-            )
-        return table.python
+    if given is not None:
+        if not any(mark.isdigit() for mark in given) or not given.isprintable():
+            faults.add(("source", "python"), f'"python" is no version: "{given}"; write "3.11" or ">=3.11"')
+        return given
     lines = [line.strip() for place in places for line in place.text(".python-version").splitlines()]
     said = [line for line in lines if line and not line.startswith("#")]
     return said[0] if said else wishes.python(places, taken)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 
-from foretell.service.form import Duration
 from foretell.service.positions import KeyPath
 from foretell.service.problems import Faults
 
@@ -13,7 +12,7 @@ FORM = re.compile("".join(rf"(?:(\d{{1,9}}(?:\.\d{{1,9}})?){unit})?" for unit in
 LONGEST = 366 * 86400.0
 
 
-def seconds(duration: Duration, path: KeyPath, faults: Faults) -> float:
+def seconds(duration: str | float, path: KeyPath, faults: Faults) -> float:
     """Return a duration in seconds; 1 and a fault for what is none, not positive, or longer than a year."""
     value = _parsed(duration) if isinstance(duration, str) else float(duration)
     if value is None:

@@ -8,21 +8,25 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from zoneinfo import ZoneInfo, available_timezones
 
+from msgspec.structs import replace
+
 from foretell.errors import ServiceFileError
 from foretell.service import reader
 from foretell.service.actions import actions
 from foretell.service.context import ResolveContext
 from foretell.service.deliveries import one_table_each
 from foretell.service.discovery import apart, inside, source
-from foretell.service.form import ActionTable, ImageTable, ServiceTable, schema
+from foretell.service.form import schema
 from foretell.service.layers import Layer, Table, layers, merged
-from foretell.service.model import Image, Service, Target
+from foretell.service.model import Action, Image, Service, Target
 from foretell.service.problems import Faults, suggestion
 from foretell.service.targets import BUILT_IN, targets
 
 __all__ = ["FILE", "find", "load", "schema"]
 
 FILE = "foretell.toml"
+TABLES = frozenset({"source", "actions", "image", "targets"})
+"""What of a service is resolved by itself."""
 NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 VERSION = re.compile(r"[a-z0-9][a-z0-9.-]{0,62}")
 PLACELESS = frozenset({"localtime", "posixrules", "Factory"})
@@ -69,22 +73,18 @@ def _service(found: tuple[Layer, ...], *, home: str | None) -> Service:
     root = found[0].path.parent
     table = merged([*(layer.table for layer in found), BUILT_IN])
     faults = Faults(found, table)
-    form = ServiceTable(**reader.fields(ServiceTable, table, (), faults, also=_misplaced(table)))
-    site = ResolveContext(form=form, root=root, home=home, faults=faults)
+    given = reader.fields(Service, table, (), faults, also=_misplaced(table))
+    head = {key: value for key, value in given.items() if key not in TABLES}
+    site = ResolveContext(given, Service(**{"name": "", **head}, root=root), home, faults)
     _tell_bad_words(site)
     code = source(site)
     places = targets(site)
-    service = Service(
-        name=form.name or "",
-        root=root,
-        version=form.version,
-        target=form.target,
-        timezone=form.timezone,
+    service = replace(
+        site.service,
         source=code,
-        env=form.env,
         env_file=_env_file(site, places),
         actions=actions(site, code),
-        image=_image(form.image, faults),
+        image=_image(given, faults),
         targets=places,
     )
     apart(code, service.actions.values(), faults)
@@ -98,45 +98,42 @@ def _misplaced(table: Table) -> Callable[[str], str]:
 
     def say(key: str) -> str:
         value = table[key]
-        is_action = isinstance(value, dict) and not value.keys().isdisjoint(reader.keys(ActionTable))
+        is_action = isinstance(value, dict) and not value.keys().isdisjoint(reader.keys(Action))
         return f"; did you mean [actions.{key}]?" if is_action else ""
 
     return say
 
 
 def _tell_bad_words(site: ResolveContext) -> None:
-    form, faults = site.form, site.faults
-    if form.name is None:
+    faults, name = site.faults, site.service.name
+    version, timezone = site.service.version, site.service.timezone
+    if "name" not in site.given:
         faults.missing(("name",), 'missing key "name": write name = "example-prediction"')
-    elif not NAME.fullmatch(form.name):
+    elif not NAME.fullmatch(name):
         faults.add(
-            ("name",), f'bad name "{form.name}"; it begins with a-z, then a-z, 0-9 and -, at most 63 in all'
+            ("name",), f'bad name "{name}"; it begins with a-z, then a-z, 0-9 and -, at most 63 in all'
         )
-    if not VERSION.fullmatch(form.version):
-        fault = (
-            f'bad version "{form.version}"; it begins with a-z, 0-9, then a-z, 0-9, ., -, at most 63 in all'
-        )
+    if not VERSION.fullmatch(version):
+        fault = f'bad version "{version}"; it begins with a-z, 0-9, then a-z, 0-9, ., -, at most 63 in all'
         faults.add(("version",), fault)
-    if form.timezone in PLACELESS or form.timezone.startswith(COPIES):
-        fault = (
-            f'the time zone "{form.timezone}" is not the same on every machine; write Europe/Stockholm, say'
-        )
+    if timezone in PLACELESS or timezone.startswith(COPIES):
+        fault = f'the time zone "{timezone}" is not the same on every machine; write Europe/Stockholm, say'
         faults.add(("timezone",), fault)
         return
     try:
-        ZoneInfo(form.timezone)
+        ZoneInfo(timezone)
     except (KeyError, ValueError, OSError):
         # Which of the three depends on what the name looks like as a path.
         known = [name for name in available_timezones() if "/" in name]
-        likely = suggestion(form.timezone, known).partition("; known")[0]
+        likely = suggestion(timezone, known).partition("; known")[0]
         faults.add(
-            ("timezone",), f'unknown time zone "{form.timezone}"{likely or "; write Europe/Stockholm, say"}'
+            ("timezone",), f'unknown time zone "{timezone}"{likely or "; write Europe/Stockholm, say"}'
         )
 
 
 def _env_file(site: ResolveContext, targets: Mapping[str, Target]) -> str | None:
     """Resolve the path of the env file; a fault where an attempt may be on a machine that does not see it."""
-    told, key = site.form.env_file, ("env_file",)
+    told, key = site.service.env_file, ("env_file",)
     if told is None:
         return None
     if not told.strip() or "\0" in told:
@@ -148,7 +145,8 @@ def _env_file(site: ResolveContext, targets: Mapping[str, Target]) -> str | None
     return site.path(told)
 
 
-def _image(table: ImageTable, faults: Faults) -> Image:
-    if table.dockerfile is not None:
-        inside(table.dockerfile, ("image", "dockerfile"), faults)
-    return Image(**{name: getattr(table, name) for name in Image.__struct_fields__})
+def _image(given: reader.Given, faults: Faults) -> Image:
+    image = Image(**given.get("image", {}))
+    if image.dockerfile is not None:
+        inside(image.dockerfile, ("image", "dockerfile"), faults)
+    return image

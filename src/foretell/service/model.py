@@ -1,88 +1,28 @@
-"""The service as frozen values: what foretell.toml says, with every default filled in."""
+"""
+The service as frozen values: what foretell.toml says, with every default filled in.
+
+Each field declares the key that fills it, for reading, schema and reference; see declaration.py.
+"""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, TypeAlias
+from typing import Annotated, ClassVar, TypeAlias
 
 from msgspec import Meta, Struct, field
+
+from foretell.service.declaration import RESOLVED, Seconds, Written, says
+from foretell.service.delivery import Delivery
+from foretell.service.times import Times
 
 SERVICE_FILE = "foretell.toml"
 LOCK_FILE = "foretell.lock"
 
-
-class Column(Struct, frozen=True, kw_only=True):
-    """
-    One column of the delivered table.
-
-    `source` is the file's column it is taken from (`from` in the file): a name, or "@date", "@run",
-    "@model" for the run's date in the service's time zone, its id, the run id of its first input.
-    `type` is a BigQuery type name in upper case: STRING, INT64, FLOAT64, NUMERIC, BOOL, DATE, ...
-    """
-
-    name: str
-    type: str
-    mode: Literal["NULLABLE", "REQUIRED"] = "NULLABLE"
-    source: str
-    description: str = ""
-
-
-TYPES: dict[str, str] = {
-    "STRING": "VARCHAR",
-    "BYTES": "BLOB",
-    "INT64": "BIGINT",
-    "INTEGER": "BIGINT",
-    "INT": "BIGINT",
-    "FLOAT64": "DOUBLE",
-    "FLOAT": "DOUBLE",
-    "NUMERIC": "DECIMAL(38,9)",
-    "DECIMAL": "DECIMAL(38,9)",
-    "BIGNUMERIC": "DECIMAL(38,18)",
-    "BIGDECIMAL": "DECIMAL(38,18)",
-    "BOOL": "BOOLEAN",
-    "BOOLEAN": "BOOLEAN",
-    "DATE": "DATE",
-    "TIME": "TIME",
-    "DATETIME": "TIMESTAMP",
-    "TIMESTAMP": "TIMESTAMP WITH TIME ZONE",
-    "JSON": "JSON",
-}
-"""The column types that can be declared: BigQuery's names and synonyms, and DuckDB's name for each."""
-
-
-RESERVED = re.compile(
-    r"_TABLE_|_FILE_|_PARTITION|_ROW_TIMESTAMP|__ROOT__|_COLIDENTIFIER|_CHANGE_(?:TYPE|TIMESTAMP|SEQUENCE_NUMBER)$",
-    re.IGNORECASE,
-)
-"""How the names of columns begin that BigQuery keeps for itself; the last are whole names."""
-
-Mode: TypeAlias = Literal["replace", "append", "partition"]
-Granularity: TypeAlias = Literal["day", "hour", "month"]
-Extra: TypeAlias = Literal["refuse", "ignore"]
-
-
-class Delivery(Struct, frozen=True, kw_only=True):
-    """
-    Which file of an action's output becomes rows of which table.
-
-    `file` is a path or glob in the output directory. `table` is "name" or "dataset.name". `partition`
-    names the DATE (granularity day, month) or TIMESTAMP (hour) column of mode "partition"; it is always
-    one of `columns` (with source "@date" where the file lacks it), and None in the other modes. `cluster` and
-    `description` are for warehouses that know such things. `null` are the texts that mean no value as whole, unquoted
-    cells of CSV, beside the empty one; `extra` is what becomes of columns of the file that are not declared.
-    """
-
-    file: str
-    table: str
-    columns: tuple[Column, ...]
-    mode: Mode = "replace"
-    partition: str | None = None
-    granularity: Granularity = "day"
-    cluster: tuple[str, ...] = ()
-    description: str = ""
-    null: tuple[str, ...] = ()
-    extra: Extra = "refuse"
+OUTPUT = "output"
+"""The directory that a command writes to, where nothing else is said."""
+Count: TypeAlias = Annotated[int, Meta(ge=0, le=1000)]
+Free: TypeAlias = dict[str, object]
+"""A table whose keys belong to a kind of platform or warehouse."""
 
 
 class Input(Struct, frozen=True, kw_only=True):
@@ -94,45 +34,107 @@ class Input(Struct, frozen=True, kw_only=True):
 
 class AirflowSettings(Struct, frozen=True, kw_only=True):
     """
-    How Airflow schedules an action. `start` and `end` are RFC 3339, `retry_delay` is seconds.
+    How Airflow schedules the action; what is Python (callbacks, deadlines) is an argument of dags() in dags.py.
 
-    `retries` are of Airflow's tasks, for what fails around the command; how often the command is tried is the action's.
+    `start` and `end` are RFC 3339 here.
     """
 
-    catchup: bool = False
-    start: str | None = None
-    end: str | None = None
-    max_active_runs: int = 1
-    retries: int = 2
-    retry_delay: float = 60
-    pool: str | None = None
-    queue: str | None = None
-    tags: tuple[str, ...] = ()
-    owner: str | None = None
-    paused: bool | None = None
-    """Whether the graph is paused when Airflow first sees it; None for Airflow's own default."""
+    catchup: Annotated[bool, says("Whether ticks that were missed since `start` are run.")] = False
+    start: Annotated[
+        str | None,
+        says(
+            'First date, "2026-01-01" or with a time, in the service\'s time zone.',
+            default="the first tick after Airflow sees it",
+        ),
+    ] = None
+    end: Annotated[str | None, says("Last date, as `start`.")] = None
+    max_active_runs: Annotated[Annotated[int, Meta(ge=1, le=1000)], says("Runs at a time.")] = 1
+    retries: Annotated[
+        Count, says("How often a task is tried again: for capacity, credentials, a store; never the command.")
+    ] = 2
+    retry_delay: Annotated[Seconds, says("Between two such tries.")] = 60
+    pool: Annotated[str | None, says("Airflow pool of the tasks.")] = None
+    queue: Annotated[str | None, says("Queue of the tasks, where the executor has queues.")] = None
+    tags: Annotated[tuple[str, ...], says("Tags of the graph, beside the service's name.")] = ()
+    owner: Annotated[str | None, says("Owner of the tasks, as Airflow shows it.")] = None
+    paused: Annotated[
+        bool | None,
+        says("Whether it is paused when Airflow first sees it.", default="as Airflow is configured"),
+    ] = None
 
 
 class Action(Struct, frozen=True, kw_only=True):
-    """A thing the model can do. Times are seconds; `retries` counts failed commands, `losses` lost machines."""
+    """A thing the model can do: training, application, or any other."""
 
-    name: str
-    command: tuple[str, ...] = ()
-    commands: tuple[tuple[str, ...], ...] = ()
-    """Two or more in its place, which is then empty: one after the other, as far as each succeeds."""
-    output: str = "output"
-    schedule: str | None = None
-    overlap: bool = False
-    """Whether `tick` starts a due run while another one is open."""
-    after: tuple[str, ...] = ()
-    inputs: tuple[Input, ...] = ()
-    timeout: float = 6 * 3600
-    retries: int = 0
-    losses: int = 2
-    env: dict[str, str] = field(default_factory=dict)
-    secrets: dict[str, str] = field(default_factory=dict)
-    delivery: Delivery | None = None
-    airflow: AirflowSettings = AirflowSettings()
+    name: Annotated[str, RESOLVED]
+    command: Annotated[
+        tuple[str, ...],
+        Written(type=str | tuple[str, ...]),
+        says(
+            "Program and arguments, as text (split as a shell would, but there is no shell) or as an array. "
+            "Filled in: {action} {date} {interval_start} {interval_end} {run}.",
+            default="python -m PACKAGE.main --action {action} [--config configs/{action}.json], "
+            "if the source has exactly one package with a main",
+        ),
+    ] = ()
+    commands: Annotated[
+        tuple[tuple[str, ...], ...],
+        Written(type=tuple[str | tuple[str, ...], ...]),
+        says(
+            "Several commands in its place, each as text or as an array: one after the other in one attempt, "
+            "which the first that fails ends.",
+            default="`command` alone",
+        ),
+    ] = ()
+    """Two or more; `command` is then empty."""
+    output: Annotated[
+        str,
+        says(
+            "Directory that the command writes to, empty when it starts. What is in it is kept, nothing else."
+        ),
+    ] = OUTPUT
+    schedule: Annotated[
+        str | None,
+        says(
+            "Five cron fields in the service's time zone, or @hourly, @daily (@midnight), @weekly, @monthly, @yearly. "
+            'Several times go into one line: "0 7,19 * * *".'
+        ),
+    ] = None
+    overlap: Annotated[
+        bool,
+        says(
+            "Whether `tick` starts what is due while another run of the action is open, instead of waiting for "
+            "its end; Airflow has max_active_runs."
+        ),
+    ] = False
+    after: Annotated[
+        tuple[str, ...],
+        says("Runs when all of these actions have succeeded; beside a schedule, then too."),
+    ] = ()
+    inputs: Annotated[
+        tuple[Input, ...],
+        Written(type=tuple[str, ...] | dict[str, str]),
+        says(
+            "Actions whose current model is put into the working directory before the command starts: where the "
+            'action that made it wrote it, its `output`; as a table, {training = "models"}, into another directory. '
+            "Triggers nothing."
+        ),
+    ] = ()
+    timeout: Annotated[Seconds, says("Time limit of the command.")] = 6 * 3600
+    retries: Annotated[Count, says("How often a command that failed is tried again.")] = 0
+    losses: Annotated[Count, says("How often a machine that was lost is replaced.")] = 2
+    env: Annotated[dict[str, str], says("Environment variables of this action.")] = field(
+        default_factory=dict
+    )
+    secrets: Annotated[
+        dict[str, str],
+        says(
+            "Environment variables, each with the version of the secret that holds its value, by Secret Manager's "
+            "name for it; on this machine the variable of the same name is taken. Values are kept out of logs."
+        ),
+    ] = field(default_factory=dict)
+    delivery: Annotated[Delivery | None, says("Where the predictions go.")] = None
+    airflow: Annotated[AirflowSettings, says("How Airflow schedules it.")] = AirflowSettings()
 
     @property
     def steps(self) -> tuple[tuple[str, ...], ...]:
@@ -141,30 +143,55 @@ class Action(Struct, frozen=True, kw_only=True):
 
 
 class Source(Struct, frozen=True, kw_only=True):
-    """Where the model's code is, relative to the service's directory, and what it needs to run."""
+    """The model's code."""
 
-    path: str = "."
-    python: str | None = None
-    requirements: tuple[str, ...] = ()
-    locked: str | None = None
+    path: Annotated[
+        str, says("Directory that is put on PYTHONPATH.", default='"source" if it is there, else "."')
+    ] = "."
+    python: Annotated[
+        str | None,
+        Written(type=str | bool),
+        says(
+            "Version of Python; false for no environment, where no command needs Python or all bring their own.",
+            default=".python-version, then what the project asks for",
+        ),
+    ] = None
+    requirements: Annotated[
+        tuple[str, ...],
+        says(
+            "What is installed: requirement files, lock files, projects, scripts with their own metadata.",
+            default="the first that is there, see above",
+        ),
+    ] = ()
+    locked: Annotated[str | None, RESOLVED] = None
     """The directory of a pyproject.toml with a uv.lock, which is then synced instead of `requirements`."""
-    link: tuple[str, ...] = ()
-    """Files and directories that a working directory has a symlink to, and no copy of; on this machine only."""
-    groups: tuple[str, ...] = ()
-    """Groups of dependencies that are installed besides, by their normalized names."""
-    environment: bool = True
+    link: Annotated[
+        tuple[str, ...],
+        says(
+            "Files and directories that are too large to copy: the working directory has a symlink to them, "
+            "so a command can change the originals."
+        ),
+    ] = ()
+    groups: Annotated[
+        tuple[str, ...],
+        says("Groups of dependencies, or extras, that are installed besides; of themselves none are."),
+    ] = ()
+    """By their normalized names."""
+    environment: Annotated[bool, RESOLVED] = True
     """Whether an environment of Python is made; if not, commands find what is on the PATH."""
 
 
 class Image(Struct, frozen=True, kw_only=True):
-    """How the service becomes an image."""
+    """How the service becomes a container image."""
 
-    registry: str | None = None
-    base: str = "python:{python}-slim"
-    agent_base: str = "python:3.11-slim"
-    apt: tuple[str, ...] = ()
-    dockerfile: str | None = None
-    network: str | None = None
+    registry: Annotated[str | None, says("Registry and path that images are pushed to.")] = None
+    base: Annotated[str, says("Image of the model's environment; {python} is its version.")] = (
+        "python:{python}-slim"
+    )
+    agent_base: Annotated[str, says("Image of the agent, which has its own Python.")] = "python:3.11-slim"
+    apt: Annotated[tuple[str, ...], says("Debian packages to install.")] = ()
+    dockerfile: Annotated[str | None, says("A Dockerfile of your own, instead of the generated one.")] = None
+    network: Annotated[str | None, says("Docker network of the build.")] = None
 
 
 class ProcessSettings(Struct, frozen=True, kw_only=True, tag="process", tag_field="kind"):
@@ -265,89 +292,70 @@ class BigQuerySettings(Struct, frozen=True, kw_only=True, tag="bigquery", tag_fi
 WarehouseSettings: TypeAlias = DuckDBSettings | BigQuerySettings
 
 
-EXACT = 1e-6
-"""Seconds: 6 x 0.2 is more than 1.2 to a computer, and not to us."""
-
-
-class Times(Struct, frozen=True, kw_only=True):
-    """
-    The durations of the protocol, in seconds; see docs/protocol.md. Each side measures them by its own clock.
-
-    They hold only together: `faults` names the inequalities that a set of them breaks.
-    """
-
-    beat: float = 10
-    fence: float = 300
-    kill: float = 15
-    lease: float = 400
-    stale: float = 60
-    boot: float = 900
-    poll: float = 12
-    deliver: float = 900
-    grace: float = 180
-
-    def deadline(self, timeout: float) -> float:
-        """Seconds after which a machine whose command may run for `timeout` is ended, whatever it is doing."""
-        return self.boot + timeout + self.kill + self.deliver + self.grace
-
-    def scaled(self, factor: float) -> Times:
-        """All durations times one factor."""
-        return Times(**{name: getattr(self, name) * factor for name in self.__struct_fields__})
-
-    def faults(self) -> list[str]:
-        """Return what is wrong with these durations, one sentence each; an empty list for a sound set."""
-        least = {
-            "stale must be at least 6 x beat, else a slow write looks like silence": (
-                self.stale,
-                6 * self.beat,
-            ),
-            "lease must be at least stale": (self.lease, self.stale),
-            "fence must be at least 3 x beat, else one lost beat ends the command": (
-                self.fence,
-                3 * self.beat,
-            ),
-            "boot must be at least 3 x poll, else a machine is given up unseen": (self.boot, 3 * self.poll),
-            "lease must be larger than 1.02 x (fence + beat / 5 + kill), else a command may outlive its loss": (
-                self.lease / 1.02 - self.kill,
-                self.fence + self.beat / 5 + EXACT,
-            ),
-        }
-        found = [rule for rule, (given, least) in least.items() if given < least - EXACT / 2]
-        if min(getattr(self, name) for name in self.__struct_fields__) <= 0:
-            found.insert(0, "every duration must be positive")
-        return found
-
-
 class Target(Struct, frozen=True, kw_only=True):
-    """Where runs happen. `store` is a URL: file:///…, gs://… or s3://…."""
+    """Where runs happen. `local` and `docker` are there without being declared."""
 
-    name: str
-    store: str
-    platform: PlatformSettings
-    warehouse: WarehouseSettings
-    actions: dict[str, PlatformSettings] = field(default_factory=dict)
+    name: Annotated[str, RESOLVED]
+    store: Annotated[
+        str,
+        says(
+            "Where runs are recorded: gs://…, s3://…, az://…, or a directory.",
+            default=".foretell/store (not for machines elsewhere)",
+        ),
+    ]
+    """A URL: file:///…, gs://… or s3://…."""
+    platform: Annotated[
+        PlatformSettings, Written(type=Free), says("What executes the command.", default='kind = "process"')
+    ]
+    warehouse: Annotated[
+        WarehouseSettings,
+        Written(type=Free),
+        says(
+            "Where predictions are delivered.",
+            default="duckdb; bigquery where the platform is compute-engine",
+        ),
+    ]
+    actions: Annotated[
+        dict[str, PlatformSettings],
+        Written(type=dict[str, Free]),
+        says("Keys of the platform, for one action."),
+    ] = field(default_factory=dict)
     """The platform as overridden for one action, complete."""
-    times: Times = Times()
+    times: Annotated[Times, says("Durations of the run protocol.")] = Times()
 
     def platform_of(self, action: str) -> PlatformSettings:
         return self.actions.get(action, self.platform)
 
 
 class Service(Struct, frozen=True, kw_only=True):
-    """A model wrapped for periodic work. `root` is the directory of foretell.toml, absolute."""
+    """A model wrapped for periodic work."""
 
-    name: str
-    root: Path
-    version: str = "1"
-    target: str | None = None
-    timezone: str = "UTC"
-    source: Source
-    env: dict[str, str] = field(default_factory=dict)
-    env_file: str | None = None
-    """The absolute path of a file of environment variables on this machine."""
-    actions: dict[str, Action]
-    image: Image
-    targets: dict[str, Target]
+    name: Annotated[str, says("Name of the service: a-z, 0-9 and -, beginning with a letter.")]
+    root: Annotated[Path, RESOLVED]
+    """The directory of foretell.toml, absolute."""
+    version: Annotated[
+        str, says("Generation of models: models and code of one version belong together. a-z, 0-9, . and -.")
+    ] = "1"
+    target: Annotated[str | None, says("The target that schedules use.")] = None
+    timezone: Annotated[str, says("Time zone of schedules and partitions.")] = "UTC"
+    extends: Annotated[str | None, says("Another service file: tables merge, the nearer file wins.")] = None
+    source: Annotated[Source, says("The model's code.")] = Source()
+    env: Annotated[dict[str, str], says("Environment variables of every action, on every platform.")] = field(
+        default_factory=dict
+    )
+    env_file: Annotated[
+        str | None,
+        says(
+            "File of more of them, NAME=value a line, read on this machine when an attempt begins; `env` wins over it. "
+            "Its values are in no record and are kept out of logs. Not for machines elsewhere, which have `secrets`."
+        ),
+    ] = None
+    """An absolute path."""
+    actions: Annotated[dict[str, Action], says("What the model can do, by name.")] = field(
+        default_factory=dict
+    )
+    image: Annotated[Image, says("How the service becomes a container image.")] = Image()
+    targets: Annotated[dict[str, Target], says("Where runs happen, by name.")] = field(default_factory=dict)
 
     @property
     def not_code(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""From TOML values to the tables of the form: key by key, so that one fault does not hide another."""
+"""From TOML values to the fields of a struct: key by key, so that one fault does not hide another."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ import types
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, time
 from functools import cache
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin
 
 import msgspec
 from msgspec import Meta, Struct
-from msgspec.structs import FieldInfo
 
+from foretell.service import declaration
+from foretell.service.durations import seconds
 from foretell.service.layers import Table
 from foretell.service.positions import KeyPath
 from foretell.service.problems import Faults, suggestion
 
-S = TypeVar("S", bound=Struct)
+Given: TypeAlias = dict[str, Any]
+"""What a table of the file gives, by field: only what stands there and is right. A table in it is one of these too."""
 
 NOTHING = object()
 """What is given for a value that was wrong; the fault is told already."""
@@ -32,11 +34,6 @@ WIDEST = 60
 """Characters of a value that a message shows."""
 
 
-def table(kind: type[S], values: Mapping[str, object], path: KeyPath, faults: Faults) -> S:
-    """Read a table of the form, with the default for what is wrong."""
-    return kind(**fields(kind, values, path, faults))
-
-
 def fields(
     kind: type[Struct],
     values: Mapping[str, object],
@@ -44,9 +41,9 @@ def fields(
     faults: Faults,
     *,
     also: Callable[[str], str] | None = None,
-) -> dict[str, Any]:
+) -> Given:
     """Return the right values of a table by field, and tell what is wrong. `also` explains unknown keys."""
-    known = _fields(kind)
+    known = declaration.keys(kind)
     result = {}
     for key, value in values.items():
         if key not in known:
@@ -54,31 +51,28 @@ def fields(
             faults.add((*path, key), f'unknown key "{key}"{mend}')
             continue
         read = _value(known[key].type, value, (*path, key), faults)
+        if known[key].is_duration and read is not NOTHING:
+            read = seconds(read, (*path, key), faults)
         if read is not NOTHING:
-            result[known[key].name] = read
+            result[known[key].field.name] = read
     return result
 
 
 def keys(kind: type[Struct]) -> list[str]:
     """Return every key of a table."""
-    return list(_fields(kind))
+    return list(declaration.keys(kind))
 
 
 def required(kind: type[Struct]) -> list[str]:
     """Return the keys of a table that have no default."""
-    return [key for key, found in _fields(kind).items() if found.required]
-
-
-@cache
-def _fields(kind: type[Struct]) -> dict[str, FieldInfo]:
-    return {found.encode_name: found for found in msgspec.structs.fields(kind)}
+    return [name for name, key in declaration.keys(kind).items() if key.field.required]
 
 
 def _value(kind: Any, value: object, path: KeyPath, faults: Faults) -> Any:
     if isinstance(value, dict) and (option := _tabular(kind)):
         if get_origin(option) is dict:
             return _entries(get_args(option)[1], value, path, faults)
-        return table(option, value, path, faults)
+        return fields(option, value, path, faults)
     if kind is object:
         return _free(value, path, faults)
     try:
@@ -91,7 +85,7 @@ def _value(kind: Any, value: object, path: KeyPath, faults: Faults) -> Any:
         return NOTHING
 
 
-def _entries(kind: Any, values: Table, path: KeyPath, faults: Faults) -> dict[str, Any]:
+def _entries(kind: Any, values: Table, path: KeyPath, faults: Faults) -> Given:
     read = {key: _value(kind, value, (*path, key), faults) for key, value in values.items()}
     return {key: value for key, value in read.items() if value is not NOTHING}
 
@@ -111,7 +105,7 @@ def _free(value: object, path: KeyPath, faults: Faults) -> object:
 
 @cache
 def _tabular(kind: Any) -> Any:
-    """Return what of a type a table can be: a table of the form, or one of any keys; None where it cannot be one."""
+    """Return what of a type a table can be: a struct, or one of any keys; None where it cannot be one."""
     for option in _options(_plain(kind)):
         if get_origin(option) is dict or (isinstance(option, type) and issubclass(option, Struct)):
             return option

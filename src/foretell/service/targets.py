@@ -10,8 +10,7 @@ from typing import Any, TypeVar
 from foretell.service import reader
 from foretell.service.actions import NAME
 from foretell.service.context import ResolveContext
-from foretell.service.durations import seconds
-from foretell.service.form import PLATFORMS, WAREHOUSES, TargetTable, TimesTable
+from foretell.service.form import PLATFORMS, WAREHOUSES
 from foretell.service.layers import Table, merged
 from foretell.service.model import (
     BigQuerySettings,
@@ -20,11 +19,12 @@ from foretell.service.model import (
     PlatformSettings,
     ProcessSettings,
     Target,
-    Times,
     WarehouseSettings,
 )
 from foretell.service.positions import KeyPath
 from foretell.service.problems import Faults, suggestion
+from foretell.service.reader import Given
+from foretell.service.times import Times
 
 S = TypeVar("S", bound=PlatformSettings | WarehouseSettings)
 
@@ -42,29 +42,30 @@ DATASET = re.compile(r"[A-Za-z0-9_]{1,128}")
 
 def targets(site: ResolveContext) -> dict[str, Target]:
     """Resolve every target; what is wrong becomes faults, and such a target is left out."""
-    form = site.form
-    if form.target is not None and form.target not in form.targets:
-        site.faults.add(("target",), f'unknown target "{form.target}"{suggestion(form.target, form.targets)}')
-    resolved = {name: _target(name, table, site) for name, table in form.targets.items()}
+    usual, tables = site.service.target, site.given.get("targets", {})
+    if usual is not None and usual not in tables:
+        site.faults.add(("target",), f'unknown target "{usual}"{suggestion(usual, tables)}')
+    resolved = {name: _target(name, given, site) for name, given in tables.items()}
     return {name: target for name, target in resolved.items() if target}
 
 
-def _target(name: str, table: TargetTable, site: ResolveContext) -> Target | None:
+def _target(name: str, given: Given, site: ResolveContext) -> Target | None:
     path: KeyPath = ("targets", name)
     if not NAME.fullmatch(name):
         fault = f'bad target name "{name}"; it begins with a-z, then a-z, 0-9, _ and -, at most 63 in all'
         site.faults.add(path, fault)
-    kind = _kind(PLATFORMS, table.platform, "process", (*path, "platform"), site)
-    times = _times(table.times, (*path, "times"), site.faults)
+    asked = given.get("platform", {})
+    kind = _kind(PLATFORMS, asked, "process", (*path, "platform"), site)
+    times = _times(given.get("times", {}), (*path, "times"), site.faults)
     if kind is None:
         return None
-    told = _told(PLATFORMS, kind, table.platform, (*path, "platform"), site)
+    told = _told(PLATFORMS, kind, asked, (*path, "platform"), site)
     platform = _platform(kind, told, (*path, "platform"), site)
-    overrides = _overrides(table, kind, told, path, site)
-    store = _store(table.store, kind, (*path, "store"), site)
+    overrides = _overrides(given.get("actions", {}), kind, told, path, site)
+    store = _store(given.get("store"), kind, (*path, "store"), site)
     _tell_quick_beats(store, times, (*path, "times"), site.faults)
     project = platform.project if isinstance(platform, ComputeEngineSettings) else None
-    warehouse = _warehouse(table.warehouse, kind, project, (*path, "warehouse"), site)
+    warehouse = _warehouse(given.get("warehouse", {}), kind, project, (*path, "warehouse"), site)
     if platform is None or warehouse is None:
         return None
     return Target(
@@ -113,7 +114,7 @@ def _platform(
 
 
 def _overrides(
-    table: TargetTable,
+    actions: dict[str, Table],
     kind: type[PlatformSettings],
     values: dict[str, Any],
     path: KeyPath,
@@ -121,10 +122,10 @@ def _overrides(
 ) -> dict[str, PlatformSettings]:
     """Return the platform of the actions that have keys of their own, complete."""
     result = {}
-    for action, told in table.actions.items():
+    for action, told in actions.items():
         key = (*path, "actions", action)
-        if action not in site.form.actions:
-            site.faults.add(key, f'there is no action "{action}"{suggestion(action, site.form.actions)}')
+        if action not in site.actions:
+            site.faults.add(key, f'there is no action "{action}"{suggestion(action, site.actions)}')
         own = reader.fields(kind, told, key, site.faults)
         platform = _platform(kind, merged([own, values]), (*path, "platform"), site)
         if platform:
@@ -168,7 +169,7 @@ def _warehouse(
             (*path, "dataset"), f'bad dataset name "{values["dataset"]}"; write one of A-Z, a-z, 0-9, _'
         )
     if chosen is BigQuerySettings:
-        usual = {"dataset": (site.form.name or "").replace("-", "_"), "project": project}
+        usual = {"dataset": site.service.name.replace("-", "_"), "project": project}
         return BigQuerySettings(**{**usual, **values})
     if remote:
         fault = 'a machine elsewhere does not see a DuckDB file here; write kind = "bigquery"'
@@ -177,11 +178,8 @@ def _warehouse(
     return DuckDBSettings(path=site.path(file), **values)
 
 
-def _times(table: TimesTable, path: KeyPath, faults: Faults) -> Times:
-    if table == TimesTable():
-        return Times()
-    names = Times.__struct_fields__
-    times = Times(**{name: seconds(getattr(table, name), (*path, name), faults) for name in names})
+def _times(given: Given, path: KeyPath, faults: Faults) -> Times:
+    times = Times(**given)
     for fault in [] if faults.within(path) else times.faults():
         faults.add((*path, ""), fault)
     return times

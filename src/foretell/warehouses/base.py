@@ -11,7 +11,7 @@ from msgspec import Struct
 from foretell.errors import UsageError
 from foretell.protocol.records import Outcome, Receipt, Request
 from foretell.protocol.scope import owner
-from foretell.service.model import Delivery
+from foretell.service.delivery import Delivery
 from foretell.system.times import sortable
 
 SHOWN = 20

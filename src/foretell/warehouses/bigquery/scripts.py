@@ -9,7 +9,7 @@ from pathlib import Path
 from google.cloud.bigquery import QueryJobConfig, ScalarQueryParameter
 
 from foretell.protocol import scope
-from foretell.service.model import Delivery
+from foretell.service.delivery import Delivery
 from foretell.warehouses.base import Shipment, appended, belongs, newer
 from foretell.warehouses.bigquery import table as tables
 from foretell.warehouses.bigquery.errors import CHANGED

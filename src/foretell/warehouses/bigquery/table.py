@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from foretell.google.labels import label
 from foretell.protocol.records import Receipt
-from foretell.service.model import Column, Delivery
+from foretell.service.delivery import Column, Delivery
 from foretell.warehouses.base import SchemaMismatchError, Shipment, other_columns
 from foretell.warehouses.bigquery.jobs import ONCE, REQUEST, RETRY
 

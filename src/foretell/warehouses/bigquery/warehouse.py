@@ -23,7 +23,8 @@ from msgspec.structs import replace
 from foretell.errors import UsageError, WarehouseError
 from foretell.protocol import keys
 from foretell.protocol.records import Receipt
-from foretell.service.model import BigQuerySettings, Delivery
+from foretell.service.delivery import Delivery
+from foretell.service.model import BigQuerySettings
 from foretell.system.backoff import Backoff
 from foretell.warehouses.base import Rows, SchemaMismatchError, Shipment
 from foretell.warehouses.bigquery import location as place

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from foretell.protocol.records import Receipt
-from foretell.service.model import Delivery
+from foretell.service.delivery import Delivery
 from foretell.warehouses.base import NEVER, NOTHING, REMOVED, STANDS, Shipment, run_column, shared, unmarked
 from foretell.warehouses.bigquery import scripts as script
 from foretell.warehouses.bigquery import table as tables

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from foretell.delivery.sql import duckdb, identifier, literal, paths
 from foretell.errors import WarehouseError
-from foretell.service.model import TYPES, Column, Delivery
+from foretell.service.delivery import TYPES, Column, Delivery
 from foretell.warehouses.base import SchemaMismatchError, Shipment, other_columns
 from foretell.warehouses.documents import document
 

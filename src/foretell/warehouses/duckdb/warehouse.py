@@ -23,7 +23,8 @@ from foretell.delivery.sql import duckdb
 from foretell.errors import UsageError, WarehouseError
 from foretell.protocol import scope
 from foretell.protocol.records import Receipt, Verdict
-from foretell.service.model import Delivery, DuckDBSettings
+from foretell.service.delivery import Delivery
+from foretell.service.model import DuckDBSettings
 from foretell.system.backoff import Backoff
 from foretell.warehouses.base import (
     NEVER,
