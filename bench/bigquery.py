@@ -30,7 +30,7 @@ from foretell.service.delivery import Column, Delivery
 from foretell.service.model import BigQuerySettings
 from foretell.warehouses import connect
 from foretell.warehouses.base import Shipment
-from tests.google import bigquery, storage
+from tests.standins.google import bigquery, storage
 
 PROJECT = "bench"
 DELIVERY = Delivery(

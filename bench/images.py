@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from bench import timing
-from tests.docker.engine import REGISTRY, Engine, running, started, why_not
+from tests.standins.containers.engine import REGISTRY, Engine, running, started, why_not
 
 ROUNDS = 3
 RUNS = 15

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.airflow.components import unused_port
+from tests.standins.airflow.components import unused_port
 
 PROGRAMS = Path("/usr/lib/postgresql")
 USER = "postgres"

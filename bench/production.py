@@ -12,11 +12,11 @@ from statistics import median
 
 from bench import timing
 from bench.timing import Contestant
-from tests.google import bigquery as warehouses
-from tests.google import cloud as clouds
-from tests.google import storage as storages
-from tests.google.bigquery import PROJECT as WAREHOUSE
-from tests.google.cloud import PROJECT
+from tests.standins.google import bigquery as warehouses
+from tests.standins.google import cloud as clouds
+from tests.standins.google import storage as storages
+from tests.standins.google.bigquery import PROJECT as WAREHOUSE
+from tests.standins.google.cloud import PROJECT
 
 ROUNDS = 15
 IMAGE = f"europe-docker.pkg.dev/{PROJECT}/services/toy@sha256:{'0' * 64}"

@@ -29,7 +29,7 @@ from foretell.service.model import ComputeEngineSettings
 from foretell.store import Store
 from foretell.system import times
 from foretell.system.processes import children
-from tests.airflow.components import Components
+from tests.standins.airflow.components import Components
 
 RUNS = 1000
 ROUNDS = 8

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests.docker.engine import Engine, started
-from tests.google import bigquery as bigqueries
-from tests.google import storage as cloud_storage
-from tests.google.bigquery import BigQuery
-from tests.google.fixtures import (
+from tests.standins.containers.engine import Engine, started
+from tests.standins.google import bigquery as bigqueries
+from tests.standins.google import storage as cloud_storage
+from tests.standins.google.bigquery import BigQuery
+from tests.standins.google.fixtures import (
     cloud,
     hypervisor,
     prepared,
@@ -25,7 +25,7 @@ from tests.google.fixtures import (
     shared_hypervisor,
     theatre,
 )
-from tests.google.storage import Storage
+from tests.standins.google.storage import Storage
 
 # named here and nowhere else: one that is named in two places is made twice
 __all__ = [

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from foretell.system.processes import kill_survivors, marker
-from tests.acceptance.stage import DELIVERY, PREDICTIONS, Stage
+from tests.support.stage import DELIVERY, PREDICTIONS, Stage
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from foretell.controller import history
 from foretell.protocol.keys import Run
 from foretell.protocol.records import Exit, Launch, Outcome
 from foretell.protocol.rules import State
-from tests.acceptance.stage import DELIVERY, PREDICTIONS, Stage, eventually, must_be_gone
+from tests.support.stage import DELIVERY, PREDICTIONS, Stage, eventually, must_be_gone
 
 pytestmark = pytest.mark.slow
 

@@ -17,7 +17,7 @@ from foretell.controller import history
 from foretell.errors import CorruptError, ForetellError, StoreRefusedError
 from foretell.protocol.keys import Run
 from foretell.protocol.records import Host, Launch, Manifest, Outcome, encode
-from tests.acceptance.stage import DELIVERY, PREDICTIONS, Stage, eventually, must_be_gone
+from tests.support.stage import DELIVERY, PREDICTIONS, Stage, eventually, must_be_gone
 
 pytestmark = pytest.mark.slow
 

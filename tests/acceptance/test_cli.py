@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from foretell.cli.main import overview
-from tests.acceptance.stage import DELIVERY, PREDICTIONS, Stage, eventually
+from tests.support.stage import DELIVERY, PREDICTIONS, Stage, eventually
 
 MODEL = 'echo model > output/model.txt; echo "{\\"mae\\": 0.5}" > output/metrics.json'
 

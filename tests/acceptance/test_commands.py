@@ -7,8 +7,8 @@ import json
 import pytest
 
 from foretell.protocol.records import Exit, Request
-from tests.acceptance.stage import Stage, eventually
 from tests.acceptance.test_cli import foretell
+from tests.support.stage import Stage, eventually
 
 pytestmark = pytest.mark.slow
 

@@ -18,7 +18,7 @@ from foretell.errors import UsageError
 from foretell.protocol.keys import Run
 from foretell.protocol.records import Launch, Receipt
 from foretell.store import Store
-from tests.acceptance.stage import DELIVERY, PREDICTIONS, Stage, eventually
+from tests.support.stage import DELIVERY, PREDICTIONS, Stage, eventually
 
 pytestmark = pytest.mark.slow
 

@@ -10,7 +10,7 @@ from foretell.errors import UsageError
 from foretell.protocol import models
 from foretell.protocol.keys import Run
 from foretell.protocol.records import Exit, Outcome
-from tests.acceptance.stage import Stage
+from tests.support.stage import Stage
 
 pytestmark = pytest.mark.slow
 

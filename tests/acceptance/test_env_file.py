@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.acceptance.stage import DELIVERY, Stage
 from tests.acceptance.test_cli import foretell
+from tests.support.stage import DELIVERY, Stage
 
 pytestmark = pytest.mark.slow
 

@@ -10,7 +10,7 @@ import pytest
 
 from foretell.protocol.keys import Run
 from foretell.protocol.records import Exit
-from tests.acceptance.stage import Stage, eventually, must_be_gone
+from tests.support.stage import Stage, eventually, must_be_gone
 
 pytestmark = pytest.mark.slow
 

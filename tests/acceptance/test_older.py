@@ -12,8 +12,8 @@ import duckdb
 import pytest
 
 from foretell.protocol.rules import Phase
-from tests.acceptance.stage import DELIVERY, PREDICTIONS, ROWS, Stage
 from tests.support import older, wheels
+from tests.support.stage import DELIVERY, PREDICTIONS, ROWS, Stage
 
 pytestmark = pytest.mark.slow
 

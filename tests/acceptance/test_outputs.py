@@ -12,7 +12,7 @@ import pytest
 from foretell.controller import history
 from foretell.protocol.keys import Run
 from foretell.protocol.records import Exit, Outcome
-from tests.acceptance.stage import DELIVERY, PREDICTIONS, ROWS, Stage
+from tests.support.stage import DELIVERY, PREDICTIONS, ROWS, Stage
 
 pytestmark = pytest.mark.slow
 

@@ -11,7 +11,7 @@ import pytest
 
 from foretell.protocol.rules import Phase
 from foretell.system import standby
-from tests.acceptance.stage import Stage, must_be_gone
+from tests.support.stage import Stage, must_be_gone
 
 
 @pytest.fixture

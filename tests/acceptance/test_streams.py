@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.stage import DELIVERY, PREDICTIONS, Stage
 from tests.acceptance.test_cli import environment, foretell
+from tests.support.stage import DELIVERY, PREDICTIONS, Stage
 
 pytestmark = [
     pytest.mark.slow,

@@ -11,8 +11,8 @@ import pytest
 
 from foretell.protocol.keys import Run
 from foretell.protocol.records import FirstSight, Told
-from tests.acceptance.stage import PREDICTIONS, Stage, eventually
 from tests.acceptance.test_cli import Said, foretell
+from tests.support.stage import PREDICTIONS, Stage, eventually
 
 MINUTELY = 'schedule = "* * * * *"'
 

@@ -12,8 +12,8 @@ from foretell import StartOptions, start
 from foretell.errors import UsageError, WarehouseError
 from foretell.protocol.keys import Run
 from foretell.protocol.records import Receipt, Withdrawn
-from tests.acceptance.stage import DELIVERY, PREDICTIONS, ROWS, Stage
 from tests.acceptance.test_cli import foretell
+from tests.support.stage import DELIVERY, PREDICTIONS, ROWS, Stage
 
 FUTURE = (datetime.now(UTC) + timedelta(days=200)).strftime("%Y-%m-%d")
 TODAY = 'printf "a,b\\n%s,1\\n" "$FORETELL_DATE" > output/predictions.csv'

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.airflow import browser as browsers
-from tests.airflow.browser import Browser
-from tests.airflow.components import Components
-from tests.debian import install, lacking
+from tests.standins.airflow import browser as browsers
+from tests.standins.airflow.browser import Browser
+from tests.standins.airflow.components import Components
+from tests.support.debian import install, lacking
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -14,8 +14,8 @@ import pytest
 
 from foretell.airflow.local import COMPONENTS
 from foretell.protocol.rules import Phase
-from tests.airflow.components import Components
-from tests.airflow.fleet import APPEND, Fleet, Flight
+from tests.standins.airflow.components import Components
+from tests.support.fleet import APPEND, Fleet, Flight
 
 pytestmark = pytest.mark.airflow
 

@@ -11,9 +11,9 @@ from foretell.protocol import keys
 from foretell.protocol.keys import Run
 from foretell.protocol.records import Request
 from foretell.protocol.rules import Phase
-from tests.acceptance.stage import ROWS
-from tests.airflow.components import Components
-from tests.airflow.fleet import APPEND, Fleet, Flight
+from tests.standins.airflow.components import Components
+from tests.support.fleet import APPEND, Fleet, Flight
+from tests.support.stage import ROWS
 
 pytestmark = pytest.mark.airflow
 

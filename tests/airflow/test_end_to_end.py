@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.airflow.browser import Browser
-from tests.airflow.components import Components
+from tests.standins.airflow.browser import Browser
+from tests.standins.airflow.components import Components
 
 pytestmark = pytest.mark.airflow
 

@@ -8,8 +8,8 @@ import pytest
 
 from foretell.errors import ServiceFileError
 from foretell.service import load
-from tests.airflow.components import Components
 from tests.airflow.toy import Toy
+from tests.standins.airflow.components import Components
 
 pytestmark = pytest.mark.airflow
 

@@ -11,11 +11,11 @@ from urllib.parse import unquote
 import pytest
 
 from foretell.protocol.keys import Run
-from tests.airflow.browser import Browser
-from tests.airflow.components import Components
-from tests.airflow.fleet import DAGS, YEARLY
-from tests.google.cloud import PROJECT
-from tests.google.production import Production
+from tests.standins.airflow.browser import Browser
+from tests.standins.airflow.components import Components
+from tests.standins.google.cloud import PROJECT
+from tests.support.fleet import DAGS, YEARLY
+from tests.support.production import Production
 
 pytestmark = [pytest.mark.airflow, pytest.mark.google, pytest.mark.docker]
 

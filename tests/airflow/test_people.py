@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.airflow.components import Components
 from tests.airflow.toy import Toy
+from tests.standins.airflow.components import Components
 
 pytestmark = pytest.mark.airflow
 

@@ -13,11 +13,11 @@ import pytest
 
 from foretell.protocol.keys import Run
 from foretell.protocol.records import Request, decode
-from tests.acceptance.stage import Stage, eventually
-from tests.docker.engine import REGISTRY, running
-from tests.google.cloud import PROJECT, Cloud
-from tests.google.hypervisor import Hypervisor
-from tests.google.play_compute import Fails
+from tests.standins.containers.engine import REGISTRY, running
+from tests.standins.google.cloud import PROJECT, Cloud
+from tests.standins.google.compute import Fails
+from tests.standins.google.hypervisor import Hypervisor
+from tests.support.stage import Stage, eventually
 
 AT_LEAST = {"beat": 1.0, "fence": 6.0, "lease": 9.0, "stale": 6.0, "boot": 30.0}
 """Seconds, for a bucket takes one write a second to one object."""

@@ -22,8 +22,8 @@ from foretell.protocol.keys import Run
 from foretell.protocol.records import Launch, Request
 from foretell.protocol.rules import MachineState
 from foretell.system.processes import marker, survivors
-from tests.acceptance.stage import Stage, eventually, must_be_gone
 from tests.contract.cloud_bench import Clouds
+from tests.support.stage import Stage, eventually, must_be_gone
 
 GONE = (MachineState.GONE, MachineState.GONE_FOR_CERTAIN)
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.docker.engine import Engine
 from tests.docker.toy import Toy
+from tests.standins.containers.engine import Engine
 
 
 @pytest.fixture

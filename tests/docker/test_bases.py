@@ -7,8 +7,8 @@ import subprocess
 import pytest
 from uv import find_uv_bin
 
-from tests.docker.engine import INDEX, Engine, running
 from tests.docker.toy import PREDICTIONS, ROWS, Toy, executed
+from tests.standins.containers.engine import INDEX, Engine, running
 
 SAYS = """\
 import msgspec, platform, sys

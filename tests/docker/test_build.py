@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.docker.engine import Engine
 from tests.docker.toy import REGISTRY, Toy, executed
+from tests.standins.containers.engine import Engine
 
 
 def inspected(engine: Engine, tag: str) -> dict:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from foretell.protocol.records import Outcome
-from tests.docker.engine import REGISTRY, Engine
 from tests.docker.toy import Toy, eventually
+from tests.standins.containers.engine import REGISTRY, Engine
 
 
 def made(toy: Toy, text: str, action: str = "training") -> str:

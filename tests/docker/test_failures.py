@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from foretell.protocol.records import Outcome
-from tests.debian import lacking
-from tests.docker.engine import Engine
 from tests.docker.toy import PREDICTIONS, REGISTRY, ROWS, Toy, eventually
+from tests.standins.containers.engine import Engine
+from tests.support.debian import lacking
 
 FIRST = '[ "$FORETELL_ATTEMPT" = 1 ]'
 STAYS = f"echo begun; if {FIRST}; then sleep 500; fi"

@@ -8,9 +8,9 @@ import subprocess
 from pathlib import Path
 
 from tests.acceptance.test_seed import OLD, delivered, make
-from tests.debian import lacking
-from tests.docker.engine import Engine, interpreters, running
 from tests.docker.toy import FORETELL, REGISTRY, Toy
+from tests.standins.containers.engine import Engine, interpreters, running
+from tests.support.debian import lacking
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "lifetime-value"
 DATE = "2026-11-21T06:00:00Z"

@@ -8,8 +8,8 @@ from msgspec.structs import replace
 from foretell.images import build
 from foretell.protocol.records import Exit, Receipt
 from foretell.system import container_engine
-from tests.docker.engine import Engine
 from tests.docker.toy import ROWS, Toy
+from tests.standins.containers.engine import Engine
 from tests.support import older
 
 

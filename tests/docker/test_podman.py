@@ -11,8 +11,8 @@ import pytest
 
 from foretell.protocol.effects import SLOT
 from foretell.protocol.records import Outcome
-from tests.docker.engine import REGISTRY, Engine
 from tests.docker.toy import PREDICTIONS, ROWS, Toy, eventually
+from tests.standins.containers.engine import REGISTRY, Engine
 
 PODMAN = Path("/usr/bin/podman")
 CONTAINERS = """\

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from foretell.protocol.records import Request
-from tests.docker.engine import Engine
 from tests.docker.toy import REGISTRY, ROWS, Toy, eventually
+from tests.standins.containers.engine import Engine
 
 
 def test_run_builds_when_needed_and_delivers_what_a_process_would(toy: Toy, engine: Engine) -> None:

@@ -20,7 +20,7 @@ from foretell.protocol.effects import SLOT
 from foretell.protocol.keys import Run, run_of
 from foretell.protocol.records import Host, Launch, Outcome, decode
 from foretell.service import load
-from tests.docker.engine import INDEX, REGISTRY
+from tests.standins.containers.engine import INDEX, REGISTRY
 
 FORETELL = [sys.executable, "-m", "foretell"]
 TIMES = {

@@ -25,9 +25,9 @@ from foretell.warehouses.base import Shipment
 from foretell.warehouses.bigquery import errors as failures
 from foretell.warehouses.bigquery.warehouse import BigQueryWarehouse
 from tests.contract.test_warehouses import APPEND, DAYS, OTHER, PARTITION, REPLACE, Shipper, ids
-from tests.google.bigquery import PROJECT, BigQuery
-from tests.google.faults import Fault
-from tests.google.storage import Storage
+from tests.standins.google.bigquery import PROJECT, BigQuery
+from tests.standins.google.faults import Fault
+from tests.standins.google.storage import Storage
 
 
 @pytest.fixture

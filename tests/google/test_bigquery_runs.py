@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from foretell.protocol.records import Receipt, decode
-from tests.google.bigquery import BigQuery
-from tests.google.faults import Fault
-from tests.google.storage import Storage
+from tests.standins.google.bigquery import BigQuery
+from tests.standins.google.faults import Fault
+from tests.standins.google.storage import Storage
 
 FORETELL = Path(sys.executable).with_name("foretell")
 SERVICE = """\

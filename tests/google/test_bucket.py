@@ -21,8 +21,8 @@ from foretell.protocol.records import StoreId
 from foretell.store import Store
 from foretell.store import bucket as buckets
 from foretell.store.bucket import LARGE
-from tests.google.faults import Fault
-from tests.google.storage import Storage
+from tests.standins.google.faults import Fault
+from tests.standins.google.storage import Storage
 
 ROUNDS, RACERS = 10, 32
 LOST = {

@@ -20,8 +20,8 @@ from foretell.google.errors import Failure
 from foretell.google.secrets import _refused
 from foretell.service.model import BigQuerySettings, ComputeEngineSettings
 from foretell.store.errors import told
-from tests.google.cloud import Cloud
 from tests.google.test_doctor import MENDED, look, mend, sound
+from tests.standins.google.cloud import Cloud
 
 __all__ = ["look", "sound"]
 

@@ -15,11 +15,11 @@ from foretell.platforms.compute_engine import platform
 from foretell.platforms.compute_engine.platform import ComputeEnginePlatform
 from foretell.protocol.records import Launch
 from foretell.protocol.rules import MachineState
-from tests.google.asking import RUN, STORE, launch, request, settings
-from tests.google.cloud import Cloud
-from tests.google.play_compute import Fails, Machine
-from tests.google.production import eventually
-from tests.google.standin import Misbehaviour
+from tests.standins.google.cloud import Cloud
+from tests.standins.google.compute import Fails, Machine
+from tests.standins.google.standin import Misbehaviour
+from tests.support.production import eventually
+from tests.support.records import RUN, STORE, launch, request, settings
 
 B, C = "europe-west1-b", "europe-west1-c"
 TWO = {"zones": (B, C)}

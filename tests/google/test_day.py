@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from tests.acceptance.test_seed import make
-from tests.docker.engine import Engine, running
-from tests.google.production import Production
-from tests.google.theatre import ROWS, Theatre
+from tests.standins.containers.engine import Engine, running
+from tests.support.production import Production
+from tests.support.theatre import ROWS, Theatre
 
 NEEDED = "requirements.txt"
 DAY = datetime(2026, 10, 1, 6, tzinfo=UTC)

@@ -12,8 +12,8 @@ from foretell.doctor import google, places
 from foretell.doctor.check import Check
 from foretell.service.model import ComputeEngineSettings
 from foretell.warehouses.bigquery.location import readable
-from tests.google.cloud import PROJECT, Cloud
-from tests.google.standin import Misbehaviour
+from tests.standins.google.cloud import PROJECT, Cloud
+from tests.standins.google.standin import Misbehaviour
 
 SERVICE = f"""\
 name = "toy"

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from foretell.controller import tidy
-from tests.google.play_compute import Fails
-from tests.google.production import eventually
-from tests.google.standin import Misbehaviour
-from tests.google.theatre import Theatre
+from tests.standins.google.compute import Fails
+from tests.standins.google.standin import Misbehaviour
+from tests.support.production import eventually
+from tests.support.theatre import Theatre
 
 B, C = "europe-west1-b", "europe-west1-c"
 MANY = {"method": "compute.*", "count": 3}

@@ -7,10 +7,10 @@ import json
 from urllib.parse import unquote
 
 from foretell.protocol.keys import Run
-from tests.google.cloud import PROJECT
-from tests.google.discovery import Json
-from tests.google.production import Production
-from tests.google.theatre import Theatre
+from tests.standins.google.cloud import PROJECT
+from tests.standins.google.discovery import Json
+from tests.support.production import Production
+from tests.support.theatre import Theatre
 
 TOKEN, VALUE = f"projects/{PROJECT}/secrets/token/versions/3", "s3cret-value"
 

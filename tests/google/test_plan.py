@@ -12,8 +12,8 @@ import pytest
 
 from foretell.protocol.records import Launch, StoreId, decode
 from foretell.store.directory import STORE_RECORD
-from tests.google.cloud import PROJECT, Cloud
-from tests.google.storage import Storage
+from tests.standins.google.cloud import PROJECT, Cloud
+from tests.standins.google.storage import Storage
 
 FORETELL = [sys.executable, "-m", "foretell"]
 IMAGE = f"europe-docker.pkg.dev/{PROJECT}/services/toy@sha256:{'0' * 64}"

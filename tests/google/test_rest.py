@@ -12,8 +12,8 @@ import pytest
 
 from foretell.google.errors import Failure, Kind
 from foretell.google.rest import Rest
-from tests.google.cloud import PROJECT, Cloud
-from tests.google.standin import Misbehaviour
+from tests.standins.google.cloud import PROJECT, Cloud
+from tests.standins.google.standin import Misbehaviour
 
 ZONE = "europe-west1-b"
 INSTANCES = f"projects/{PROJECT}/zones/{ZONE}/instances"

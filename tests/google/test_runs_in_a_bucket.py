@@ -14,8 +14,8 @@ import pytest
 
 from foretell.protocol.keys import Run, run_of
 from foretell.protocol.records import Outcome, decode
-from tests.google.faults import Fault
-from tests.google.storage import Storage
+from tests.standins.google.faults import Fault
+from tests.standins.google.storage import Storage
 
 FORETELL = Path(sys.executable).with_name("foretell")
 SERVICE = """\

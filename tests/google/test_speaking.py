@@ -18,8 +18,8 @@ from foretell.google.rest import Rest
 from foretell.google.secrets import access
 from foretell.protocol.frames import unframe
 from foretell.protocol.records import Request
-from tests.google.cloud import Cloud
-from tests.google.standin import Misbehaviour
+from tests.standins.google.cloud import Cloud
+from tests.standins.google.standin import Misbehaviour
 
 SERVICE = """\
 name = "toy"

@@ -12,11 +12,11 @@ import pytest
 
 from foretell.platforms.compute_engine import instance
 from foretell.protocol.records import Host, decode
-from tests.google import metadata as machines
-from tests.google.asking import RUN
-from tests.google.cloud import PROJECT, Cloud
-from tests.google.metadata import Metadata
-from tests.google.storage import Storage
+from tests.standins.google import metadata as machines
+from tests.standins.google.cloud import PROJECT, Cloud
+from tests.standins.google.metadata import Metadata
+from tests.standins.google.storage import Storage
+from tests.support.records import RUN
 
 SCRIPT = instance.TEXTS / "attempt.sh"
 HOST = f"{RUN}/attempts/1/host.json"

@@ -10,8 +10,8 @@ import pytest
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import GCSStore
 
-from tests.google.faults import Fault
-from tests.google.storage import Storage
+from tests.standins.google.faults import Fault
+from tests.standins.google.storage import Storage
 
 
 def client(storage: Storage, bucket: str) -> GCSStore:

@@ -17,7 +17,7 @@ from foretell.protocol.keys import Run
 from foretell.protocol.records import Told
 from foretell.protocol.rules import Phase
 from foretell.service import schedule
-from tests.unit.past import NOON, Past
+from tests.support.past import NOON, Past
 
 SERVICE = """
     name = "toy"
