@@ -8,7 +8,7 @@ AT_ONCE := -n 2 --dist loadfile
 FAST := not (slow or simulation or soak or $(SERVED))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak test-docker test-google test-airflow test-airflow-at smoke-gcp fast coverage check format bench simulate setup lock clean
+.PHONY: help demo test soak test-docker test-google test-airflow test-airflow-at smoke-gcp fast coverage check format floors bench simulate setup lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -59,6 +59,9 @@ check: .venv/all ## what must hold before a commit: format, lint, imports, types
 format: .venv/all ## put the code into shape
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
+
+floors: .venv/foretell ## draw the floors in ARCHITECTURE.md from the contract of imports
+	$(BIN)/python tools/floors.py
 
 bench: .venv/all ## measure, as ratios in one run; results go to docs/benchmarks.md by hand
 	$(BIN)/python -m bench

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import re
+import runpy
 import subprocess
+import tomllib
 from collections import defaultdict
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -132,6 +134,41 @@ def test_only_the_mouths_print(path: Path) -> None:
 def test_the_root_shows_the_rooms() -> None:
     entries = sorted(entry.name for entry in SOURCE.iterdir() if entry.name not in BESIDE)
     assert len(entries) <= ENTRIES, f"{len(entries)} entries of src/foretell, {ENTRIES} may be: {entries}"
+
+
+def test_a_package_keeps_its_budget() -> None:
+    budgets = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["foretell"]["budgets"]
+    has = {
+        package.parent.name: sum(map(lines, package.parent.rglob("*.py")))
+        for package in SOURCE.glob("*/__init__.py")
+    }
+    assert has.keys() == budgets.keys(), (
+        "each package has its budget in [tool.foretell.budgets] of pyproject.toml"
+    )
+    over = {
+        package: f"{has[package]} of {budget}" for package, budget in budgets.items() if has[package] > budget
+    }
+    assert not over, (
+        f"lines over the budget of pyproject.toml: {over}; is the package two things? if not, raise it"
+    )
+
+
+def test_the_picture_of_the_floors_is_drawn_from_the_contract() -> None:
+    document = (ROOT / "ARCHITECTURE.md").read_text()
+    drawn = runpy.run_path(str(ROOT / "tools" / "floors.py"))["drawn"](document)
+    assert document == drawn, "the picture in ARCHITECTURE.md is stale: make floors"
+
+
+def test_what_the_architecture_names_is_there() -> None:
+    document = (ROOT / "ARCHITECTURE.md").read_text()
+    lost = []
+    for line in document.splitlines():
+        row = re.match(r"\| `(\w+)/` \|", line)
+        folder = SOURCE / row[1] if row else SOURCE
+        for path in re.findall(r"`([\w/]+(?:\.py|/))`", line.partition(" | ")[2] if row else line):
+            if not any((place / path).exists() for place in (folder, SOURCE, ROOT)):
+                lost.append(f"{row[1]}/{path}" if row else path)
+    assert not lost, f"ARCHITECTURE.md names what is not there: {lost}"
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:

@@ -1,4 +1,4 @@
-"""Where attempts are executed."""
+"""Where attempts are executed: one package a kind, which is imported when it is asked for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The warehouses, one file a kind; each is imported when it is asked for."""
+"""Where predictions land: one package a kind, which is imported when it is asked for."""
 
 from __future__ import annotations
 
