@@ -1,4 +1,4 @@
-"""What a Foretell of before has begun is read, continued and delivered by this one, and its agent serves this one."""
+"""What a Foretell of before has begun is read, continued and delivered by this one."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from typing import Any
 import duckdb
 import pytest
 
-from foretell.protocol.rules import Phase
-from tests.support import older, wheels
-from tests.support.stage import DELIVERY, PREDICTIONS, ROWS, Stage
+from tests.support import older
+from tests.support.stage import ROWS
 
 pytestmark = pytest.mark.slow
 
@@ -84,26 +83,3 @@ def test_a_withdrawn_model_stays_withdrawn(root: Path) -> None:
 def test_its_delivery_is_taken_back(root: Path) -> None:
     foretell(root, "withdraw", DELIVERED)
     assert ledger(root) == [(DELIVERED, "withdrawn", 2)]
-
-
-# --- its agent --------------------------------------------------------------------------------------------------------
-
-
-def test_its_agent_carries_out_what_this_one_starts(
-    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stage.action("trains", "echo model > output/model.txt; echo hello")
-    stage.action(
-        "applies", f"cat output/model.txt; {PREDICTIONS}", more='inputs = ["trains"]', delivery=DELIVERY
-    )
-    stage.action("fails", "echo oh; exit 3")
-    monkeypatch.setattr(sys, "executable", str(wheels.install(older.WHEEL, tmp_path / "older")))
-    controller = stage.controller
-    for action in ("trains", "applies"):
-        run = controller.start(action)
-        assert controller.wait(run).phase is Phase.SUCCEEDED
-        stage.must_be_settled(run, "succeeded")
-    run = controller.start("fails")
-    state = controller.wait(run)
-    assert (state.phase, state.cause) == (Phase.FAILED, "the command ended with exit code 3")
-    stage.must_be_settled(run, "failed")

@@ -1,4 +1,4 @@
-"""Foretell itself as a wheel, made of the files that run here, and the versions of what its agent needs."""
+"""The agent as a wheel, made of those files here that it consists of, and the versions of what its agent needs."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from foretell.errors import UsageError
+from foretell.images import closure
 
 PACKAGE = Path(__file__).parents[1]
 NAME = "foretell"
@@ -27,7 +28,7 @@ EXTRA = re.compile(r"""extra\s*==\s*['"]([^'"]+)['"]""")
 
 
 class AgentWheel(Struct, frozen=True, kw_only=True):
-    """What the agent's Python is filled with: `wheel` is Foretell, `requirements` what it needs, each pinned."""
+    """What the agent's Python is filled with: `wheel` is the agent, `requirements` what it needs, each pinned."""
 
     name: str
     wheel: bytes
@@ -107,7 +108,9 @@ def _lacking(name: str) -> UsageError:
 
 def _wheel(version: str) -> bytes:
     information = f"{NAME}-{version}.dist-info"
-    files = {path.relative_to(PACKAGE.parent).as_posix(): path.read_bytes() for path in _modules()}
+    files = {
+        path.relative_to(PACKAGE.parent).as_posix(): path.read_bytes() for path in closure.files(PACKAGE)
+    }
     files[f"{information}/METADATA"] = f"Metadata-Version: 2.1\nName: {NAME}\nVersion: {version}\n".encode()
     tag = f"Wheel-Version: 1.0\nGenerator: {NAME}\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
     files[f"{information}/WHEEL"] = tag.encode()
@@ -120,10 +123,6 @@ def _wheel(version: str) -> bytes:
             entry.external_attr = 0o100644 << 16
             archive.writestr(entry, data)
     return buffer.getvalue()
-
-
-def _modules() -> list[Path]:
-    return sorted(path for path in PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
 
 
 def _digest(data: bytes) -> str:
