@@ -22,7 +22,7 @@ from tests.support.stage import DELIVERY, PREDICTIONS, Stage, eventually
 
 pytestmark = pytest.mark.slow
 
-AGENT = "import os, sys; from foretell.agent import guard, session; sys.exit(session.main(guard.read(sys.argv[1:]), os.getppid()))"
+AGENT = "import os, sys; from foretell.agent import session; from foretell.protocol.assignment import parse; sys.exit(session.main(parse(sys.argv[1:]), os.getppid()))"
 
 
 def test_ten_starts_of_one_key_are_one_run(stage: Stage) -> None:
@@ -189,7 +189,7 @@ def lasting(stage: Stage) -> Iterator[Run]:
 def test_a_round_in_which_nothing_happens_is_five_reads_by_name(stage: Stage, lasting: Run) -> None:
     controller = stage.controller
     controller.store = store = CountingStore(controller.target.store)
-    witness = controller.witness(lasting, controller.request(lasting))
+    witness = controller.witness(controller.request(lasting))
     for _ in range(2):
         controller.execute(witness.round())
     store.asked.clear()

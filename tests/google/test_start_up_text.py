@@ -18,7 +18,6 @@ from tests.standins.google.metadata import Metadata
 from tests.standins.google.storage import Storage
 from tests.support.records import RUN
 
-SCRIPT = instance.TEXTS / "attempt.sh"
 HOST = f"{RUN}/attempts/1/host.json"
 DOCKER = """\
 #!/bin/sh
@@ -44,6 +43,8 @@ def boot(cloud: Cloud, storage: Storage, bucket: str, tmp_path: Path) -> Boot:
         docker = tmp_path / "bin" / "docker"
         docker.write_text(DOCKER.format(home=tmp_path, pull=pull, run=run, oom=oom))
         docker.chmod(0o755)
+        script = tmp_path / "attempt.sh"
+        script.write_text(instance.script())
         told = {
             "foretell-store": f"gs://{bucket}",
             "foretell-run": RUN,
@@ -70,7 +71,7 @@ def boot(cloud: Cloud, storage: Storage, bucket: str, tmp_path: Path) -> Boot:
                 "HOME": str(tmp_path / "home"),
                 "PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin",
             }
-            subprocess.run(["sh", str(SCRIPT)], env=environ, check=True, timeout=60, capture_output=True)
+            subprocess.run(["sh", str(script)], env=environ, check=True, timeout=60, capture_output=True)
         if HOST not in storage.names(bucket):
             return None
         return decode(storage.read(bucket, HOST), Host, HOST)

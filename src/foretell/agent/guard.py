@@ -20,8 +20,8 @@ import time
 import traceback
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
 
+from foretell.protocol.assignment import Assignment, parse
 from foretell.system.processes import kill_survivors, marker
 from foretell.system.standby import await_post, load_msgspec
 
@@ -42,64 +42,37 @@ KNOWN_CERTIFICATES = (
 TAIL = 2000
 
 
-class Post(NamedTuple):
-    """What an agent is told by its host. `home` is the machine's own directory, `boot` this start of it."""
-
-    store: str
-    folder: str
-    number: int
-    machine: str
-    home: Path
-    deadline: float
-    kill_after: float
-    boot: str
-    lock: int
-    """
-    The descriptor that holds the machine's lock; the agent's fork of it holds it too, the command's does not.
-
-    Negative in a container, whose process 1 the guard is: there the engine knows whether it lives.
-    """
-
-
 def main(argv: list[str]) -> int:
-    """Guard one agent; give the guard's own exit status. A single argument is the line on which the post will come."""
+    """Guard one agent; return the guard's exit status. A single argument is the line on which its assignment comes."""
     if len(argv) == 1:
         _load_session()
         posted = await_post(int(argv[0]))
         if posted is None:
             return 0
         argv = posted
-    post = read(argv)
-    if post.lock >= 0:
-        os.pwrite(post.lock, str(os.getpid()).encode(), 0)
-        os.set_inheritable(post.lock, False)
+    assigned = parse(argv)
+    if assigned.lock >= 0:
+        os.pwrite(assigned.lock, str(os.getpid()).encode(), 0)
+        os.set_inheritable(assigned.lock, False)
     elif CERTIFICATES.exists() and not any(map(os.path.exists, KNOWN_CERTIFICATES)):
         # a base that trusts nobody is no reason not to reach the store
         os.environ.setdefault("SSL_CERT_FILE", str(CERTIFICATES))
-    post.home.mkdir(parents=True, exist_ok=True)
-    os.chdir(post.home)
+    assigned.home.mkdir(parents=True, exist_ok=True)
+    os.chdir(assigned.home)
     wake = _listen()
-    _say_where_errors_go(post.home)
+    _say_where_errors_go(assigned.home)
     guard = os.getpid()
     agent = os.fork()
     if not agent:
-        _become_agent(post, guard)
-    status = _wait(agent, wake, post)
+        _become_agent(assigned, guard)
+    status = _wait(agent, wake, assigned)
     if status not in CLEAN:
-        kill_survivors(marker(post.machine))
-    _clear(post.home, everything=status in WORDS - {FENCED})
+        kill_survivors(marker(assigned.machine))
+    _clear(assigned.home, everything=status in WORDS - {FENCED})
     if status not in WORDS:
-        _testify(post, status)
+        _testify(assigned, status)
         return 1
     return 0
-
-
-def read(argv: list[str]) -> Post:
-    """Read the arguments, which only a platform writes."""
-    store, folder, number, machine, home, deadline, kill_after, boot, lock = argv
-    return Post(
-        store, folder, int(number), machine, Path(home), float(deadline), float(kill_after), boot, int(lock)
-    )
 
 
 def _listen() -> int:
@@ -123,7 +96,7 @@ def _say_where_errors_go(home: Path) -> None:
     os.close(words)
 
 
-def _become_agent(post: Post, guard: int) -> None:
+def _become_agent(assigned: Assignment, guard: int) -> None:
     """Be the agent: never returns."""
     status = 70
     try:
@@ -138,7 +111,7 @@ def _become_agent(post: Post, guard: int) -> None:
         _load_session()
         from foretell.agent import session
 
-        status = session.main(post, guard)
+        status = session.main(assigned, guard)
     except BaseException as error:  # noqa: BLE001 - the last words of a process, whatever ended it
         with suppress(OSError):  # of a full disk
             traceback.print_exc()
@@ -157,9 +130,9 @@ def _load_session() -> None:
     gc.enable()
 
 
-def _wait(agent: int, wake: int, post: Post) -> int:
+def _wait(agent: int, wake: int, assigned: Assignment) -> int:
     """Wait for the agent's end, and bring it about when the time is over or a stop is asked for."""
-    end = time.monotonic() + post.deadline
+    end = time.monotonic() + assigned.deadline
     stopping = False
     while True:
         done, status = os.waitpid(-1, os.WNOHANG)  # also the orphans that process 1 of a container is given
@@ -171,12 +144,12 @@ def _wait(agent: int, wake: int, post: Post) -> int:
         if left <= 0:
             if stopping or not _signal(agent, signal.SIGTERM):
                 _signal(agent, signal.SIGKILL)
-            stopping, end = True, time.monotonic() + post.kill_after + 2
+            stopping, end = True, time.monotonic() + assigned.kill_after + 2
             continue
         select.select([wake], [], [], left)
         if signal.SIGTERM in _signals(wake) and not stopping:
             _signal(agent, signal.SIGTERM)
-            stopping, end = True, time.monotonic() + post.kill_after + 2
+            stopping, end = True, time.monotonic() + assigned.kill_after + 2
 
 
 def _signals(wake: int) -> bytes:
@@ -204,15 +177,15 @@ def _clear(home: Path, *, everything: bool) -> None:
         shutil.rmtree(home / leftover, ignore_errors=True)
 
 
-def _testify(post: Post, status: int) -> None:
+def _testify(assigned: Assignment, status: int) -> None:
     """Write what the host saw: the agent ended without a word of its own."""
     how = f"by signal {-status} ({signal.Signals(-status).name})" if status < 0 else f"with status {status}"
-    words = (post.home / "agent.err").read_bytes()[-TAIL:].decode(errors="replace").strip()
+    words = (assigned.home / "agent.err").read_bytes()[-TAIL:].decode(errors="replace").strip()
     last = words.splitlines()[-1] if words else ""
     cause = f"the agent ended {how}{f': {last}' if last else ''}"
     from foretell.agent import session
 
-    session.testify(post, cause)
+    session.testify(assigned, cause)
 
 
 if __name__ == "__main__":

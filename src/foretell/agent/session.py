@@ -19,7 +19,6 @@ from msgspec.structs import replace
 from foretell.agent import modules, secrets, steps, workspace
 from foretell.agent.command import Ended, Limits
 from foretell.agent.fence import Fence
-from foretell.agent.guard import Post
 from foretell.agent.lifecycle import Agent, Command, Left, Task, Upload, live, pulse
 from foretell.agent.log import AttemptLog
 from foretell.agent.output import Output
@@ -36,6 +35,7 @@ from foretell.errors import (
     WarehouseError,
 )
 from foretell.protocol import effects, keys
+from foretell.protocol.assignment import Assignment
 from foretell.protocol.effects import Create, Effect, Effects, Folders, Get, Put, Revoke, Ship, Sleep, T
 from foretell.protocol.keys import Attempt, run_of
 from foretell.protocol.records import CommandFault, Exit, Host, Outcome, Request, Step, encode
@@ -48,33 +48,33 @@ from foretell.warehouses import settle
 LOG_PAUSE = 0.5
 
 
-def main(post: Post, guard: int) -> int:
+def main(assigned: Assignment, guard: int) -> int:
     """Live one agent's life; give its exit status."""
-    store = Store(post.store)
+    store = Store(assigned.store)
     fence = Fence(guard)
     fence.start()
-    request = effects.execute(_known(run_of(post.folder).request), _StoreWorld(store))
+    request = effects.execute(_known(run_of(assigned.folder).request), _StoreWorld(store))
     fence.allow(request.target.times.fence)
     agent = Agent(
         request=request,
-        number=post.number,
+        number=assigned.number,
         nonce=keys.nonce(),
-        boot=post.boot,
+        boot=assigned.boot,
         host=os.uname().nodename,
         clock=time.monotonic,
         now=now,
     )
-    session = Session(agent, store, post, fence)
+    session = Session(agent, store, assigned, fence)
     signal.signal(signal.SIGTERM, lambda *_: session.stop())
     return session.live()
 
 
-def testify(post: Post, cause: str) -> None:
+def testify(assigned: Assignment, cause: str) -> None:
     """Write, as the host, that the agent ended without a word of its own; best effort, for a waiter notices anyway."""
-    attempt = run_of(post.folder).attempt(post.number)
-    store = Store(post.store)
+    attempt = run_of(assigned.folder).attempt(assigned.number)
+    store = Store(assigned.store)
     try:
-        store.create(attempt.host, encode(Host(boot=post.boot, cause=cause, at=now())))
+        store.create(attempt.host, encode(Host(boot=assigned.boot, cause=cause, at=now())))
     except StoreError as error:
         print(error, file=sys.stderr)
 
@@ -117,12 +117,12 @@ class _StoreWorld:
 class Session(_StoreWorld):
     """One agent at work."""
 
-    def __init__(self, agent: Agent, store: Store, post: Post, fence: Fence) -> None:
+    def __init__(self, agent: Agent, store: Store, assigned: Assignment, fence: Fence) -> None:
         super().__init__(store)
         self.agent = agent
         self.attempt: Attempt = agent.run.attempt(agent.number)
         self.request = agent.request
-        self.post = post
+        self.assigned = assigned
         self.fence = fence
         self.log = AttemptLog(self._write_chunk, agent.request, agent.number)
         self.stage = "starting"
@@ -137,7 +137,7 @@ class Session(_StoreWorld):
             stopping=threading.Event(),
             killing=threading.Event(),
         )
-        self.work = post.home / "work"
+        self.work = assigned.home / "work"
         self.output = Output(agent.request, self.work, store, self)
 
     def live(self) -> int:
@@ -158,7 +158,7 @@ class Session(_StoreWorld):
         asked = datetime.fromisoformat(self.request.asked_at)
         self.stages["queued"] = max(0.0, (datetime.now(UTC) - asked).total_seconds())
         threading.Thread(target=self._beat, daemon=True).start()
-        self.log.event("INFO", f"attempt {self.agent.number} begins", machine=self.post.machine)
+        self.log.event("INFO", f"attempt {self.agent.number} begins", machine=self.assigned.machine)
 
     def _beat(self) -> None:
         beating = pulse(self.agent, sign=lambda: (self.stage, self.log.chunks), alive=self.fence.reached)
@@ -269,7 +269,7 @@ class Session(_StoreWorld):
             self.agent.number,
             workspace=self.work,
             environment=place,
-            machine=self.post.machine,
+            machine=self.assigned.machine,
             inherited=inherited,
             secrets=hidden,
         )

@@ -11,10 +11,10 @@ from typing import Any
 from msgspec.structs import replace
 
 from foretell import warehouses
-from foretell.agent.guard import Post
+from foretell.platforms.base import assignment
 from foretell.platforms.compute_engine import instance
 from foretell.platforms.docker import platform
-from foretell.protocol import keys
+from foretell.protocol import steps
 from foretell.protocol.records import Launch, Outcome, Request
 from foretell.protocol.rules import first
 from foretell.service.model import ComputeEngineSettings, DockerSettings, ProcessSettings
@@ -51,44 +51,23 @@ def delivery(request: Request) -> list[Mapping[str, object]]:
 
 
 def _process(settings: ProcessSettings, request: Request) -> dict[str, object]:
-    times = request.target.times
-    name = keys.machine(request.service, request.action, 1, NEW)
-    home = Path(settings.home, "machines", name)
-    post = Post(
-        store=request.target.store,
-        folder=request.run.folder,
-        number=1,
-        machine=name,
-        home=home,
-        deadline=times.deadline(request.spec.timeout),
-        kill_after=times.kill,
-        boot=NEW,
-        lock=LOCK,
-    )
-    command = [sys.executable, "-I", "-m", "foretell.agent.guard", *map(str, post)]
+    launch = _launch(request, NEW)
+    home = Path(settings.home, "machines", launch.machine)
+    assigned = assignment(request, launch, store=request.target.store, home=home, boot=NEW, lock=LOCK)
+    command = [sys.executable, "-I", "-m", "foretell.agent.guard", *assigned.arguments()]
     return {"directory": home, "command": command}
 
 
 def _container(settings: DockerSettings, request: Request) -> dict[str, object]:
-    name = keys.machine(request.service, request.action, 1, NEW)
-    launch = Launch(nonce=NEW, machine=name, failures_left=0, losses_left=0)
     told = platform.command(
-        settings, request, launch, store=request.target.store, boot=NEW, environ=os.environ
+        settings, request, _launch(request, NEW), store=request.target.store, boot=NEW, environ=os.environ
     )
     return {"command": ["docker", *told]}
 
 
 def _instance(settings: ComputeEngineSettings, request: Request) -> dict[str, object]:
     """Return the request for the first zone; the others are asked likewise when it has none."""
-    step = first(request)
-    launch = Launch(
-        nonce=NONCE,
-        machine=keys.machine(request.service, request.action, step.attempt, NONCE),
-        failures_left=step.failures_left,
-        losses_left=step.losses_left,
-        growths_left=step.growths_left,
-        spots_left=step.spots_left,
-    )
+    launch = _launch(request, NONCE)
     zone = settings.zones[0]
     body = instance.body(
         settings, replace(request, store=STORE), launch, zone=zone, store=request.target.store
@@ -99,6 +78,11 @@ def _instance(settings: ComputeEngineSettings, request: Request) -> dict[str, ob
         "body": _shown(body),
         "next zones": list(settings.zones[1:]),
     }
+
+
+def _launch(request: Request, nonce: str) -> Launch:
+    """Return the launch of the first attempt."""
+    return steps.launch(request, first(request), nonce=nonce, at=NEW)
 
 
 def _shown(told: Any) -> Any:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol
 
 from msgspec import Struct
 
+from foretell.protocol.assignment import NO_LOCK, Assignment
 from foretell.protocol.records import Host, Launch, Request
 from foretell.protocol.rules import MachineState
 
@@ -31,6 +33,24 @@ class Machine(Struct, frozen=True, kw_only=True):
     attempt: int
     age: float
     """Seconds since it was made, by the platform's clock."""
+
+
+def assignment(
+    request: Request, launch: Launch, *, store: str, home: str | Path, boot: str, lock: int = NO_LOCK
+) -> Assignment:
+    """Return what the agent of a launch is told, on a machine whose directory is `home`."""
+    times = request.target.times
+    return Assignment(
+        store=store,
+        folder=request.run.folder,
+        number=launch.number,
+        machine=launch.machine,
+        home=Path(home),
+        deadline=times.deadline(request.spec.timeout),
+        kill_after=times.kill,
+        boot=boot,
+        lock=lock,
+    )
 
 
 class Platform(Protocol):

@@ -12,7 +12,6 @@ from typing import cast
 from foretell.errors import PlatformError, RefusedError, StoreError
 from foretell.protocol import effects, steps, withdrawal
 from foretell.protocol.effects import SLOT, Begin, Effects, End, Probe, Sleep, ask, get
-from foretell.protocol.keys import machine
 from foretell.protocol.records import (
     Beat,
     Claim,
@@ -226,18 +225,7 @@ class Reconciler:
 
     def _start(self, step: Start) -> Effects[None]:
         """Record first, then launch (P6): whoever loses the slot obeys, and no machine is without a record."""
-        nonce = self._mint()
-        launch = Launch(
-            nonce=nonce,
-            machine=machine(self.request.service, self.request.action, step.attempt, nonce),
-            after=step.after,
-            cause=step.cause,
-            failures_left=step.failures_left,
-            losses_left=step.losses_left,
-            growths_left=step.growths_left,
-            spots_left=step.spots_left,
-            at=self._now(),
-        )
+        launch = steps.launch(self.request, step, nonce=self._mint(), at=self._now())
         if not (yield from effects.create(self.run.attempt(step.attempt).launch, launch)):
             return
         for earlier in self.records.attempts:

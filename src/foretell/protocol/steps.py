@@ -24,7 +24,7 @@ from foretell.protocol.effects import (
     create,
     get,
 )
-from foretell.protocol.keys import Attempt, Run
+from foretell.protocol.keys import Attempt, Run, machine
 from foretell.protocol.records import (
     Beat,
     Claimed,
@@ -105,6 +105,21 @@ def failed(request: Request) -> Effects[bool]:
         return True
     receipt = (yield from get(run.delivery, Receipt)) if request.delivers else None
     return receipt is not None and receipt.state == "rejected"
+
+
+def launch(request: Request, step: StartStep, *, nonce: str, at: str) -> Launch:
+    """Return the record of the attempt that is due."""
+    return Launch(
+        nonce=nonce,
+        machine=machine(request.service, request.action, step.attempt, nonce),
+        after=step.after,
+        cause=step.cause,
+        failures_left=step.failures_left,
+        losses_left=step.losses_left,
+        growths_left=step.growths_left,
+        spots_left=step.spots_left,
+        at=at,
+    )
 
 
 # --- the agent's words --------------------------------------------------------------------------------------------

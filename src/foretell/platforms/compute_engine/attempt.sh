@@ -97,7 +97,7 @@ run_container() {  # the guard is its process 1; the network is the machine's, w
     docker run --name "$machine" --network host --restart no --security-opt no-new-privileges \
         --stop-timeout "$((${kill%.*} + 5))" --memory "${memory}k" --memory-swap "${memory}k" \
         --env HOME=/tmp/foretell --env "FORETELL_MACHINE=$machine" $options "$image" \
-        "$store" "$run" "$attempt" "$machine" /tmp/foretell "$deadline" "$kill" "$boot" -1 > "$HOME/words" 2>&1
+        @ASSIGNMENT@ > "$HOME/words" 2>&1
 }
 
 boot=$(told id) name=$(told name) project=$(until about project/project-id; do sleep 1; done)

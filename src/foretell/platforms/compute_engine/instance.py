@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any, TypeAlias, cast
 
 from foretell.google.labels import label
+from foretell.protocol.assignment import NO_LOCK, Assignment
 from foretell.protocol.records import Launch, Request
 from foretell.service.model import ComputeEngineSettings
+from foretell.system import paths
 
 Json: TypeAlias = dict[str, Any]
 
@@ -22,6 +24,18 @@ WISHES = uuid.UUID("5b0c6c0e-3f0a-5f1c-9c55-0d4a4c1f7e21")
 """The namespace of request ids."""
 SHORTEST, LONGEST = 30, 120 * 24 * 3600
 """Seconds between which Compute Engine takes a limit of a machine's run."""
+WORDS = {
+    "store": "$store",
+    "folder": "$run",
+    "number": "$attempt",
+    "machine": "$machine",
+    "home": paths.IMAGE_HOME,
+    "deadline": "$deadline",
+    "kill_after": "$kill",
+    "boot": "$boot",
+    "lock": f"{NO_LOCK}",
+}
+"""What the script knows each part of an assignment by."""
 FIXED = ("a2-", "a3-", "a4-", "a4x-", "g2-", "g4-")
 """Machine types with graphics cards of their own, which cannot be moved to another host either."""
 GOOGLES = re.compile(r"(?:[a-z0-9-]+-docker\.pkg\.dev|(?:[a-z]+\.)?gcr\.io)")
@@ -150,9 +164,15 @@ def metadata(settings: ComputeEngineSettings, request: Request, launch: Launch, 
 
 def user_data() -> str:
     """Return the start-up text: the unit with the script in it."""
-    script = (TEXTS / "attempt.sh").read_text()
-    indented = "".join(f"    {line}" if line.strip() else line for line in script.splitlines(keepends=True))
+    lines = script().splitlines(keepends=True)
+    indented = "".join(f"    {line}" if line.strip() else line for line in lines)
     return (TEXTS / "user-data.yaml").read_text().replace("    @SCRIPT@\n", indented)
+
+
+def script() -> str:
+    """Return the script: the agent is told what stands in its variables."""
+    assigned = " ".join(f'"{WORDS[field]}"' for field in Assignment._fields)
+    return (TEXTS / "attempt.sh").read_text().replace("@ASSIGNMENT@", assigned)
 
 
 def merge(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Json:

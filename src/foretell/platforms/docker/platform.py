@@ -20,7 +20,7 @@ import msgspec
 from msgspec import Struct, field
 
 from foretell.errors import PlatformError, RefusedError
-from foretell.platforms.base import Fate, Machine
+from foretell.platforms.base import Fate, Machine, assignment
 from foretell.protocol.records import Host, Launch, Request
 from foretell.protocol.rules import MachineState
 from foretell.service.model import DockerSettings, DuckDBSettings
@@ -32,7 +32,6 @@ from foretell.system.processes import marker
 
 LABELS = ("store", "service", "run", "attempt", "machine", "boot", "kill")
 CREDENTIALS = "/tmp/foretell-google.json"  # noqa: S108 - in the container
-NO_LOCK = "-1"
 PROMPT = 5.0
 """Seconds in which a guard that was asked to stop is expected to have ended."""
 TRIES, PAUSE = 3, 2.0
@@ -252,14 +251,12 @@ def command(
 
     A pull is no part of it, so that what goes wrong can be told apart.
     """
-    run, attempt = request.run.folder, launch.number
-    times = request.target.times
-    deadline = times.deadline(request.spec.timeout)
-    labels = (request.store, request.service, run, str(attempt), launch.machine, boot, str(times.kill))
-    post = (store, run, attempt, launch.machine, paths.IMAGE_HOME, deadline, times.kill, boot, NO_LOCK)
+    assigned = assignment(request, launch, store=store, home=paths.IMAGE_HOME, boot=boot)
+    kill = assigned.kill_after
+    labels = (request.store, request.service, *assigned.arguments()[1:4], boot, str(kill))
     return [
         *("run", "--detach", "--pull", "never", "--restart", "no", "--name", launch.machine),
-        *("--stop-timeout", f"{times.kill + PROMPT:.0f}", "--security-opt", "no-new-privileges"),
+        *("--stop-timeout", f"{kill + PROMPT:.0f}", "--security-opt", "no-new-privileges"),
         *(
             part
             for pair in zip(LABELS, labels, strict=True)
@@ -270,7 +267,7 @@ def command(
         *_mounts(settings, request, store, environ),
         *_user(settings, store, environ),
         str(request.image),
-        *map(str, post),
+        *assigned.arguments(),
     ]
 
 

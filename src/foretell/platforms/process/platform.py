@@ -20,7 +20,7 @@ import msgspec
 from msgspec import Struct
 
 from foretell.errors import PlatformError, RefusedError
-from foretell.platforms.base import Fate, Machine
+from foretell.platforms.base import Fate, Machine, assignment
 from foretell.protocol.records import Launch, Request
 from foretell.protocol.rules import MachineState
 from foretell.service.model import ProcessSettings
@@ -79,25 +79,9 @@ class ProcessPlatform:
 
     def _spawn_guard(self, request: Request, launch: Launch, home: Path, lock: int, store: str) -> None:
         """Start the guard with the lock already taken, so that there is no moment in which it looks dead."""
-        times = request.target.times
-        deadline = times.deadline(request.spec.timeout)
         boot = f"{launch.nonce}-{os.getpid()}-{time.time_ns()}"
-        arguments = [
-            *map(
-                str,
-                (
-                    store,
-                    request.run.folder,
-                    launch.number,
-                    launch.machine,
-                    home,
-                    deadline,
-                    times.kill,
-                    boot,
-                    lock,
-                ),
-            )
-        ]
+        assigned = assignment(request, launch, store=store, home=home, boot=boot, lock=lock)
+        arguments = assigned.arguments()
         if ready := standby.post(arguments, lock):
             self._children.append(ready)
             return
