@@ -207,7 +207,7 @@ def test_the_credentials_of_a_person_are_read_without_asking_gcloud(
     monkeypatch.setenv("PATH", "/nowhere")
     rest = Rest()
     assert rest.project == ""
-    assert rest.session.credentials.refresh_token == "r"
+    assert rest._connection.session.credentials.refresh_token == "r"
     (tmp_path / "application_default_credentials.json").write_text("no json")
     answer = Rest().get("storage", "b/x")
     assert isinstance(answer, Failure)

@@ -58,10 +58,8 @@ class GoogleInspection:
 
     @property
     def member(self) -> str:
-        """Who asks, as an IAM policy names it; a person's name gcloud knows best."""
-        email = getattr(self.rest.session.credentials, "service_account_email", "")
-        known = "@" in email
-        return f"serviceAccount:{email}" if known else 'user:"$(gcloud config get account)"'
+        """Who asks, as an IAM policy names it."""
+        return self.rest.member
 
 
 def checks(service: Service, target: Target) -> Iterator[Check]:

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from contextlib import suppress
-from typing import Any, cast
+from typing import Any
 
-import google.auth
 import requests
-from google.auth import exceptions, impersonated_credentials
+from google.auth import exceptions
 from google.auth.credentials import Credentials
 from google.auth.transport.requests import AuthorizedSession
-from google.oauth2.credentials import Credentials as PersonCredentials
 
-from foretell.google import adc, errors
-from foretell.google.endpoints import Answer, Json, base
+from foretell.google import credentials, errors
+from foretell.google.endpoints import Answer, Json, emulators
 from foretell.google.errors import Failure
-
-SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 
 
 class Connection:
@@ -31,25 +26,33 @@ class Connection:
     @functools.cached_property
     def _found(self) -> tuple[Credentials, str]:
         """Find the credentials and the project that comes with them, "" where none does."""
-        credentials, project = _default(self._environ)
-        if self._impersonate:
-            credentials = _acting_as(self._impersonate, credentials, self._environ)
-        return credentials, project or ""
+        return credentials.find(self._environ, impersonate=self._impersonate)
 
     @property
     def project(self) -> str:
         """The project of the credentials, "" where they name none."""
         return self._found[1]
 
+    @property
+    def member(self) -> str:
+        """Who asks, as an IAM policy names it."""
+        return credentials.member(self._found[0])
+
     @functools.cached_property
     def session(self) -> AuthorizedSession:
         """The session underneath, for clients of Google's that take one."""
         return AuthorizedSession(self._found[0])
 
+    @functools.cached_property
+    def _plain(self) -> AuthorizedSession:
+        """What asks an emulator, which needs no credentials."""
+        return AuthorizedSession(credentials.nobody())
+
     def send(self, method: str, url: str, body: object, query: Mapping[str, Any], timeout: float) -> Answer:
         """Send one request and give the answer's body, or the failure."""
         try:
-            said = self.session.request(
+            session = self._plain if url.startswith(emulators(self._environ)) else self.session
+            said = session.request(
                 method,
                 url,
                 params=_plain(query),
@@ -67,30 +70,6 @@ class Connection:
         return Failure(
             status=found.status, reason=found.reason, message=found.message, method=method, url=url
         )
-
-
-def _default(environ: Mapping[str, str]) -> tuple[Credentials, str | None]:
-    """Return the default credentials; those of a person without asking gcloud for a project, which takes a second."""
-    file = adc.file(environ)
-    with suppress(OSError, ValueError):  # of a file that is none: google-auth says what is wrong with it
-        if file and adc.kind(file) == adc.PERSON:
-            return PersonCredentials.from_authorized_user_file(str(file)), None
-    found: tuple[Credentials, str | None] = google.auth.default(scopes=[SCOPE])
-    return found
-
-
-def _acting_as(account: str, source: Credentials, environ: Mapping[str, str]) -> Credentials:
-    """Return the credentials of a service account that these may act as."""
-    place = f"{base('iamcredentials', environ)}v1/projects/-/serviceAccounts/{account}:generateAccessToken"
-    return cast(
-        "Credentials",
-        impersonated_credentials.Credentials(
-            source_credentials=source,
-            target_principal=account,
-            target_scopes=[SCOPE],
-            iam_endpoint_override=place,
-        ),
-    )
 
 
 def _credentials_fail(error: exceptions.GoogleAuthError, method: str, url: str) -> Failure:

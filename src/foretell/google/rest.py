@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from foretell.errors import UsageError
 from foretell.google.endpoints import Answer, base
 from foretell.google.errors import Failure
+from foretell.google.remedies import INSTALL
 from foretell.system.backoff import Backoff
 
 BACKOFF = Backoff(first=0.25, longest=8, jitter=0.5)
@@ -31,8 +32,8 @@ class Sender(Protocol):
         ...
 
     @property
-    def session(self) -> Any:
-        """The authorised session underneath, for clients of Google's that take one."""
+    def member(self) -> str:
+        """Who asks, as an IAM policy names it."""
         ...
 
     def send(self, method: str, url: str, body: object, query: Mapping[str, Any], timeout: float) -> Answer:
@@ -67,9 +68,8 @@ class Rest:
         try:
             from foretell.google.connection import Connection
         except ImportError as error:
-            hint = "pip install 'foretell[google]'"
             raise UsageError(
-                "Google's services need libraries that are not here", why=str(error), hint=hint
+                "Google's services need libraries that are not here", why=str(error), hint=INSTALL
             ) from error
         return Connection(self._impersonate, self._environ)
 
@@ -79,9 +79,9 @@ class Rest:
         return self._connection.project
 
     @property
-    def session(self) -> Any:
-        """The authorised session underneath, for clients of Google's that take one."""
-        return self._connection.session
+    def member(self) -> str:
+        """Who asks, as an IAM policy names it."""
+        return self._connection.member
 
     def get(self, service: str, path: str, query: Mapping[str, Any] | None = None) -> Answer:
         """Read; repeated where that helps."""

@@ -12,10 +12,9 @@ from obstore.store import GCSStore, ObjectStore, from_url
 
 from foretell.errors import UsageError
 from foretell.google import adc
+from foretell.google.endpoints import emulator
+from foretell.google.remedies import INSTALL
 
-EMULATOR = "STORAGE_EMULATOR_HOST"
-"""The variable by which Google's own clients find a stand-in of Cloud Storage."""
-SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
 KNOWN_TO_OBSTORE = ("service_account", adc.PERSON)
 """Types of credentials files; for any other (a federated identity, impersonation) google-auth is asked."""
 
@@ -44,8 +43,7 @@ def connect(url: str, *, timeout: float, retries: int = 0) -> ObjectStore:
 
 def _of_google(settings: dict[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
     """Complete the settings by where Cloud Storage is, and by who asks."""
-    if emulator := environ.get(EMULATOR):
-        address = emulator if "://" in emulator else f"http://{emulator}"
+    if address := emulator("storage", environ):
         options = settings["client_options"] | {"allow_http": True}
         return settings | {"client_options": options, "base_url": address, "bearer_token": "none"}
     file = adc.file(environ)
@@ -59,15 +57,16 @@ def _of_google(settings: dict[str, Any], environ: Mapping[str, str]) -> dict[str
 def _tokens() -> Callable[[], dict[str, Any]]:
     """Return what obstore calls for a token, by google-auth, which is loaded here, for few need it."""
     try:
-        import google.auth
         from google.auth.transport.requests import Request
+
+        from foretell.google.credentials import find
     except ImportError as error:
         raise UsageError(
             "these Google credentials need google-auth",
             why=str(error),
-            hint="pip install 'foretell[google]'",
+            hint=INSTALL,
         ) from error
-    credentials, _ = google.auth.default(scopes=(SCOPE,))
+    credentials, _ = find()
 
     def token() -> dict[str, Any]:
         credentials.refresh(Request())

@@ -20,6 +20,7 @@ import msgspec
 from msgspec import Struct, field
 
 from foretell.errors import PlatformError, RefusedError
+from foretell.google import adc
 from foretell.platforms.base import Fate, Machine, assignment
 from foretell.protocol.records import Host, Launch, Request
 from foretell.protocol.rules import MachineState
@@ -347,9 +348,8 @@ def _bind(source: Path, target: str) -> str:
 
 def _credentials(environ: Mapping[str, str]) -> Path | None:
     """Return the file of the user's application default credentials, where there is one."""
-    home = environ.get("CLOUDSDK_CONFIG") or f"{environ.get('HOME', '')}/.config/gcloud"
-    told = environ.get("GOOGLE_APPLICATION_CREDENTIALS") or f"{home}/application_default_credentials.json"
-    return Path(told).absolute() if Path(told).is_file() else None
+    file = adc.file(environ)
+    return file.absolute() if file and file.is_file() else None
 
 
 def _life(container: Container) -> MachineState:

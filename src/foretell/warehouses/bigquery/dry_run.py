@@ -17,9 +17,9 @@ from google.cloud.bigquery import Client
 from msgspec.structs import replace
 from requests.adapters import BaseAdapter
 
+from foretell.google.credentials import nobody
 from foretell.service.model import BigQuerySettings
 from foretell.warehouses.base import Shipment
-from foretell.warehouses.bigquery import location as place
 
 Json: TypeAlias = dict[str, Any]
 
@@ -63,12 +63,12 @@ class RecordingAdapter(BaseAdapter):
 def drawing(settings: BigQuerySettings) -> Iterator[tuple[Client, list[Json]]]:
     """Return a client that reaches nobody, and the list of what it asked for."""
     board = RecordingAdapter()
-    with AuthorizedSession(place.nobody()) as session:
+    with AuthorizedSession(nobody()) as session:
         session.mount("https://", board)
         session.mount("http://", board)
         project = settings.project or PROJECT
         yield (
-            Client(project=project, credentials=place.nobody(), location=settings.location, _http=session),
+            Client(project=project, credentials=nobody(), location=settings.location, _http=session),
             board.written,
         )
 

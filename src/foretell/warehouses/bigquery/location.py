@@ -3,39 +3,32 @@
 from __future__ import annotations
 
 import os
-from typing import cast
 from urllib.parse import quote, urlsplit
 
-import google.auth
-from google.auth.credentials import AnonymousCredentials, Credentials
-from google.auth.transport.requests import AuthorizedSession
+from google.auth.credentials import Credentials
 
 from foretell.errors import UsageError
+from foretell.google import credentials, remedies
+from foretell.google.endpoints import base, emulator
+from foretell.google.errors import Failure, Kind
+from foretell.google.rest import Rest
+from foretell.warehouses.bigquery.errors import RetryableError
 
-SCOPE = "https://www.googleapis.com/auth/cloud-platform"
-READ_ONLY = "https://www.googleapis.com/auth/devstorage.read_only"
 OUTSIDE_EU = ("EUROPE-WEST2", "EUROPE-WEST6")
 """Regions of Europe that are not in the multi-region EU: London and Zurich."""
-PATIENCE = 30.0
-
-
-def nobody() -> Credentials:
-    """Return the credentials that an emulator needs: none."""
-    return cast("Credentials", AnonymousCredentials())
 
 
 def identity() -> tuple[Credentials, str]:
-    """Find Google's application default credentials and their project; nobody's for BIGQUERY_EMULATOR_HOST."""
-    if os.environ.get("BIGQUERY_EMULATOR_HOST"):
-        return nobody(), os.environ.get("GOOGLE_CLOUD_PROJECT", "emulated")
-    credentials, project = google.auth.default(scopes=[SCOPE])
-    return credentials, project or ""
+    """Find who asks BigQuery, and their project: nobody where it is an emulator."""
+    if emulator("bigquery"):
+        return credentials.nobody(), os.environ.get("GOOGLE_CLOUD_PROJECT", "emulated")
+    return credentials.find()
 
 
-def member(credentials: Credentials) -> str:
-    """Return who is asking, as IAM names it."""
-    email = getattr(credentials, "service_account_email", None)
-    return f"serviceAccount:{email}" if email and "@" in email else 'user:"$(gcloud config get account)"'
+def options() -> dict[str, str] | None:
+    """Return where BigQuery is, if it is elsewhere; an emulator its client finds by itself."""
+    address = base("bigquery").removesuffix("/").removesuffix("bigquery/v2")
+    return None if emulator("bigquery") else {"api_endpoint": address}
 
 
 def must_be_the_same(there: str, *, declared: str, dataset: str) -> None:
@@ -56,7 +49,7 @@ def must_be_readable(store: str, *, location: str, dataset: str) -> None:
         raise UsageError(
             f'BigQuery in {location} does not load from the bucket "{bucket}" in {where}',
             why="a bucket must lie where the dataset does, or within it",
-            hint=f"make a bucket there: gcloud storage buckets create gs://NAME --location={location};"
+            hint=f"make a bucket there: {remedies.make_bucket('NAME', location)};"
             f' or deliver to a dataset in {where.lower()} than "{dataset}"',
         )
 
@@ -78,21 +71,11 @@ def readable(bucket: str, dataset: str) -> bool:
 
 def bucket_location(bucket: str) -> str:
     """Ask Cloud Storage where a bucket is; "" where we may not know. UsageError where there is none."""
-    emulator = os.environ.get("STORAGE_EMULATOR_HOST", "")
-    base = (
-        emulator
-        if "://" in emulator
-        else f"http://{emulator}"
-        if emulator
-        else "https://storage.googleapis.com"
-    )
-    credentials = nobody() if emulator else google.auth.default(scopes=[READ_ONLY])[0]
-    with AuthorizedSession(credentials) as session:
-        address = f"{base}/storage/v1/b/{quote(bucket, safe='')}?fields=location"
-        answer = session.get(address, timeout=PATIENCE)
-    if answer.status_code == 404:
-        raise UsageError(
-            f'there is no bucket "{bucket}"',
-            hint=f"gcloud storage buckets create gs://{bucket} --location=LOCATION",
-        )
-    return str(answer.json().get("location", "")) if answer.ok else ""
+    answer = Rest(patience=0).get("storage", f"b/{quote(bucket, safe='')}", {"fields": "location"})
+    if not isinstance(answer, Failure):
+        return str(answer.get("location", ""))
+    if answer.kind is Kind.ABSENT:
+        raise UsageError(f'there is no bucket "{bucket}"', hint=remedies.make_bucket(bucket, "LOCATION"))
+    if answer.passes:
+        raise RetryableError(answer.why)
+    return ""

@@ -21,6 +21,7 @@ from google.cloud.bigquery import Client
 from msgspec.structs import replace
 
 from foretell.errors import UsageError, WarehouseError
+from foretell.google import credentials
 from foretell.protocol import keys
 from foretell.protocol.records import Receipt
 from foretell.service.delivery import Delivery
@@ -340,10 +341,15 @@ class BigQueryWarehouse:
         """Connect for one piece of work, and say what its failures mean."""
         project, member = self.settings.project or "", ""
         try:
-            credentials, usual = place.identity()
-            project, member = self.settings.project or usual, place.member(credentials)
+            identity, usual = place.identity()
+            project, member = self.settings.project or usual, credentials.member(identity)
             location = self.settings.location
-            with Client(project=project, credentials=credentials, location=location) as client:
+            with Client(
+                project=project,
+                credentials=identity,
+                location=location,
+                client_options=place.options(),
+            ) as client:
                 yield Jobs(client, member=member, sleep=self._sleep)
         except FAILURES as error:
             raise told(error, project=project, member=member) from error
