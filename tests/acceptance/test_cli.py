@@ -156,7 +156,7 @@ def test_an_input_can_be_chosen(applied: Stage) -> None:
     assert [pin["run"] for pin in pins] == [first.folder]
     wrong = foretell(applied.root, "run", "training", "--input", f"training={first.id}")
     assert wrong.code == 2
-    assert '"training" takes no input of "training"' in wrong.err
+    assert '"training" has no input "training"' in wrong.err
 
 
 # --- ^C ---------------------------------------------------------------------------------------------------------------
@@ -233,7 +233,7 @@ def test_control_c_leaves_a_run_that_is_only_waited_for(service: Stage) -> None:
         if said:
             break
 
-    assert f"{label} goes on" in said
+    assert f"{label} continues" in said
     assert foretell(service.root, "check", label).code == 3
     assert foretell(service.root, "stop", label).code == 0
 
@@ -256,15 +256,16 @@ def test_a_repeated_key_gives_its_run_and_says_so(service: Stage) -> None:
 
     assert first == {"run": "training/20260102T000000Z-1", "target": "local", "new": True}
     assert again.out == f"{first['run']}\n"
-    assert "training/20260102T000000Z-1 has succeeded at 2" in again.err
+    assert "training/20260102T000000Z-1 succeeded at 2" in again.err
     assert (
-        'known by the key "training@2026-01-02T00:00:00+00:00", and is not run again; to run it' in again.err
+        'found by its key "training@2026-01-02T00:00:00+00:00", so no new run was started; to start one'
+        in again.err
     )
 
     (service.root / "more.py").touch()
     repeated = foretell(service.root, "run", "training", "--date", "2026-01-02T00:00:00Z")
     assert (
-        "is not run again (the code has changed since); to run it again: `foretell run training"
+        "so no new run was started (the code has changed since); to start one: `foretell run training"
         in repeated.err
     )
     assert repeated.code == 0
@@ -297,7 +298,7 @@ def test_an_open_run_is_3_until_it_is_stopped(service: Stage) -> None:
     assert (stopped.code, stopped.out) == (0, f"{label} cancelled\n")
     checked = foretell(service.root, "check", label, "--json")
     assert (checked.code, checked.document["cause"]) == (6, "enough")
-    assert "has ended before" in foretell(service.root, "stop", label).err
+    assert "had already ended" in foretell(service.root, "stop", label).err
 
 
 # --- runs, show, logs, get --------------------------------------------------------------------------------------------
@@ -398,7 +399,7 @@ def test_what_get_brought_is_no_part_of_the_next_run(service: Stage) -> None:
     hidden = foretell(service.root, "get", first, "--to", ".foretell/model")
 
     assert (service.root / first.partition("/")[2] / "model.txt").exists()
-    assert 'note: "model" lies in the service\'s directory, so the next runs have it too' in named.err
+    assert 'note: "model" is inside the service\'s directory, so later runs get a copy of it' in named.err
     assert "note:" not in fetched.err + hidden.err
     again = foretell(service.root, "run", "training", "--json").document["run"]
     prints = [foretell(service.root, "show", run, "--json").document["request"] for run in (first, again)]
@@ -497,7 +498,7 @@ def test_tidy_says_what_it_did(applied: Stage) -> None:
     foretell(applied.root, "tidy")
     said = foretell(applied.root, "tidy")
     assert (said.code, said.out) == (0, "")
-    assert "everything is tidy" in said.err
+    assert "nothing to do" in said.err
 
 
 def test_plan_prints_the_request_and_leaves_no_trace(service: Stage) -> None:
@@ -606,7 +607,7 @@ def test_options_may_stand_before_the_verb(settled: Stage, tmp_path: Path) -> No
 def test_a_target_comes_from_the_environment(service: Stage) -> None:
     said = foretell(service.root, "runs", FORETELL_TARGET="mars")
     assert said.code == 2
-    assert 'there is no target "mars"' in said.err
+    assert 'unknown target "mars"' in said.err
 
 
 def test_a_reader_that_goes_away_is_no_error(stage: Stage) -> None:

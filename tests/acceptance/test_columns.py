@@ -61,6 +61,6 @@ def test_what_wrote_no_table_has_none(stage: Stage) -> None:
 
     assert trained["tables"] == failed["tables"] == []
     assert (none.code, kept.code) == (2, 2)
-    assert 'why: it wrote "model.txt"; tables are .csv' in none.err
-    assert "no table is kept" in kept.err
+    assert 'why: it wrote "model.txt"; supported as tables: .csv' in none.err
+    assert "has no output" in kept.err
     assert f"`foretell logs {failed['run']}`" in kept.err

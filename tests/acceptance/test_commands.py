@@ -66,7 +66,7 @@ def test_a_step_that_fails_ends_the_attempt_and_a_retry_begins_with_the_first(st
     assert [step.code for step in first.steps] == [0, 5]
     assert first.cause.startswith("step 2 of 3, sh -c ")
     assert [step.code for step in second.steps] == [0, 0, 0]
-    assert "step 3   not begun: " in foretell(stage.root, "show", run.label).out
+    assert "step 3   not started: " in foretell(stage.root, "show", run.label).out
 
 
 def test_a_run_that_is_stopped_begins_no_other_step(stage: Stage) -> None:

@@ -125,7 +125,7 @@ def test_no_command_is_written_that_was_not_found(tmp_path: Path, files: dict[st
     text = (tmp_path / "foretell.toml").read_text()
     assert not re.search("^command", text, re.MULTILINE)
     assert (
-        "next: write the command of [actions.training] into foretell.toml, then: foretell run training"
+        "next: fill in the command of [actions.training] in foretell.toml, then: foretell run training"
         in made.err
     )
     for name in files:

@@ -240,9 +240,9 @@ def test_an_old_model_is_told_when_a_run_starts_with_it_and_by_models(stage: Sta
     for minute in (0, 1):
         by_mail.append(cron(stage, "--date", f"2026-11-03T12:0{minute}:00Z").out)
         over(stage, stage.runs("application")[0])
-    assert "works with an old model: " in by_mail[0]
+    assert "uses an old model: " in by_mail[0]
     assert "the command ended with exit code 7" in by_mail[0]
-    assert "works with an old model: " not in by_mail[1]
+    assert "uses an old model: " not in by_mail[1]
     listed = foretell(stage.root, "models", "--json").document["models"]
     assert [(model["action"], model["old"]) for model in listed] == [("training", True)]
     assert "older than twice the period" in foretell(stage.root, "models").err

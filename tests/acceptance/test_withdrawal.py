@@ -150,7 +150,7 @@ def test_a_run_that_is_withdrawn_before_its_delivery_is_never_delivered(applying
     run = undelivered(applying, "appends")
     said = foretell(applying.root, "withdraw", run.label)
     assert said.code == 0
-    assert 'not in "log", and not put there any more' in said.err
+    assert 'not in "log", and never delivered to it from now on' in said.err
     waited = foretell(applying.root, "wait", run.label, "--json").document
     assert (waited["state"], waited["exit_code"]) == ("withdrawn", 6)
     assert foretell(applying.root, "check", run.label).code == 6

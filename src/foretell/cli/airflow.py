@@ -25,9 +25,9 @@ PAUSE = 0.5
 
 
 def _add_airflow(made: ArgumentParser) -> None:
-    made.add_argument("what", nargs="?", choices=["up"], metavar="up", help="bring it up; ^C ends it")
+    made.add_argument("what", nargs="?", choices=["up"], metavar="up", help="start it; ^C ends it")
     made.add_argument(
-        "--port", type=number, metavar="N", help="port of its pages (default: 8080, else a free one)"
+        "--port", type=number, metavar="N", help="port of the web interface (default: 8080, or a free one)"
     )
 
 
@@ -35,9 +35,9 @@ def airflow(args: Namespace, out: Terminal) -> int:
     """Bring Airflow up, and keep it up until ^C."""
     if args.what is None:
         raise UsageError(
-            "`foretell airflow` lacks what it is to do",
-            hint="`foretell airflow up` brings up an Airflow of its own for the service here; "
-            f"an Airflow that is there reads {DAGS}, which `foretell init` writes",
+            '`foretell airflow` needs the argument "up"',
+            hint="`foretell airflow up` starts a separate Airflow for this service; "
+            f"an existing Airflow reads {DAGS}, which `foretell init` writes",
         )
     version = local.must_be_installed()
     controller = opening.controller(args)
@@ -52,7 +52,7 @@ def airflow(args: Namespace, out: Terminal) -> int:
         graphs = up.wait_ready(_scheduled(service), out.status)
         out.clear()
         out.result(up.url)
-        told = f'Airflow {version} runs "{service.name}" on "{target}", up in {duration(time.monotonic() - began)}'
+        told = f'Airflow {version} runs "{service.name}" on "{target}" after {duration(time.monotonic() - began)}'
         out.tell((told, "good"))
         _tell_graphs(up, graphs, out)
         while True:
@@ -74,14 +74,14 @@ def _tell_graphs(up: LocalAirflow, graphs: list[str], out: Terminal) -> None:
     for problem in up.problems():
         out.tell((problem.strip(), "bad"))
     if not graphs:
-        out.tell(("  no action has a schedule, or comes after another", "warn"))
-    out.tell((f"^C ends it, and what it runs; its database and logs stay in {HOME}", "faint"))
+        out.tell(("  no action has a schedule or runs after another", "warn"))
+    out.tell((f"^C ends it and the runs that it started; its database and logs stay in {HOME}", "faint"))
 
 
 def _end(up: LocalAirflow, out: Terminal) -> None:
     """End it whole: another ^C does not leave half of it."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    out.status("ending Airflow")
+    out.status("stopping Airflow")
     up.end()
     out.clear()
     signal.signal(signal.SIGINT, before)

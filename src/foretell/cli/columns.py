@@ -34,7 +34,7 @@ def _add_columns(made: ArgumentParser) -> None:
         "pattern",
         metavar="FILE",
         nargs="?",
-        help="a file of the run, or a glob (default: whatever is a table)",
+        help="a file of the output, or a glob (default: every file that is a table)",
     )
 
 
@@ -54,7 +54,7 @@ def columns(args: Namespace, out: Terminal) -> int:
     where = f"[actions.{run.action}.delivery]"
     file = f'file = "{found[0].file}"' if len(found) == 1 else "the `file` it is for"
     declared = "" if request.spec.delivery else f", together with {file}"
-    out.tell((f"it belongs into {where} of foretell.toml{declared}", "faint"))
+    out.tell((f"add it to {where} of foretell.toml{declared}", "faint"))
     return 0
 
 
@@ -65,7 +65,7 @@ def _of_run(controller: Controller, request: Request, pattern: str | None) -> li
     delivery = (action.delivery if action else None) or request.spec.delivery
     if outcome is None:
         raise UsageError(
-            f'the run "{run.label}" has not ended', hint=f"`foretell wait {run.label}` waits for it"
+            f'the run "{run.label}" has not ended', hint=f"wait for it: `foretell wait {run.label}`"
         )
     if outcome.attempt is None or outcome.manifest is None:
         return [_told(run, outcome, delivery.file if delivery else "")]
@@ -85,7 +85,7 @@ def _of_run(controller: Controller, request: Request, pattern: str | None) -> li
     names = [file.path for file in files]
     raise UsageError(
         f'the run "{run.label}" wrote no table',
-        why=f"it wrote {listed(names)}; tables are {SUPPORTED}" if files else "it kept no file",
+        why=f"it wrote {listed(names)}; supported as tables: {SUPPORTED}" if files else "it has no files",
         hint=f"name the file: `foretell columns {run.label} FILE`" if files else "",
     )
 
@@ -95,10 +95,11 @@ def _table(delivery: Delivery, output: Path, aside: Path) -> DeclaredTable:
     notes = []
     if 'from = ""' in line:
         notes.append(
-            "the column without a name is the index of a frame: index=False, or in R row.names=FALSE, leaves it out"
+            "the column without a name is the index of a data frame: "
+            "write the file with index=False, or in R with row.names=FALSE"
         )
     if lines := alternative(delivery, output, aside):
-        notes.append(f"where these texts mean that there is no value:\n{lines}")
+        notes.append(f"if these texts mean a missing value, add:\n{lines}")
     return DeclaredTable(file=delivery.file, line=line, notes=tuple(notes))
 
 
@@ -109,9 +110,9 @@ def _told(run: Run, outcome: Outcome, file: str) -> DeclaredTable:
             return DeclaredTable(file=file, line=told.strip())
     fits = outcome.kind == "rejected"
     raise UsageError(
-        f'of the run "{run.label}" no table is kept',
+        f'the run "{run.label}" has no output',
         why=f"it ended as {outcome.kind}: {outcome.cause}",
-        hint=f"`foretell show {run.label}` tells more" if fits else f"`foretell logs {run.label}` shows why",
+        hint=f"see `foretell show {run.label}`" if fits else f"see `foretell logs {run.label}`",
     )
 
 

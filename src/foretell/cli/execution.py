@@ -36,15 +36,18 @@ from foretell.store import artifacts
 
 def add_order(made: ArgumentParser) -> None:
     """Take what a start asks for."""
-    made.add_argument("action", metavar="ACTION", help="the action to run, training say")
+    made.add_argument("action", metavar="ACTION", help="the action to run, for example training")
     made.add_argument(
         "--date",
         type=parsing.date,
         metavar="D",
-        help="end of the data it may see, in the service's time zone (default: now)",
+        help="the run's date: the end of the data that it may see, in the service's time zone (default: now)",
     )
     made.add_argument(
-        "--key", metavar="KEY", help="what makes a repeat the same run (default: new, or ACTION@DATE)"
+        "--key",
+        metavar="KEY",
+        help="idempotency key; the same key returns the same run instead of starting another "
+        "(default: a new one; with --date it is ACTION@DATE)",
     )
     made.add_argument(
         "--input",
@@ -52,13 +55,17 @@ def add_order(made: ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="ACTION=RUN",
-        help="take this run's output as input, not the current model's; may be repeated",
+        help="use the output of this run as input instead of the current model; may be repeated",
     )
     made.add_argument(
-        "--trial", action="store_true", help="check the delivery without delivering; never a model"
+        "--trial",
+        action="store_true",
+        help="validate the delivery without delivering; the run never becomes a model",
     )
-    made.add_argument("--future", action="store_true", help="allow a date that lies ahead")
-    made.add_argument("--image", metavar="REF@sha256:…", help="run this image, not the one of foretell.lock")
+    made.add_argument("--future", action="store_true", help="allow a date in the future")
+    made.add_argument(
+        "--image", metavar="REF@sha256:…", help="run this image instead of the one in foretell.lock"
+    )
 
 
 def order(args: Namespace, service: Service) -> StartOptions:
@@ -72,9 +79,9 @@ def order(args: Namespace, service: Service) -> StartOptions:
     for action in inputs:
         if action not in taken:
             raise UsageError(
-                f'"{args.action}" takes no input of "{action}"',
+                f'"{args.action}" has no input "{action}"',
                 why=f"its inputs are {', '.join(sorted(taken))}" if taken else "it has no inputs",
-                hint=f'leave --input {action}=… out, or add "{action}" to inputs of [actions.{args.action}]',
+                hint=f'leave out --input {action}=…, or add "{action}" to inputs of [actions.{args.action}]',
             )
     date = opening.aware(args.date, service) if args.date else None
     return StartOptions(
@@ -89,7 +96,7 @@ def run(args: Namespace, out: Terminal) -> int:
     with Held() as held:
         found = controller.ask(args.action, asked)
     if found.new:
-        out.tell((f'{found.run.label} on "{controller.target.name}", started', "faint"))
+        out.tell((f'started {found.run.label} on "{controller.target.name}"', "faint"))
     else:
         out.tell((_known(controller, found, asked, args, "run"), "warn"))
     follower = Follower(controller, found.run, out)
@@ -108,24 +115,24 @@ def run(args: Namespace, out: Terminal) -> int:
 def _known(controller: Controller, found: Found, asked: StartOptions, args: Namespace, verb: str) -> str:
     """Say of a run that a start came to what it is, and how to have another one."""
     state, outcome = controller.check(found.run), controller.execute(get(found.run.outcome, Outcome))
-    label, key = found.run.label, f'known by the key "{found.request.key}"'
+    label, key = found.run.label, f'found by its key "{found.request.key}"'
     if outcome is None or not state.phase.ended:
-        return f"{label} is {state.phase} already, {key}"
+        return f"{label} is already {state.phase}, {key}"
     snapshots = Path(found.request.snapshot or "").parent
     now = asked.code.fingerprint if asked.code else fingerprint(controller.service, snapshots)
     changed = " (the code has changed since)" if now != found.request.fingerprint else ""
     trial = " --trial" if found.request.trial else ""
     again = opening.again(args, f"{verb} {found.run.action} --date {found.request.date}{trial} --key NAME")
-    how = "has succeeded" if state.phase is Phase.SUCCEEDED else f"ended as {state.phase}"
+    how = "succeeded" if state.phase is Phase.SUCCEEDED else f"ended as {state.phase}"
     ended = f"{label} {how} at {moment(outcome.at)} UTC, {key}"
-    return f"{ended}, and is not run again{changed}; to run it again: `{again}`"
+    return f"{ended}, so no new run was started{changed}; to start one: `{again}`"
 
 
 def _stop_and_wait(
     controller: Controller, run: Run, follower: Follower, args: Namespace, out: Terminal
 ) -> State:
     """Stop a run for who pressed ^C; at the second one, leave it to its end."""
-    out.tell((f"stopping {run.label}; ^C again does not wait for its end", "warn"))
+    out.tell((f"stopping {run.label}; press ^C again to exit without waiting", "warn"))
     try:
         controller.stop(run)
         return controller.wait(run, on_look=follower.look, on_rest=follower.rest)
@@ -170,7 +177,7 @@ def start(args: Namespace, out: Terminal) -> int:
 def _add_wait(made: ArgumentParser) -> None:
     add_run(made)
     made.add_argument(
-        "--patience", type=parsing.duration, metavar="30m", help="how long to wait (default: for ever)"
+        "--patience", type=parsing.duration, metavar="30m", help="how long to wait (default: forever)"
     )
 
 
@@ -182,7 +189,7 @@ def wait(args: Namespace, out: Terminal) -> int:
     try:
         state = controller.wait(found, patience=args.patience, on_look=follower.look)
     except KeyboardInterrupt:
-        out.tell((f"not waiting any more; {found.label} goes on", "warn"))
+        out.tell((f"stopped waiting; {found.label} continues", "warn"))
         raise
     follower.finish()
     _give(found, state, out)
@@ -211,7 +218,7 @@ def stop(args: Namespace, out: Terminal) -> int:
     found = controller.find(args.run)
     before = controller.check(found)
     if before.phase.ended:
-        out.tell(f"{found.label} has ended before")
+        out.tell(f"{found.label} had already ended")
         state = before
     else:
         controller.stop(found, args.cause)
@@ -222,7 +229,7 @@ def stop(args: Namespace, out: Terminal) -> int:
 
 def _add_stop(made: ArgumentParser) -> None:
     add_run(made)
-    made.add_argument("--cause", default="", metavar="TEXT", help="why, for the record")
+    made.add_argument("--cause", default="", metavar="TEXT", help="the reason, for the record")
 
 
 # --- what came of it --------------------------------------------------------------------------------------------------
@@ -267,7 +274,7 @@ def _sum_up(
             out.tell((f"  {name:10}", "faint"), text)
     tables = _undelivered(controller, request, outcome)
     for table in tables:
-        out.tell((f'  "{table.file}" becomes rows of a table by these lines of foretell.toml:', "faint"))
+        out.tell((f'  to deliver "{table.file}" to a table, add these lines to foretell.toml:', "faint"))
         for text in (f"[actions.{run.action}.delivery]", f'file = "{table.file}"', table.line):
             out.tell(f"    {text}")
     delivery = {"table": receipt.table, "state": receipt.state, "rows": receipt.rows} if receipt else None
@@ -304,11 +311,11 @@ def _rows(request: Request, outcome: Outcome | None, receipt: Receipt | None) ->
         return ""
     rows = counted(outcome.rows, "row")
     if request.trial:
-        return f"{rows} checked, none delivered: this is a trial"
+        return f"{rows} validated, none delivered (trial)"
     if receipt is None or receipt.state in ("rejected", "withdrawn"):
         return f"{rows}, not delivered"
     scope = f" ({request.partition})" if request.partition else ""
-    return f'{rows} {"→" if receipt.state == "delivered" else "not into"} "{receipt.table}"{scope}'
+    return f'{rows} {"→" if receipt.state == "delivered" else "not delivered to"} "{receipt.table}"{scope}'
 
 
 def _next(service: Service, state: State, request: Request, outcome: Outcome | None) -> str:

@@ -75,23 +75,19 @@ class Follower:
             return  # whoever waits meets the same, and says so if it lasts
         except CorruptError as error:
             self._reader = None
-            self._out.tell((f"the log is not shown any further: {error.what}", "warn"))
+            self._out.tell((f"the rest of the log is not shown: {error.what}", "warn"))
 
     def _tell_trouble(self, witness: Reconciler) -> None:
         """Say once that the store or the platform does not answer, and once that the store does again."""
         unclear = witness.seen.unclear
         if unclear and unclear != self._unclear:
             self._unclear = unclear
-            self._out.tell((f"{unclear}; this waits", "warn"))
+            self._out.tell((f"{unclear}; retrying", "warn"))
         trouble = witness.trouble
         if bool(trouble) == self._troubled:
             return
         self._troubled = bool(trouble)
-        news = (
-            f"the store does not answer, so this waits: {trouble.why}"
-            if trouble
-            else "the store answers again"
-        )
+        news = f"the store does not answer, retrying: {trouble.why}" if trouble else "the store answers again"
         self._out.tell((news, "warn"))
 
     def _tell_attempt(self, witness: Reconciler) -> None:

@@ -21,12 +21,18 @@ USUAL = "docker"
 
 
 def _add(made: ArgumentParser) -> None:
-    made.add_argument("--push", action="store_true", help="push it, and write its digest into foretell.lock")
+    made.add_argument("--push", action="store_true", help="push it and write its digest into foretell.lock")
     other = made.add_mutually_exclusive_group()
-    other.add_argument("--dry-run", action="store_true", help="print the Dockerfile, and build nothing")
-    other.add_argument("--context", metavar="DIR", help="write what another builder needs, and build nothing")
+    other.add_argument("--dry-run", action="store_true", help="print the Dockerfile without building")
     other.add_argument(
-        "--record", metavar="REF@sha256:…", help="write what another builder has pushed into foretell.lock"
+        "--context",
+        metavar="DIR",
+        help="write everything that another build tool needs into this directory, without building",
+    )
+    other.add_argument(
+        "--record",
+        metavar="REF@sha256:…",
+        help="write an image that another tool has pushed into foretell.lock",
     )
 
 
@@ -38,7 +44,7 @@ def build(args: Namespace, out: Terminal) -> int:
         raise UsageError(
             f'the sources of "{service.name}" are not here',
             where=str(service.root / service.source.path),
-            hint='build where they are; a submodule is fetched by "git submodule update --init"',
+            hint='build where they are, or fetch the submodule with "git submodule update --init"',
         )
     for line in lines(draft.tree.left_out):
         out.tell((f"left out: {line}", "faint"))
@@ -69,7 +75,7 @@ def _build(draft: ImageBuild, out: Terminal) -> None:
     built = building.build(draft, engines.find(os.environ), lambda line: out.log(f"{line}\n".encode()))
     out.clear()
     out.tell(
-        ("built" if built.new else "nothing has changed since it was built", "good" if built.new else "faint")
+        ("built" if built.new else "already built, nothing has changed", "good" if built.new else "faint")
     )
     out.result(built.tag)
     out.document(
@@ -87,7 +93,7 @@ def _push(draft: ImageBuild, out: Terminal) -> None:
     pushed = building.push(draft, engines.find(os.environ), lambda line: out.log(f"{line}\n".encode()))
     out.clear()
     out.tell(
-        ("pushed" if pushed.new else "the registry has it already", "good" if pushed.new else "faint"),
+        ("pushed" if pushed.new else "already in the registry", "good" if pushed.new else "faint"),
         f": {draft.tag}",
     )
     _record(draft, pushed.image, out, new=pushed.new)
@@ -96,7 +102,7 @@ def _push(draft: ImageBuild, out: Terminal) -> None:
 def _record(draft: ImageBuild, image: str, out: Terminal, *, new: bool) -> None:
     changed = lock.write(draft.service.root, draft.target.name, draft.locked(image))
     if changed:
-        out.tell(f'"{LOCK_FILE}" says so for "{draft.target.name}"; commit it')
+        out.tell(f'"{LOCK_FILE}" has the new image of "{draft.target.name}"; commit it')
     out.result(image)
     out.document(
         {
@@ -114,11 +120,11 @@ def _write_context(draft: ImageBuild, into: Path, out: Terminal) -> None:
     try:
         into.mkdir(parents=True, exist_ok=True)
         if any(into.iterdir()):
-            raise UsageError(f'the directory "{into}" is not empty', hint="name one that is new")
+            raise UsageError(f'the directory "{into}" is not empty', hint="name a new directory")
         draft.write(into, mounts=False)
         into.with_name(f"{into.name}.tag").write_text(f"{draft.tag}\n")
     except OSError as error:
-        raise UsageError(f'"{into}" cannot be written', why=error.strerror or str(error)) from error
+        raise UsageError(f'cannot write to "{into}"', why=error.strerror or str(error)) from error
     out.tell(
         f"build it as {draft.tag}, push it, then `foretell build --record REF@sha256:… --on {draft.target.name}`"
     )

@@ -30,7 +30,7 @@ NAMES = {STDOUT: "stdout", STDERR: "stderr"}
 
 
 def _add_runs(made: ArgumentParser) -> None:
-    made.add_argument("action", metavar="ACTION", nargs="?", help="list this action's runs alone")
+    made.add_argument("action", metavar="ACTION", nargs="?", help="list only the runs of this action")
     parsing.add_limit(made, 30, "how many runs")
 
 
@@ -41,16 +41,16 @@ def runs(args: Namespace, out: Terminal) -> int:
         controller,
         args.action,
         args.limit or None,
-        broken=lambda run, error: out.tell((f"{run.label} is left out: {error.what}: {error.why}", "bad")),
+        broken=lambda run, error: out.tell((f"{run.label} is not listed: {error.what}: {error.why}", "bad")),
     )
     out.document({"target": controller.target.name, "runs": [line_document(line) for line in found]})
     if not found:
         action = args.action or next(iter(controller.service.actions), "ACTION")
         out.tell(
-            f'nothing has run on "{controller.target.name}" yet; begin with `{opening.again(args, f"run {action}")}`'
+            f'there are no runs on "{controller.target.name}" yet; start with `{opening.again(args, f"run {action}")}`'
         )
         return 0
-    headers = ("run", "state", "date (UTC)", "asked for (UTC)", "took", "attempts", "rows", "cause")
+    headers = ("run", "state", "date (UTC)", "requested (UTC)", "took", "attempts", "rows", "cause")
     out.table(headers, [_row(line) for line in found], right=("took", "attempts", "rows"))
     return 0
 
@@ -117,15 +117,15 @@ def show(args: Namespace, out: Terminal) -> int:
 
 def _add_logs(made: ArgumentParser) -> None:
     add_run(made)
-    made.add_argument("-f", "--follow", action="store_true", help="go on until the run has ended")
+    made.add_argument("-f", "--follow", action="store_true", help="continue until the run has ended")
     streams = made.add_mutually_exclusive_group()
     streams.add_argument(
-        "--stdout", dest="stream", action="store_const", const=STDOUT, help="standard output alone"
+        "--stdout", dest="stream", action="store_const", const=STDOUT, help="only standard output"
     )
     streams.add_argument(
-        "--stderr", dest="stream", action="store_const", const=STDERR, help="standard error alone"
+        "--stderr", dest="stream", action="store_const", const=STDERR, help="only standard error"
     )
-    made.add_argument("--attempt", type=parsing.number, metavar="N", help="this attempt alone (default: all)")
+    made.add_argument("--attempt", type=parsing.number, metavar="N", help="only this attempt (default: all)")
 
 
 def logs(args: Namespace, out: Terminal) -> int:
@@ -145,7 +145,7 @@ def logs(args: Namespace, out: Terminal) -> int:
         if out.lost:
             break
     if not printed:
-        out.tell("nothing was printed")
+        out.tell("the command printed nothing")
     texts = [{"stream": NAMES[stream], "text": data.decode(errors="replace")} for stream, data in frames]
     out.document({"run": run.label, "log": texts})
     return 0
@@ -165,8 +165,8 @@ def _frames(controller: Controller, run: Run, args: Namespace) -> Iterator[tuple
 
 def _add_get(made: ArgumentParser) -> None:
     add_run(made)
-    made.add_argument("--to", type=Path, metavar="DIR", help="where to put them (default: ./RUN-ID)")
-    made.add_argument("--force", action="store_true", help="also into a directory that is not empty")
+    made.add_argument("--to", type=Path, metavar="DIR", help="the directory for them (default: ./RUN-ID)")
+    made.add_argument("--force", action="store_true", help="allow a directory that is not empty")
 
 
 def get(args: Namespace, out: Terminal) -> int:
@@ -179,7 +179,7 @@ def get(args: Namespace, out: Terminal) -> int:
         manifest = history.fetch(controller, run, to)
     except OSError as error:
         raise UsageError(
-            f'"{to}" cannot be written',
+            f'cannot write to "{to}"',
             why=error.strerror or str(error),
             hint="choose another directory: --to DIR",
         ) from error
@@ -191,8 +191,8 @@ def get(args: Namespace, out: Terminal) -> int:
     out.tell(f"{counted(len(manifest.files), 'file')} of {run.label}, {size(total)}, verified")
     if _becomes_source(controller, to):
         out.tell(
-            f'note: "{to}" lies in the service\'s directory, so the next runs have it too; '
-            f"to keep it out, name it in {IGNORE_FILE}"
+            f'note: "{to}" is inside the service\'s directory, so later runs get a copy of it; '
+            f"to prevent that, add it to {IGNORE_FILE}"
         )
     return 0
 
@@ -207,11 +207,11 @@ def _becomes_source(controller: Controller, to: Path) -> bool:
 
 def _must_be_free(to: Path, *, force: bool) -> None:
     if to.exists() and not to.is_dir():
-        raise UsageError(f'"{to}" is no directory', hint="choose another place: --to DIR")
+        raise UsageError(f'"{to}" is not a directory', hint="choose another directory: --to DIR")
     if not force and to.is_dir() and any(to.iterdir()):
         raise UsageError(
             f'the directory "{to}" is not empty',
-            hint="choose another one (--to DIR), or write over it (--force)",
+            hint="choose another one (--to DIR), or allow overwriting (--force)",
         )
 
 

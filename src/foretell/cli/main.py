@@ -16,40 +16,40 @@ from foretell.cli import streams
 from foretell.errors import ForetellError, StreamError, UsageError
 
 GROUPS = {
-    "to begin": {
-        "init": ("setup", "make a service that runs, or add a foretell.toml to the repository at hand"),
-        "doctor": ("upkeep", "say what is missing on this machine, and how to mend it"),
+    "getting started": {
+        "init": ("setup", "create an example service, or add a foretell.toml to this repository"),
+        "doctor": ("upkeep", "check this machine and the target, and say how to fix what is missing"),
     },
-    "to run": {
-        "run": ("execution", "start a run, follow its log, wait for its end, give its verdict"),
-        "start": ("execution", "start a run and print its name, without waiting"),
-        "wait": ("execution", "wait until a run has ended, however it ended"),
-        "check": ("execution", "give the verdict on a run as the exit code"),
+    "running": {
+        "run": ("execution", "start a run, show its log, wait for its end, exit with its result"),
+        "start": ("execution", "start a run and print its name, without waiting for its end"),
+        "wait": ("execution", "wait until a run has ended, in whatever way"),
+        "check": ("execution", "exit with the result of a run"),
         "stop": ("execution", "cancel a run"),
     },
-    "to see": {
-        "runs": ("inspection", "list the newest runs"),
-        "show": ("inspection", "tell everything on record of a run"),
-        "logs": ("inspection", "print what a run printed"),
-        "get": ("inspection", "fetch a run's files"),
-        "columns": ("columns", "print the line that declares the columns of what a run wrote"),
-        "models": ("models", "tell which model is current, and why"),
+    "inspecting": {
+        "runs": ("inspection", "list the most recent runs"),
+        "show": ("inspection", "show everything on record of a run"),
+        "logs": ("inspection", "print the output of a run's command"),
+        "get": ("inspection", "download the files of a run"),
+        "columns": ("columns", "print the `columns` line for foretell.toml that fits the output of a run"),
+        "models": ("models", "show which models are current, and why"),
         "predictions": ("models", "show the delivered rows"),
     },
-    "to decide": {
-        "withdraw": ("withdrawal", "take a run back, so that it is not used again"),
+    "correcting": {
+        "withdraw": ("withdrawal", "withdraw a run, so that its model and rows are not used again"),
         "claim": ("models", "make this service the owner of a table"),
     },
-    "to keep going": {
-        "tick": ("ticking", "start what is due now, and tell how runs ended; for cron and its kind"),
-        "tidy": ("upkeep", "finish what can be finished, stop what should not be alive, clean up"),
-        "airflow": ("airflow", "bring up a local Airflow for the service here"),
+    "running by itself": {
+        "tick": ("ticking", "start what is due, clean up, report how runs ended; to be called by cron"),
+        "tidy": ("upkeep", "complete interrupted runs, stop stray machines, clean up"),
+        "airflow": ("airflow", "start a local Airflow for this service"),
     },
-    "to build upon": {
-        "build": ("images", "make the image of the service, and push it for the targets that run it"),
+    "advanced": {
+        "build": ("images", "build the image of the service, and push it"),
         "plan": ("planning", "print what would be started, without starting it"),
         "schema": ("setup", "print the JSON Schema of foretell.toml, for editors"),
-        "completion": ("completion", "print what makes the shell complete verbs and options"),
+        "completion": ("completion", "print a completion script for the shell"),
     },
 }
 VERBS = {verb: found for group in GROUPS.values() for verb, found in group.items()}
@@ -62,8 +62,8 @@ examples:
   foretell run application
   foretell predictions
 
-RUN is what `start` prints: ACTION/RUN-ID, or a bare run id. `foretell VERB --help` tells more.
-exit codes: 0 succeeded, 1 failed, 2 wrong usage or file, 3 infrastructure or still open, 4 timeout,
+RUN is what `start` prints: ACTION/RUN-ID, or a bare run id. `foretell VERB --help` explains a verb.
+exit codes: 0 succeeded, 1 failed, 2 wrong usage or service file, 3 infrastructure, or still open, 4 timeout,
 5 delivery rejected, 6 cancelled or withdrawn, 70 a bug in Foretell, 130 interrupted
 """
 LAUNCHING = ("run", "start")
@@ -98,7 +98,11 @@ def main(argv: list[str] | None = None) -> int:
 
 def overview() -> str:
     """Return the help of all verbs together."""
-    lines = ["Foretell makes a predictive model that works run by itself.", "", USAGE]
+    lines = [
+        "Foretell makes a predictive model run by itself.",
+        "",
+        USAGE,
+    ]
     for group, verbs in GROUPS.items():
         lines += ["", f"{group}:", *(f"  {verb:12} {text}" for verb, (_, text) in verbs.items())]
     return "\n".join([*lines, "", EXAMPLES])
@@ -186,7 +190,7 @@ def _unknown_verb(name: str) -> UsageError:
 
     near = get_close_matches(name, VERBS, n=1)
     guess = f"did you mean `foretell {near[0]}`? " if near else ""
-    return UsageError(f'there is no verb "{name}"', hint=f"{guess}`foretell --help` lists all")
+    return UsageError(f'unknown verb "{name}"', hint=f"{guess}`foretell --help` lists the verbs")
 
 
 def _complain(text: str) -> None:

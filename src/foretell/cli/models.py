@@ -40,10 +40,10 @@ def models(args: Namespace, out: Terminal) -> int:
     if not answers:
         first = next(iter(controller.service.actions))
         out.tell(
-            "a model is what another action takes as its input, and no action here has `inputs`: "
-            f'write inputs = ["{first}"] in the one that applies it'
+            "no action has `inputs`, so nothing is used as a model: "
+            f'write inputs = ["{first}"] in the action that applies the model'
         )
-        out.tell((f"what has run: `{opening.again(args, f'runs {first}')}`", "faint"))
+        out.tell((f"the runs: `{opening.again(args, f'runs {first}')}`", "faint"))
     for action, answer in answers.items():
         _tell_answer(action, answer, args, out)
         if old[action]:
@@ -78,16 +78,14 @@ def _answer_document(action: str, answer: Answer) -> dict[str, object]:
 def _tell_answer(action: str, answer: Answer, args: Namespace, out: Terminal) -> None:
     model = answer.model
     if model:
-        out.result(
-            (model.run.label, "good"), f"  the newest that succeeded, of {moment(model.request.date)} UTC"
-        )
+        out.result((model.run.label, "good"), f"  the newest success, date {moment(model.request.date)} UTC")
         if found := metrics(model.outcome.metrics):
             out.result(("  metrics     ", "faint"), found)
     else:
-        hint = f"begin with `{opening.again(args, f'run {action}')}`"
+        hint = f"start with `{opening.again(args, f'run {action}')}`"
         out.result((f"{action}: no model", "warn"), f"  {hint}")
     for passed in answer.passed:
-        out.result(("  passed over ", "faint"), f"{passed.run.label}: {first_line(passed.reason)}")
+        out.result(("  skipped     ", "faint"), f"{passed.run.label}: {first_line(passed.reason)}")
 
 
 # --- predictions ------------------------------------------------------------------------------------------------------
@@ -95,7 +93,10 @@ def _tell_answer(action: str, answer: Answer, args: Namespace, out: Terminal) ->
 
 def _add_predictions(made: ArgumentParser) -> None:
     made.add_argument(
-        "action", metavar="ACTION", nargs="?", help="whose predictions (default: the one that delivers)"
+        "action",
+        metavar="ACTION",
+        nargs="?",
+        help="the action that delivers them (default: the only one that delivers)",
     )
     parsing.add_limit(made, 20, "how many rows")
 
@@ -125,25 +126,25 @@ def _delivery(service: Service, action: str | None) -> Delivery:
     if not delivering:
         likely = action if action in service.actions else _likely(service)
         raise UsageError(
-            f'no action of "{service.name}" delivers: there is no table to show',
-            why="what a run wrote is in its files, and a delivery makes rows of a table of them",
-            hint=f"add [actions.{likely}.delivery] to foretell.toml; "
-            "`foretell columns RUN` gives its `columns`, `foretell get RUN` the files",
+            f'no action of "{service.name}" delivers to a table',
+            why="without a delivery, the output of a run is only in its files",
+            hint=f"add [actions.{likely}.delivery] to foretell.toml "
+            "(`foretell columns RUN` prints its `columns`), or download the files with `foretell get RUN`",
         )
     names = ", ".join(delivering)
     if action is None:
         raise UsageError(
-            "it is not clear whose predictions are meant",
-            why=f"several actions deliver: {names}",
+            "several actions deliver predictions",
+            why=f"they are {names}",
             hint=f"name one: `foretell predictions {next(iter(delivering))}`",
         )
     if action in service.actions:
         raise UsageError(
-            f'"{action}" delivers nothing',
-            why=f"what delivers is {names}",
+            f'"{action}" has no delivery',
+            why=f"actions that deliver: {names}",
             hint=f"add [actions.{action}.delivery] to foretell.toml",
         )
-    raise UsageError(f'"{action}" is no action of "{service.name}"', hint=f"what delivers is {names}")
+    raise UsageError(f'unknown action "{action}"', hint=f"actions that deliver: {names}")
 
 
 def _likely(service: Service) -> str:
@@ -165,7 +166,7 @@ def _tell_origin(controller: Controller, found: Rows, out: Terminal) -> None:
             *([(", withdrawn", "warn")] if receipt.state == "withdrawn" else []),
         )
     if len(found.receipts) > 5:
-        out.tell((f"  and from {len(found.receipts) - 5:,} more runs", "faint"))
+        out.tell((f"  and {len(found.receipts) - 5:,} more runs", "faint"))
 
 
 def _model_of(controller: Controller, receipt: Receipt) -> str:
@@ -174,7 +175,7 @@ def _model_of(controller: Controller, receipt: Receipt) -> str:
         pins = controller.request(controller.find(receipt.run)).inputs
     except UsageError:
         return ""
-    return "".join(f", by {keys.run_of(pin.run).label}" for pin in pins)
+    return "".join(f", with {keys.run_of(pin.run).label}" for pin in pins)
 
 
 def _is_number(cell: object) -> bool:
@@ -185,7 +186,7 @@ def _is_number(cell: object) -> bool:
 
 
 def _add_claim(made: ArgumentParser) -> None:
-    made.add_argument("table", metavar="TABLE", help="a table that an action of this service delivers")
+    made.add_argument("table", metavar="TABLE", help="a table that an action of this service delivers to")
 
 
 def claim(args: Namespace, out: Terminal) -> int:
@@ -197,7 +198,7 @@ def claim(args: Namespace, out: Terminal) -> int:
     others = [name for name in before if name != owner]
     out.result(owner)
     out.document({"table": delivery.table, "owner": owner, "before": list(before)})
-    was = f"it was {', '.join(others)}" if others else "nobody else was"
+    was = f"before it was {', '.join(others)}" if others else "it had no other owner"
     out.tell(f'the owner of "{delivery.table}" is {owner}; {was}')
     return 0
 
@@ -208,9 +209,9 @@ def _deliverer(service: Service, table: str) -> tuple[Action, Delivery]:
         if action.delivery and table in (name, name.rpartition(".")[2]):
             return action, action.delivery
     raise UsageError(
-        f'no action of "{service.name}" delivers the table "{table}"',
+        f'no action of "{service.name}" delivers to the table "{table}"',
         why=f"tables: {', '.join(delivered) or 'none'}",
-        hint="go to the service that is to own it",
+        hint="run this in the directory of the service that is to own it",
     )
 
 

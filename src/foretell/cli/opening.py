@@ -42,7 +42,7 @@ def controller(args: Namespace, *, scheduled: bool = False) -> Controller:
 def target(service: Service, name: str) -> Target:
     """Return a target without opening it; UsageError where there is none of this name."""
     if name not in service.targets:
-        raise UsageError(f'there is no target "{name}"', hint=f"use one of: {', '.join(service.targets)}")
+        raise UsageError(f'unknown target "{name}"', hint=f"use one of: {', '.join(service.targets)}")
     return service.targets[name]
 
 
@@ -51,7 +51,9 @@ def here() -> Path:
     try:
         return Path.cwd()
     except OSError as error:
-        raise UsageError("the current directory is not there any more", hint="go to another one") from error
+        raise UsageError(
+            "the current directory no longer exists", hint="change to another directory"
+        ) from error
 
 
 def aware(date: datetime, service: Service) -> datetime:

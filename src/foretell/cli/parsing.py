@@ -35,8 +35,8 @@ class Parser(argparse.ArgumentParser):
         if lacking == message:
             raise UsageError(message, hint=f"see `{self.prog} --help`")
         raise UsageError(
-            f"`{self.prog}` lacks {lacking}",
-            hint=f"write {self.example}, say; see `{self.prog} --help`",
+            f"`{self.prog}` needs {lacking}",
+            hint=f"for example {self.example}; see `{self.prog} --help`",
         )
 
 
@@ -67,12 +67,14 @@ def add(made: argparse.ArgumentParser, verb: Verb) -> None:
     """Add a verb's own arguments, and those that every verb has."""
     verb.options(made)
     if verb.at:
-        made.add_argument("--on", metavar="TARGET", help="the target (default: FORETELL_TARGET, else local)")
+        made.add_argument("--on", metavar="TARGET", help="the target (default: $FORETELL_TARGET, then local)")
         made.add_argument(
-            "--file", metavar="FILE", help="the service file (default: foretell.toml here or above)"
+            "--file",
+            metavar="FILE",
+            help="the service file (default: foretell.toml here or in a parent directory)",
         )
-    made.add_argument("--json", action="store_true", help="print one JSON document instead of text")
-    made.add_argument("-q", "--quiet", action="store_true", help="print the result and errors alone")
+    made.add_argument("--json", action="store_true", help="print one JSON document")
+    made.add_argument("-q", "--quiet", action="store_true", help="print only the result and errors")
 
 
 def parse(made: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:
@@ -83,9 +85,7 @@ def parse(made: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namesp
     first = unknown[0]
     known = [option for action in made._actions for option in action.option_strings]  # noqa: SLF001 - no other way
     near = difflib.get_close_matches(first.partition("=")[0], known, n=1) if first.startswith("-") else []
-    what = (
-        f'there is no option "{first}"' if first.startswith("-") else f'there is one word too many: "{first}"'
-    )
+    what = f'unknown option "{first}"' if first.startswith("-") else f'unexpected argument "{first}"'
     guess = f'did you mean "{near[0]}"? ' if near else ""
     raise UsageError(what, hint=f"{guess}see `{made.prog} --help`")
 
@@ -99,7 +99,9 @@ def nothing(_: argparse.ArgumentParser) -> None:
 
 def add_run(made: argparse.ArgumentParser) -> None:
     """Take the run that a verb is about."""
-    made.add_argument("run", metavar="RUN", help="ACTION/RUN-ID, or a run id that one action alone has")
+    made.add_argument(
+        "run", metavar="RUN", help="ACTION/RUN-ID, or the run id alone if only one action has it"
+    )
 
 
 def add_limit(made: argparse.ArgumentParser, usual: int, what: str) -> None:
@@ -115,14 +117,14 @@ def add_limit(made: argparse.ArgumentParser, usual: int, what: str) -> None:
 def limit(text: str) -> int:
     """Read a number of things, 0 or more."""
     if not text.isascii() or not text.isdigit():
-        raise argparse.ArgumentTypeError(f'"{text}" is no number of 0 or more')
+        raise argparse.ArgumentTypeError(f'"{text}" is not a number of 0 or more')
     return int(text)
 
 
 def number(text: str) -> int:
     """Read an ordinal number, 1 or more."""
     if not limit(text):
-        raise argparse.ArgumentTypeError("it begins at 1")
+        raise argparse.ArgumentTypeError("it must be at least 1")
     return int(text)
 
 
@@ -131,14 +133,14 @@ def date(text: str) -> datetime:
     try:
         found = datetime.fromisoformat(text) if DATE.fullmatch(text) else None
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f'"{text}" is no date: {error}') from None
+        raise argparse.ArgumentTypeError(f'"{text}" is not a date: {error}') from None
     if found is None:
         raise argparse.ArgumentTypeError(
-            f'"{text}" is no date; write 2026-11-21, 2026-11-21T07:00 or 2026-11-21T06:00:00Z'
+            f'"{text}" is not a date; write 2026-11-21, 2026-11-21T07:00 or 2026-11-21T06:00:00Z'
         )
     if not FIRST_YEAR <= found.year <= LAST_YEAR:
         raise argparse.ArgumentTypeError(
-            f'"{text}" is out of reach: the years {FIRST_YEAR} to {LAST_YEAR} are known'
+            f'"{text}" is out of range: years from {FIRST_YEAR} to {LAST_YEAR} are allowed'
         )
     return found
 
@@ -147,7 +149,7 @@ def duration(text: str) -> float:
     """Read a duration, "30m" say, as seconds."""
     found = DURATION.fullmatch(text)
     if not found or not text:
-        raise argparse.ArgumentTypeError(f'"{text}" is no duration; write 90s, 30m, 2h or 1h30m')
+        raise argparse.ArgumentTypeError(f'"{text}" is not a duration; write 90s, 30m, 2h or 1h30m')
     return sum(float(part) * unit for part, unit in zip(found.groups(), UNITS, strict=True) if part)
 
 
@@ -155,5 +157,5 @@ def chosen_input(text: str) -> tuple[str, str]:
     """Read ACTION=RUN."""
     action, equals, run = text.partition("=")
     if not (action and equals and run):
-        raise argparse.ArgumentTypeError(f'"{text}" is no ACTION=RUN, such as training=20261121T060000Z-1')
+        raise argparse.ArgumentTypeError(f'"{text}" is not ACTION=RUN, such as training=20261121T060000Z-1')
     return action, run

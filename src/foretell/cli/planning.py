@@ -74,7 +74,7 @@ def plan(args: Namespace, out: Terminal) -> int:
     spec = service.actions.get(args.action)
     if spec is None:
         raise UsageError(
-            f'"{args.action}" is no action of "{service.name}"',
+            f'unknown action "{args.action}"',
             hint=f"use one of: {', '.join(service.actions)}",
         )
     must_not_lie_ahead(asked)
@@ -95,10 +95,10 @@ def plan(args: Namespace, out: Terminal) -> int:
             **({"delivery": asked_for} if (asked_for := drafts.delivery(request)) else {}),
         }
     )
-    number = f"the run is {run.label}, or ends in -2, -3, … where runs of this very date are there already"
+    number = f"the run would be {run.label}, or end in -2, -3, … if this date already has runs"
     for line in lines(draft.left_out):
         out.tell((f"left out: {line}", "faint"))
-    out.tell((f"nothing was written, and nobody was asked; {number}", "faint"))
+    out.tell((f"nothing was written or sent; {number}", "faint"))
     return 0
 
 

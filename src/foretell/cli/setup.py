@@ -19,7 +19,7 @@ def _add_init(made: ArgumentParser) -> None:
         metavar="DIR",
         nargs="?",
         type=Path,
-        help="make a service there (default: adapt the repository here)",
+        help="create a service there (default: add a foretell.toml to this repository)",
     )
     made.add_argument("--model", metavar="PATH-or-URL", help="the model's repository, which becomes source/")
 
@@ -35,7 +35,7 @@ def init(args: Namespace, out: Terminal) -> int:
     for note in made.notes:
         out.tell((f"note: {note}", "warn"))
     enter = f"cd {args.dir} && " if args.dir else ""
-    fill = "" if made.first else f"write the command of [actions.training] into {FILE}, then: "
+    fill = "" if made.first else f"fill in the command of [actions.training] in {FILE}, then: "
     out.tell(("next: ", "faint"), f"{fill}{enter}foretell run {made.first or 'training'}")
     return 0
 

@@ -38,7 +38,7 @@ def _facts(story: RunDetails, store: str) -> Iterator[tuple[str, str]]:
     if request.interval:
         yield "interval", f"{moment(request.interval.start)} to {moment(request.interval.end)} UTC"
     yield (
-        "asked for",
+        "requested",
         f"{moment(request.asked_at)} UTC, by {request.asked_by or 'unknown'}, on {request.target.name}",
     )
     yield "key", f"{request.key}{', a trial' if request.trial else ''}"
@@ -85,9 +85,9 @@ def _attempt(attempt: AttemptDetails) -> str:
         case Claimed(host=host):
             parts.append(f"on {host or 'an unknown host'}")
         case Void(cause=cause):
-            parts.append(f"given up: {cause}")
+            parts.append(f"abandoned: {cause}")
         case None:
-            parts.append("not begun")
+            parts.append("not started")
     if end := attempt.exit:
         how = (
             f"signal {end.signal}" if end.signal else f"exit code {end.code}" if end.code is not None else ""
@@ -105,7 +105,7 @@ def _steps(attempt: AttemptDetails, request: Request) -> Iterator[tuple[str, str
         return
     ended = attempt.exit.steps
     for number, argv in enumerate(request.spec.steps):
-        how = "not begun"
+        how = "not started"
         if number < len(ended):
             step = ended[number]
             how = f"signal {step.signal}" if step.signal else f"exit code {step.code}"

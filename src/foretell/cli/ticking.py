@@ -34,19 +34,21 @@ FEW = 20
 
 
 def _add_tick(made: ArgumentParser) -> None:
-    made.add_argument("--print", choices=["crontab"], help="print the line for cron, and start nothing")
+    made.add_argument(
+        "--print", choices=["crontab"], help="print the crontab line that calls tick, and start nothing"
+    )
     made.add_argument(
         "--date",
         type=parsing.date,
         metavar="D",
-        help="what was due at this time, also before tick first saw the action (default: now)",
+        help="start what was due at this time, even before tick first saw the action (default: now)",
     )
-    made.add_argument("--future", action="store_true", help="allow a date that lies ahead")
+    made.add_argument("--future", action="store_true", help="allow a date in the future")
     made.add_argument(
         "--log",
         type=Path,
         metavar="FILE",
-        help="append what is said to this file, with the time; print only what is new and needs a person",
+        help="append all messages to this file, each with the time; print only what needs attention",
     )
 
 
@@ -161,12 +163,12 @@ class _Voice:
             what = "" if not self._args.log else f"{ticked.run.label} "
             self.say(f"{what or '  '}started for {rfc3339(due.date)}: {due.why}", "faint")
         elif ticked.run and self._out.live:  # a scheduler hears it every minute, and need not
-            self.say(f"{ticked.run.label} was started before: {due.why}", "faint")
+            self.say(f"{ticked.run.label} was already started: {due.why}", "faint")
 
     def began(self, found: Tick, controller: Controller) -> None:
         """Say which schedules begin, and which runs were started with a model that is old."""
         for action, begins in found.begins.items():
-            self.say(f"{action} begins with {rfc3339(begins)}, by its schedule", "faint")
+            self.say(f"the schedule of {action} begins at {rfc3339(begins)}", "faint")
         for run in found.started:
             for pin in controller.request(run).inputs:
                 answer = controller.execute(models.current(run.service, run.version, pin.action, run.date))
@@ -176,7 +178,7 @@ class _Voice:
     def _aging(self, run: Run, model: str, old: str) -> None:
         """Say what is wrong with the age of a model; urgently once a model."""
         if old:
-            self.say(f"{run.label} works with an old model: {old}", "warn", urgent=model not in self.old)
+            self.say(f"{run.label} uses an old model: {old}", "warn", urgent=model not in self.old)
             self.old.append(model)
 
     def tidied(self, done: Tidied) -> None:

@@ -20,7 +20,7 @@ from foretell.service.model import Service, Target
 
 def _add_tidy(made: ArgumentParser) -> None:
     made.add_argument(
-        "--all", action="store_true", help="look at runs of all times (default: the newest three months)"
+        "--all", action="store_true", help="check all runs (default: those of the newest three months)"
     )
 
 
@@ -31,7 +31,7 @@ def tidy(args: Namespace, out: Terminal) -> int:
     done = tidy_up(controller, every=args.all, say=out.status)
     _tell_tidied(done, out)
     if not any(_tidied_document(done).values()):
-        out.tell("everything is tidy")
+        out.tell("nothing to do")
     out.document(_tidied_document(done))
     return InfrastructureError.exit_code if done.failed else 0
 

@@ -22,7 +22,7 @@ from foretell.warehouses import base
 
 def _add_withdraw(made: ArgumentParser) -> None:
     add_run(made)
-    made.add_argument("--reason", default="", metavar="TEXT", help="why, for the record")
+    made.add_argument("--reason", default="", metavar="TEXT", help="the reason, for the record")
 
 
 def withdraw(args: Namespace, out: Terminal) -> int:
@@ -47,15 +47,15 @@ def withdraw(args: Namespace, out: Terminal) -> int:
         }
     )
     if word.reason != args.reason:
-        out.tell(f"it was withdrawn before, by {word.by}{f': {word.reason}' if word.reason else ''}")
+        out.tell(f"it had already been withdrawn by {word.by}{f': {word.reason}' if word.reason else ''}")
     if receipt:
         out.tell(("  rows      ", "faint"), _rows(receipt))
     for label in users:
         out.tell(f"  used by   {label}")
     if users:
-        out.tell("what these runs delivered stands; run them again to replace it")
+        out.tell("the rows that these runs delivered are still there; run them again to replace them")
     if command:
-        what = f"repeats {repeat.label}" if repeat else "puts others in their place"
+        what = f"repeats {repeat.label}" if repeat else "replaces the rows"
         out.tell(("  next      ", "faint"), f"`{command}` {what}")
     return 0
 
@@ -68,15 +68,15 @@ def _rows(receipt: Receipt) -> str:
         case base.STANDS:
             rows = f"{counted(receipt.rows, 'row')} {'stays' if receipt.rows == 1 else 'stay'}"
             if scope:
-                latest = f"{receipt.table}_latest passes over it"
+                latest = f"{receipt.table}_latest skips it"
                 return f"{rows} in {place} until that partition is delivered again; {latest}"
-            return f"{rows} in {place} until the next delivery, which this run keeps off no more"
+            return f"{rows} in {place} until the next delivery, which may now be of an older date"
         case base.REMOVED:
             return f"removed from {place}"
         case base.NEVER:
-            return f"not in {place}, and not put there any more"
+            return f"not in {place}, and never delivered to it from now on"
         case base.NOTHING:
-            return f"not in {place}: a newer run's were there"
+            return f"not in {place}, which has rows of a newer run"
         case _:
             return f"not in {place}: it was {receipt.state}"
 

@@ -134,7 +134,7 @@ class Controller:
     def _action(self, name: str) -> Action:
         if name not in self.service.actions:
             raise UsageError(
-                f'"{name}" is no action of "{self.service.name}"',
+                f'unknown action "{name}"',
                 hint=f"use one of: {', '.join(self.service.actions)}",
             )
         return self.service.actions[name]
@@ -370,11 +370,11 @@ class Controller:
 
 
 def _unknown(label: str, why: str) -> UnknownRunError:
-    return UnknownRunError(f'there is no run "{label}"', why=why, hint="see `foretell runs`")
+    return UnknownRunError(f'unknown run "{label}"', why=why, hint="see `foretell runs`")
 
 
 def connect(service: Service, on: str) -> Controller:
     """Return the verbs of a service on one of its targets; UsageError where there is no such target."""
     if on not in service.targets:
-        raise UsageError(f'there is no target "{on}"', hint=f"use one of: {', '.join(service.targets)}")
+        raise UsageError(f'unknown target "{on}"', hint=f"use one of: {', '.join(service.targets)}")
     return Controller(service, service.targets[on])

@@ -99,9 +99,7 @@ def lines(
     """
     service = controller.service
     if action is not None and action not in service.actions:
-        raise UsageError(
-            f'"{action}" is no action of "{service.name}"', hint=f"use one of: {', '.join(service.actions)}"
-        )
+        raise UsageError(f'unknown action "{action}"', hint=f"use one of: {', '.join(service.actions)}")
     if not controller.exists():
         return []
     runs: list[Run] = []

@@ -47,8 +47,8 @@ def test_predictions_of_an_action_that_does_not_deliver(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     Past(tmp_path)
-    assert '"training" delivers nothing' in said(monkeypatch, capfd, tmp_path, "predictions", "training")[2]
-    assert 'is no action of "toy"' in said(monkeypatch, capfd, tmp_path, "predictions", "aplication")[2]
+    assert '"training" has no delivery' in said(monkeypatch, capfd, tmp_path, "predictions", "training")[2]
+    assert 'unknown action "aplication"' in said(monkeypatch, capfd, tmp_path, "predictions", "aplication")[2]
 
 
 def test_models_of_a_service_that_only_trains(
@@ -79,9 +79,9 @@ def test_runs_come_by_when_they_were_asked_for_and_show_their_date(
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
-        (("airflow",), "`foretell airflow up` brings up"),
-        (("run",), "write `foretell run training`, say"),
-        (("show",), "write `foretell show training/"),
+        (("airflow",), "`foretell airflow up` starts"),
+        (("run",), "for example `foretell run training`"),
+        (("show",), "for example `foretell show training/"),
     ],
 )
 def test_a_verb_alone_says_how_it_is_used(
@@ -93,7 +93,7 @@ def test_a_verb_alone_says_how_it_is_used(
 ) -> None:
     code, _, err = said(monkeypatch, capfd, tmp_path, *argv)
     assert code == 2
-    assert f"error: `foretell {argv[0]}` lacks" in err
+    assert f"error: `foretell {argv[0]}` needs" in err
     assert words in err
 
 
@@ -103,7 +103,7 @@ def test_a_plan_says_which_run_it_would_be(
     Past(tmp_path, TRAINING)
     code, _, err = said(monkeypatch, capfd, tmp_path, "plan", "training", "--date", "2026-01-02")
     assert code == 0
-    assert "the run is training/20260102T000000Z-1, or ends in -2, -3, …" in err
+    assert "the run would be training/20260102T000000Z-1, or end in -2, -3, …" in err
 
 
 def test_several_schedules_are_told_how_they_are_written(

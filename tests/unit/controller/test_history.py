@@ -26,7 +26,7 @@ def test_nothing_has_happened_where_nothing_was_started(past: Past) -> None:
 
 
 def test_an_action_that_is_none_is_told(past: Past) -> None:
-    with pytest.raises(UsageError, match='"trainig" is no action of "toy"') as told:
+    with pytest.raises(UsageError, match='unknown action "trainig"') as told:
         history.lines(past.controller, "trainig", 30)
     assert told.value.hint == "use one of: training, application"
 
@@ -209,5 +209,5 @@ def test_a_run_without_files_is_told(past: Past, tmp_path: Path, end: str, why: 
 
 
 def test_a_run_that_is_not_there_is_told(past: Past, tmp_path: Path) -> None:
-    with pytest.raises(UnknownRunError, match="there is no run"):
+    with pytest.raises(UnknownRunError, match="unknown run"):
         history.fetch(past.controller, run_named("toy", "1", "training", "20260615T120000Z-1"), tmp_path)
