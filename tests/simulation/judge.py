@@ -367,7 +367,7 @@ class Judge:
         )
         slots = [self.read(run.attempt(number).launch, SLOT) for number in attempts]
         exits = [self.read(run.attempt(number).exit, Exit) for number in range(1, len(slots) + 1)]
-        whole, last = first(request), slots[-1]
+        whole, last = first(request).budgets, slots[-1]
         grown, taken = whole.growths_left - last.growths_left, whole.spots_left - last.spots_left
         failed = sum(1 for end in exits if end and end.fault) - grown
         final = any(end and end.final for end in exits)

@@ -211,7 +211,8 @@ def after_without_end(last: Launch, fault: Fault, cause: str, **more: Any) -> St
     """Take another machine of the ladder without counting it."""
     step = _after(last, fault, cause, **more)
     if isinstance(step, Start) and more.get("reason") and last.growths_left:
-        return replace(step, growths_left=last.growths_left, spots_left=last.spots_left)
+        kept = replace(step.budgets, growths_left=last.growths_left, spots_left=last.spots_left)
+        return replace(step, budgets=kept)
     return step
 
 

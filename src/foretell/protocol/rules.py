@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
+from foretell.protocol.budgets import NO_REASON, Budgets
 from foretell.protocol.records import (
     Beat,
     Claim,
@@ -31,7 +32,6 @@ from foretell.protocol.records import (
 )
 from foretell.service.model import ComputeEngineSettings
 
-NO_REASON: Reason = ""
 STILL = 3
 """Reads in a row without a larger seq before silence means anything (P9)."""
 
@@ -166,10 +166,7 @@ class Start(Struct, frozen=True, kw_only=True, tag=True):
     attempt: int
     after: Fault | None
     cause: str
-    failures_left: int
-    losses_left: int
-    growths_left: int = 0
-    spots_left: int = 0
+    budgets: Budgets
 
 
 class Relaunch(Struct, frozen=True, kw_only=True, tag=True):
@@ -286,51 +283,23 @@ def first(request: Request) -> Start:
     if isinstance(machine := request.target.platform, ComputeEngineSettings):
         growths = len(machine.machine_types) - 1
         spots = machine.preemptions if machine.spot else 0
-    spec = request.spec
-    return Start(
-        attempt=1,
-        after=None,
-        cause="",
-        failures_left=spec.retries,
-        losses_left=spec.losses,
+    budgets = Budgets(
+        failures_left=request.spec.retries,
+        losses_left=request.spec.losses,
         growths_left=growths,
         spots_left=spots,
     )
+    return Start(attempt=1, after=None, cause="", budgets=budgets)
 
 
 def after(
     last: Launch, fault: Fault, cause: str, *, final: bool = False, reason: Reason = NO_REASON
 ) -> Start | Close:
-    """
-    Replace the last attempt while a budget lasts, else close the run.
-
-    Each fault has a budget of its own: out of memory the larger machines, preemption the Spot ones, then losses and
-    failures.
-    """
-    number = last.number
-    failures, losses = last.failures_left, last.losses_left
-    growths, spots = last.growths_left, last.spots_left
-    if final:
-        return Close(attempt=number + 1, fault=fault, cause=cause)
-    if reason == "out of memory" and growths:
-        growths -= 1
-    elif reason == "preempted" and spots:
-        spots -= 1
-    elif fault == "lost" and losses:
-        losses -= 1
-    elif fault != "lost" and failures:
-        failures -= 1
-    else:
-        return Close(attempt=number + 1, fault=fault, cause=cause)
-    return Start(
-        attempt=number + 1,
-        after=fault,
-        cause=cause,
-        failures_left=failures,
-        losses_left=losses,
-        growths_left=growths,
-        spots_left=spots,
-    )
+    """Replace the last attempt while a budget lasts, else close the run; no replacement mends a final fault."""
+    left = None if final else Budgets.of(last).spent(fault, reason)
+    if left is None:
+        return Close(attempt=last.number + 1, fault=fault, cause=cause)
+    return Start(attempt=last.number + 1, after=fault, cause=cause, budgets=left)
 
 
 def _unclaimed(records: Records, seen: Observations, number: int) -> Step:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
+from msgspec.structs import asdict
+
 from foretell.errors import StoreError, WarehouseError
 from foretell.protocol.effects import (
     SLOT,
@@ -114,10 +116,7 @@ def launch(request: Request, step: StartStep, *, nonce: str, at: str) -> Launch:
         machine=machine(request.service, request.action, step.attempt, nonce),
         after=step.after,
         cause=step.cause,
-        failures_left=step.failures_left,
-        losses_left=step.losses_left,
-        growths_left=step.growths_left,
-        spots_left=step.spots_left,
+        **asdict(step.budgets),
         at=at,
     )
 
