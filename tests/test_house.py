@@ -37,7 +37,7 @@ LATE = {
     "cli/execution.py": "only a run that wrote tables waits for DuckDB",
     "cli/main.py": "`foretell --help` costs next to nothing",
     "controller/freeze.py": "runs on this machine have no use for images",
-    "doctor/__init__.py": "Google's libraries may not be there",
+    "doctor/kinds.py": "Google's libraries may not be there",
     "google/rest.py": "Google's libraries take long to load, and may not be there",
     "platforms/__init__.py": "one kind out of several",
     "service/env_file.py": "few services have such a file",

@@ -14,12 +14,12 @@ import yaml
 from obstore.exceptions import GenericError, PermissionDeniedError, UnauthenticatedError
 
 from foretell import load
-from foretell.doctor import google
-from foretell.doctor.check import Check
 from foretell.google.errors import Failure
 from foretell.google.secrets import _refused
+from foretell.platforms.compute_engine.checks import INSTANCES
 from foretell.service.model import BigQuerySettings, ComputeEngineSettings
 from foretell.store.errors import told
+from foretell.system.check import Check
 from tests.google.test_doctor import MENDED, look, mend, sound
 from tests.standins.google.cloud import Cloud
 
@@ -134,4 +134,4 @@ def test_the_guides_service_file_is_one(tmp_path: Path) -> None:
 
 def test_the_guide_grants_a_launcher_what_the_doctor_asks_for() -> None:
     (role,) = re.findall(r"cat > launcher.yaml << END\n(.*?)END\n", GUIDE.read_text(), re.DOTALL)
-    assert set(google.INSTANCES) <= set(yaml.safe_load(role)["includedPermissions"])
+    assert set(INSTANCES) <= set(yaml.safe_load(role)["includedPermissions"])

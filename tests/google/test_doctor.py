@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from foretell import load
-from foretell.doctor import google, places
-from foretell.doctor.check import Check
+from foretell.doctor.kinds import image, kinds
+from foretell.platforms.compute_engine.checks import needs as needs_of
 from foretell.service.model import ComputeEngineSettings
+from foretell.system.check import Check
 from foretell.warehouses.bigquery.location import readable
 from tests.standins.google.cloud import PROJECT, Cloud
 from tests.standins.google.standin import Misbehaviour
@@ -72,7 +73,7 @@ def look(tmp_path: Path) -> Callable[..., dict[str, list[Check]]]:
         )
         service = load(tmp_path)
         told: dict[str, list[Check]] = {}
-        for check in google.checks(service, service.targets["production"]):
+        for check in kinds(service, service.targets["production"]):
             told.setdefault(check.name, []).append(check)
         return told
 
@@ -164,7 +165,7 @@ def test_soft_delete_is_warned_of(sound: Cloud, look: Found) -> None:
 def test_without_an_image_it_is_to_be_built(sound: Cloud, tmp_path: Path) -> None:
     (tmp_path / "foretell.toml").write_text(SERVICE)
     service = load(tmp_path)
-    check = google.image(tmp_path, service.targets["production"])
+    check = image(tmp_path, service.targets["production"])
     assert (check.state, check.fix) == ("missing", "foretell build --push --on production")
 
 
@@ -253,4 +254,4 @@ def test_a_machine_takes_of_its_own_quotas(
     kind: str, more: dict[str, object], needs: dict[str, float]
 ) -> None:
     settings = ComputeEngineSettings(project="p", zones=("z-1-b",), **more)
-    assert places.needs(settings, kind, 4, KNOWN) == {**needs, "INSTANCES": 1}
+    assert needs_of(settings, kind, 4, KNOWN) == {**needs, "INSTANCES": 1}

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from msgspec.structs import replace
 
-from foretell import platforms
-from foretell.cli import drafts, opening
+from foretell import platforms, warehouses
+from foretell.cli import opening
 from foretell.cli.execution import add_order, order
 from foretell.cli.output import Terminal
 from foretell.cli.parsing import Verb
@@ -18,15 +19,17 @@ from foretell.controller.freeze import Frozen, must_have_no_links
 from foretell.controller.resolve import Order, must_not_lie_ahead
 from foretell.errors import UsageError
 from foretell.images import build, chosen, lock
+from foretell.platforms.base import NEW
 from foretell.protocol import keys
 from foretell.protocol.effects import Effects
 from foretell.protocol.keys import Run
-from foretell.protocol.records import FORMAT, Pin
+from foretell.protocol.records import FORMAT, Outcome, Pin, Request
 from foretell.service.model import ProcessSettings
 from foretell.sources import tree
 from foretell.sources.fingerprint import fingerprint
 from foretell.sources.left_out import LeftOut, lines
 from foretell.sources.snapshot import remembered
+from foretell.warehouses.base import shipment
 
 
 class Draft(Order):
@@ -83,16 +86,16 @@ def plan(args: Namespace, out: Terminal) -> int:
     run = Run(
         service.name, service.version, spec.name, date.replace(microsecond=date.microsecond // 1000 * 1000), 1
     )
-    key = asked.key or (keys.key(spec.name, date) if asked.date else drafts.NEW)
+    key = asked.key or (keys.key(spec.name, date) if asked.date else NEW)
     draft = Draft(service, target, spec, asked, inputs={}, store="<the store's id>", execute=_ask)
-    request = replace(draft.request(run, key), uid=drafts.NEW)
+    request = replace(draft.request(run, key), uid=NEW)
     out.data(
         {
             "object": f"{target.store}/{run.request}",
             "request": request,
-            "machine": drafts.machine(request),
+            "machine": platforms.connect(request.target.platform).plan(request),
             "left_out": draft.left_out,
-            **({"delivery": asked_for} if (asked_for := drafts.delivery(request)) else {}),
+            **({"delivery": asked_for} if (asked_for := delivery(request)) else {}),
         }
     )
     number = f"the run would be {run.label}, or end in -2, -3, … if this date already has runs"
@@ -100,6 +103,17 @@ def plan(args: Namespace, out: Terminal) -> int:
         out.tell((f"left out: {line}", "faint"))
     out.tell((f"nothing was written or sent; {number}", "faint"))
     return 0
+
+
+def delivery(request: Request) -> list[Mapping[str, object]]:
+    """Return what the warehouse would be asked for, were nothing there yet, when the first attempt has succeeded."""
+    if not request.delivers:
+        return []
+    target = request.target
+    first = f"{target.store}/{request.run.attempt(1).rows(0)}"
+    uris = (first, "<and so on>") if warehouses.reads(target.warehouse, target.store) else ()
+    outcome = Outcome(kind="produced", attempt=1, by=NEW, at=NEW)
+    return list(warehouses.connect(target.warehouse).plan(shipment(request, outcome, uris=uris)))
 
 
 def _ask(_: Effects[Any]) -> Any:

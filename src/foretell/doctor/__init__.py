@@ -15,21 +15,18 @@ from pathlib import Path
 
 import uv
 
-from foretell import platforms, warehouses
+from foretell import warehouses
 from foretell.agent.interpreter import InterpreterReport
 from foretell.doctor.airflow import airflow
-from foretell.doctor.check import Check, failed, missing
 from foretell.doctor.env_file import env_file
 from foretell.doctor.environment import needed_python, packages
 from foretell.doctor.inputs import inputs
+from foretell.doctor.kinds import kinds
 from foretell.doctor.left_out import left_out
 from foretell.doctor.ticks import ticks
 from foretell.doctor.upgrading import upgrading
 from foretell.errors import ForetellError
 from foretell.service.model import (
-    BigQuerySettings,
-    ComputeEngineSettings,
-    DockerSettings,
     DuckDBSettings,
     ProcessSettings,
     Service,
@@ -37,8 +34,8 @@ from foretell.service.model import (
 )
 from foretell.store import Store
 from foretell.store.directory import STORE_RECORD
-from foretell.system import container_engine as engines
 from foretell.system import paths
+from foretell.system.check import Check, failed, missing, nearest, not_writable, ok
 
 LITTLE, TOO_LITTLE = 2_000_000_000, 200_000_000
 """Bytes of free space that are worth a warning, and that do not suffice."""
@@ -65,9 +62,7 @@ def checks(service: Service | None, target: Target | None, environ: Mapping[str,
     yield from env_file(service, environ)
     yield from left_out(service, target)
     yield from upgrading(service, target)
-    yield from in_googles_cloud(service, target)
-    if not isinstance(target.platform, ComputeEngineSettings):
-        yield machines(target)
+    yield from kinds(service, target)
     kept = store(target)
     yield kept
     if kept.state == "ok":
@@ -78,23 +73,6 @@ def checks(service: Service | None, target: Target | None, environ: Mapping[str,
         yield file_system(directory)
     yield warehouse(target)
     yield from airflow(service, target)
-
-
-def in_googles_cloud(service: Service, target: Target) -> Iterator[Check]:
-    """Look at what the target uses of Google's cloud, if it does."""
-    if not (
-        target.store.startswith("gs://")
-        or isinstance(target.platform, ComputeEngineSettings)
-        or isinstance(target.warehouse, BigQuerySettings)
-    ):
-        return
-    try:
-        # Loaded here, for it brings Google's libraries, which others need not have.
-        from foretell.doctor import google
-    except ImportError as error:
-        yield missing("google", str(error), "pip install 'foretell[google]'")
-        return
-    yield from google.checks(service, target)
 
 
 # --- the machine ------------------------------------------------------------------------------------------------------
@@ -187,37 +165,6 @@ def programs(service: Service, environ: Mapping[str, str]) -> Iterator[Check]:
 # --- the target -------------------------------------------------------------------------------------------------------
 
 
-def machines(target: Target) -> Check:
-    """Whether the platform is one that this Foretell knows, and can be used."""
-    try:
-        platforms.connect(target.platform)
-        if isinstance(target.platform, ProcessSettings):
-            _try_to_write(Path(target.platform.home))
-        if isinstance(target.platform, DockerSettings):
-            return _engine(target)
-    except ForetellError as error:
-        return failed("platform", error)
-    except OSError as error:
-        return Check(
-            name="platform",
-            state="missing",
-            detail=f"{target.platform}: {error.strerror or error}",
-            fix="make it writable",
-        )
-    return Check(name="platform", state="ok", detail=f"processes of this machine, for target {target.name}")
-
-
-def _engine(target: Target) -> Check:
-    engine = engines.find()
-    said = engine.call("ps", "--quiet")
-    detail = f"containers of {engine.program}, for target {target.name}"
-    if said.ok:
-        return Check(name="platform", state="ok", detail=detail)
-    return Check(
-        name="platform", state="missing", detail=f"{detail}: {said.why}", fix="see that you may use it"
-    )
-
-
 def store(target: Target) -> Check:
     """Whether the store keeps what is created, once: an object is created twice, and a file, and read back."""
     scratch = Store(f"{target.store}/.doctor-{uuid.uuid4().hex}")
@@ -259,24 +206,15 @@ def _tried(scratch: Store, target: Target) -> Check:
 
 def warehouse(target: Target) -> Check:
     """Whether the warehouse opens."""
+    file = Path(target.warehouse.path) if isinstance(target.warehouse, DuckDBSettings) else None
     try:
         known = warehouses.connect(target.warehouse).tables()
-        if isinstance(target.warehouse, DuckDBSettings):
-            _try_to_write(Path(target.warehouse.path).parent)
     except ForetellError as error:
         return failed("warehouse", error)
-    except OSError as error:
-        return Check(
-            name="warehouse",
-            state="missing",
-            detail=error.strerror or str(error),
-            fix="make its directory writable",
-        )
+    if file and (fault := not_writable(file.parent)):
+        return missing("warehouse", fault.strerror or str(fault), "make its directory writable")
     tables = f"{len(known)} tables" if len(known) != 1 else "1 table"
-    where = (
-        target.warehouse.path if isinstance(target.warehouse, DuckDBSettings) else target.warehouse.dataset
-    )
-    return Check(name="warehouse", state="ok", detail=f"{where}, {tables}")
+    return ok("warehouse", f"{file or target.warehouse.dataset}, {tables}")
 
 
 def free_space(directory: Path) -> int:
@@ -286,7 +224,7 @@ def free_space(directory: Path) -> int:
 
 def space(directory: Path, free_in: Callable[[Path], int] = free_space) -> Check:
     """Whether there is room for runs."""
-    free = free_in(_there(directory))
+    free = free_in(nearest(directory))
     detail = f"{free / 1e9:,.1f} GB free at {directory}"
     if free >= LITTLE:
         return Check(name="disk", state="ok", detail=detail)
@@ -300,7 +238,7 @@ def file_system(directory: Path, mounts: Path = Path("/proc/self/mounts")) -> Ch
         lines = [line.split() for line in mounts.read_text(errors="replace").splitlines()]
     except OSError:
         return Check(name="file system", state="ok", detail="of a kind this system does not tell")
-    place = _there(directory).resolve()
+    place = nearest(directory).resolve()
     above = [(Path(line[1].replace("\\040", " ")), line[2]) for line in lines if len(line) > 2]
     kinds = {len(mount.parts): kind for mount, kind in above if place.is_relative_to(mount)}
     kind = kinds[max(kinds)] if kinds else "unknown"
@@ -313,16 +251,6 @@ def file_system(directory: Path, mounts: Path = Path("/proc/self/mounts")) -> Ch
         detail=f"{kind}: others' writes are seen up to 60 s late",
         fix=fix,
     )
-
-
-def _try_to_write(directory: Path) -> None:
-    with tempfile.NamedTemporaryFile(dir=_there(directory), prefix=".doctor-"):
-        pass
-
-
-def _there(directory: Path) -> Path:
-    """Return the directory, or the nearest above that exists."""
-    return next(place for place in (directory, *directory.parents) if place.exists())
 
 
 def _call(argv: Sequence[str], environ: Mapping[str, str]) -> InterpreterReport:

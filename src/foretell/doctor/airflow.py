@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 
-from foretell.doctor.check import Check
 from foretell.service.model import ComputeEngineSettings, Service, Target
+from foretell.system.check import Check
 
 OLDEST = (3, 1)
 

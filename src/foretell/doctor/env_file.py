@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from foretell.doctor.check import Check, missing, ok
 from foretell.errors import UsageError
 from foretell.service.env_file import read
 from foretell.service.model import Service
+from foretell.system.check import Check, missing, ok
 
 
 def env_file(service: Service, environ: Mapping[str, str]) -> Iterator[Check]:

@@ -13,13 +13,13 @@ import uv
 from foretell.agent import interpreter
 from foretell.agent.environment import ready
 from foretell.agent.interpreter import InterpreterReport
-from foretell.doctor.check import Check, failed, missing, ok, warning
 from foretell.errors import EnvironmentFailedError
 from foretell.service.model import Service
 from foretell.service.requirements import declared, needs
 from foretell.service.requirements.foreign import FOREIGN
 from foretell.service.requirements.steps import steps
 from foretell.system import paths
+from foretell.system.check import Check, failed, missing, ok, warning
 
 CRON = "/usr/bin:/bin"
 """The PATH that cron gives to what it starts."""

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 
 from foretell.agent.elsewhere import MOST, namesakes
 from foretell.controller.controller import Controller
-from foretell.doctor.check import Check, failed, ok, warning
 from foretell.errors import ForetellError
 from foretell.protocol import models
 from foretell.protocol.effects import get
@@ -15,6 +14,7 @@ from foretell.protocol.records import Request
 from foretell.service.model import Action, Input, Service, Target
 from foretell.sources import tree
 from foretell.store import artifacts
+from foretell.system.check import Check, failed, ok, warning
 
 NAME = "input"
 

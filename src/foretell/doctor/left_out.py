@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from foretell.doctor.check import Check, failed, ok
 from foretell.errors import ForetellError
 from foretell.images import context
 from foretell.service.model import ProcessSettings, Service, Target
 from foretell.sources import tree
 from foretell.sources.left_out import lines
+from foretell.system.check import Check, failed, ok
 
 NAME = "left out"
 

@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 
 from foretell.controller.controller import Controller
 from foretell.controller.survey import has_ticked
-from foretell.doctor.check import Check
 from foretell.protocol import keys, models
 from foretell.protocol.effects import get
 from foretell.protocol.records import FirstSight
 from foretell.service.model import Service, Target
+from foretell.system.check import Check
 
 
 def ticks(service: Service, target: Target) -> Iterator[Check]:

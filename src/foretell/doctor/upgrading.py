@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from foretell.doctor.check import Check
 from foretell.errors import UsageError
 from foretell.images import lock
 from foretell.protocol.records import FORMAT, asked_since_2
 from foretell.service.model import Service, Target
+from foretell.system.check import Check
 
 
 def upgrading(service: Service, target: Target) -> Iterator[Check]:

@@ -1,16 +1,24 @@
-"""What a platform is."""
+"""
+What a platform is.
+
+A kind inherits from `Platform` and overrides what stands there with a body where it has more to say.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from msgspec import Struct
 
+from foretell.google.inspection import Inspection
+from foretell.protocol import steps
 from foretell.protocol.assignment import NO_LOCK, Assignment
 from foretell.protocol.records import Host, Launch, Request
-from foretell.protocol.rules import MachineState
+from foretell.protocol.rules import MachineState, first
+from foretell.service.model import Service, Target
+from foretell.system.check import Check
 
 
 class Fate(Struct, frozen=True, kw_only=True):
@@ -93,3 +101,48 @@ class Platform(Protocol):
         `service` and `store` (its id) say whose machines they are, for a platform that others use too.
         """
         ...
+
+    def plan(self, request: Request) -> Mapping[str, object]:
+        """
+        Return what would be started or asked for, for the first attempt (`planned`), by the code that launches.
+
+        Nobody is asked and nothing is written. What only a start can know is shown as <…>.
+        """
+        ...
+
+    def links(self, request: Request, launch: Launch | None) -> Mapping[str, str]:
+        """
+        Return the pages where a person looks at the machine of a launch, "machine", and at what was printed, "log".
+
+        Nobody is asked. Without a launch, the log is that of the whole run.
+        """
+        del request, launch
+        return {}
+
+    def google_services(self, service: Service) -> Iterator[str]:
+        """Return which services of Google's cloud must be enabled for it."""
+        del service
+        yield from ()
+
+    def access(self, look: Inspection) -> Iterator[Check]:
+        """Look whether whoever asks may have machines. Called where services of Google's are used, with credentials."""
+        del look
+        yield from ()
+
+    def checks(self, service: Service, target: Target, look: Inspection | None) -> Iterator[Check]:
+        """
+        Look at what a run needs of it, for `foretell doctor`; nothing is started or changed, nothing is raised.
+
+        `look` asks Google's services; None where the target uses none of them, or they cannot be asked.
+        """
+        del service, target, look
+        yield from ()
+
+
+NEW = "<new>"
+"""Stands in a plan for what is made up at the start."""
+
+
+def planned(request: Request, nonce: str = NEW) -> Launch:
+    """Return the first launch of a run as it would be recorded."""
+    return steps.launch(request, first(request), nonce=nonce, at=NEW)

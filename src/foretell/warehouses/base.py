@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from msgspec import Struct
 
 from foretell.errors import UsageError
+from foretell.google.inspection import Inspection
 from foretell.protocol.records import Outcome, Receipt, Request
 from foretell.protocol.scope import owner
 from foretell.service.delivery import Delivery
+from foretell.system.check import Check
 from foretell.system.times import sortable
 
 SHOWN = 20
@@ -121,6 +123,24 @@ class Warehouse(Protocol):
         address, and "body". By the code that delivers, asking nobody; what only a delivery can know is shown as <…>.
         """
         ...
+
+    def google_services(self) -> Iterator[str]:
+        """Return which services of Google's cloud must be enabled for it."""
+        yield from ()
+
+    def access(self, look: Inspection) -> Iterator[Check]:
+        """Look whether whoever asks may deliver. Called where services of Google's are used, with credentials."""
+        del look
+        yield from ()
+
+    def checks(self, look: Inspection | None) -> Iterator[Check]:
+        """
+        Look at what a delivery needs of it, for `foretell doctor`; nothing is made or changed, nothing is raised.
+
+        That it opens is looked at by `tables`. `look` asks Google's services; None where the target uses none of them.
+        """
+        del look
+        yield from ()
 
 
 # --- what every kind says of a table that does not take a run's rows ----------------------------------------------

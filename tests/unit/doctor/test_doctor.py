@@ -9,6 +9,7 @@ import pytest
 from foretell import doctor, load
 from foretell.agent import interpreter
 from foretell.doctor import environment as of_environment
+from foretell.platforms.docker.platform import DockerPlatform
 from foretell.service.model import DockerSettings, DuckDBSettings, Service, Target
 from foretell.service.requirements import needs
 
@@ -129,7 +130,9 @@ def test_a_platform_that_is_not_there_yet_is_missing(tmp_path: Path) -> None:
         platform=DockerSettings(),
         warehouse=DuckDBSettings(path=str(tmp_path / "w.duckdb")),
     )
-    check = doctor.machines(target)
+    (check,) = DockerPlatform(target.platform, environ={"PATH": ""}).checks(
+        service_of(tmp_path), target, None
+    )
     assert check.state == "missing"
     assert check.fix
 

@@ -9,7 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
+from msgspec.structs import replace
+
 from foretell.google.labels import label
+from foretell.platforms.base import NEW, planned
 from foretell.protocol.assignment import NO_LOCK, Assignment
 from foretell.protocol.records import Launch, Request
 from foretell.service.model import ComputeEngineSettings
@@ -38,6 +41,8 @@ WORDS = {
 """What the script knows each part of an assignment by."""
 FIXED = ("a2-", "a3-", "a4-", "a4x-", "g2-", "g4-")
 """Machine types with graphics cards of their own, which cannot be moved to another host either."""
+NONCE, STORE = "0x0nonce0x0nonce", "0x0store0x0store"
+"""Stand, where a name is made of them, for the launch's nonce and the store's id; a plan shows them as <…>."""
 GOOGLES = re.compile(r"(?:[a-z0-9-]+-docker\.pkg\.dev|(?:[a-z]+\.)?gcr\.io)")
 """Registries that a machine shows its own token to."""
 
@@ -71,6 +76,31 @@ def body(
     }
     merged = merge(made, settings.body)
     return _guarded(merged, settings, request, launch, store)
+
+
+def plan(settings: ComputeEngineSettings, request: Request) -> Json:
+    """Return the request for the first zone; the others are asked likewise when it has none."""
+    launch, zone = planned(request, NONCE), settings.zones[0]
+    made = body(settings, replace(request, store=STORE), launch, zone=zone, store=request.target.store)
+    address = f"projects/{settings.project}/zones/{zone}/instances"
+    return {
+        "POST": f"https://compute.googleapis.com/compute/v1/{address}?requestId=<of attempt and zone>",
+        "body": _shown(made),
+        "next zones": list(settings.zones[1:]),
+    }
+
+
+def _shown(told: Any) -> Any:
+    """Put <…> in the place of what only a start can know."""
+    match told:
+        case str():
+            return told.replace(NONCE, NEW).replace(STORE, "<the store's id>")
+        case dict():
+            return {key: _shown(value) for key, value in told.items()}
+        case list():
+            return [_shown(item) for item in told]
+        case _:
+            return told
 
 
 def _guarded(

@@ -8,22 +8,25 @@ So a launch that was begun by one process is finished by any other.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 
 from foretell.errors import PlatformError, RefusedError
 from foretell.google.compute import ENDED, Compute, Instance, Operation
 from foretell.google.errors import Failure, Kind
+from foretell.google.inspection import Inspection
 from foretell.google.labels import label
 from foretell.google.rest import Rest
-from foretell.platforms.base import Fate, Machine
-from foretell.platforms.compute_engine import errors, instance
+from foretell.platforms.base import Fate, Machine, Platform
+from foretell.platforms.compute_engine import checks, errors, instance
 from foretell.platforms.compute_engine.errors import Fault, Verdict
+from foretell.platforms.compute_engine.links import links
 from foretell.protocol.records import Host, Launch, Reason, Request
 from foretell.protocol.rules import MachineState
-from foretell.service.model import ComputeEngineSettings
+from foretell.service.model import ComputeEngineSettings, Service, Target
 from foretell.system import times
+from foretell.system.check import Check
 
 FOLLOW = 25.0
 """Seconds for which a launch follows what it asked for; what takes longer is followed by whoever probes."""
@@ -41,7 +44,7 @@ ENDS = {
 """What ends a machine, by the kind of the operation. Other kinds of Google's own begin with "compute.instances."."""
 
 
-class ComputeEnginePlatform:
+class ComputeEnginePlatform(Platform):
     """Virtual machines of one project, in the zones of the settings."""
 
     certain = False
@@ -228,6 +231,23 @@ class ComputeEnginePlatform:
                 self._delete(found.zone, found.name)
                 gone.append(found.name)
         return gone
+
+    # --- what is told of it -----------------------------------------------------------------------------------
+
+    def plan(self, request: Request) -> Mapping[str, object]:
+        return instance.plan(self._settings, request)
+
+    def links(self, request: Request, launch: Launch | None) -> Mapping[str, str]:
+        return links(self._settings, request, launch)
+
+    def google_services(self, service: Service) -> Iterator[str]:
+        return checks.services(self._settings, service)
+
+    def access(self, look: Inspection) -> Iterator[Check]:
+        return checks.access(self._settings, look)
+
+    def checks(self, service: Service, target: Target, look: Inspection | None) -> Iterator[Check]:
+        return checks.checks(look, service, target) if look else iter(())
 
     # --- asking -----------------------------------------------------------------------------------------------
 

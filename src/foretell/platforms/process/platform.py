@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -20,16 +20,20 @@ import msgspec
 from msgspec import Struct
 
 from foretell.errors import PlatformError, RefusedError
-from foretell.platforms.base import Fate, Machine, assignment
+from foretell.google.inspection import Inspection
+from foretell.platforms.base import NEW, Fate, Machine, Platform, assignment, planned
 from foretell.protocol.records import Launch, Request
 from foretell.protocol.rules import MachineState
-from foretell.service.model import ProcessSettings
+from foretell.service.model import ProcessSettings, Service, Target
 from foretell.system import locks, standby
+from foretell.system.check import Check, missing, not_writable, ok
 from foretell.system.processes import descendants, kill, kill_survivors, marker
 
 CARD = "machine.json"
 A_WHILE = 60.0
 """Seconds after which a directory without its card was left by a launch that died."""
+LOCK = 3
+"""A descriptor, whichever it will be; for plans."""
 LEAVING = 0.15
 """Seconds in which an agent that has said its last word is gone; to end it then would take longer."""
 PROMPT = 5.0
@@ -49,7 +53,7 @@ class Card(Struct, frozen=True, kw_only=True):
     """Wall time, seconds since 1970."""
 
 
-class ProcessPlatform:
+class ProcessPlatform(Platform):
     """Child processes under `settings.home`."""
 
     certain = True
@@ -149,6 +153,20 @@ class ProcessPlatform:
                     shutil.rmtree(home, ignore_errors=True)
                     gone.append(home.name)
         return gone
+
+    def plan(self, request: Request) -> Mapping[str, object]:
+        launch = planned(request)
+        home = self._machines / launch.machine
+        assigned = assignment(request, launch, store=request.target.store, home=home, boot=NEW, lock=LOCK)
+        return {"directory": home, "command": [sys.executable, *standby.GUARD, *assigned.arguments()]}
+
+    def checks(self, service: Service, target: Target, look: Inspection | None) -> Iterator[Check]:
+        del service, look
+        place = self._machines.parent
+        if error := not_writable(place):
+            yield missing("platform", f"{place}: {error.strerror or error}", "make it writable")
+        else:
+            yield ok("platform", f"processes of this machine, for target {target.name}")
 
     def _homes(self) -> list[Path]:
         return [home for home in self._directories() if (home / CARD).is_file() and home.name[0] != "."]

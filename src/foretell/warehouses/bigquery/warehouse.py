@@ -22,16 +22,18 @@ from msgspec.structs import replace
 
 from foretell.errors import UsageError, WarehouseError
 from foretell.google import credentials
+from foretell.google.inspection import Inspection
 from foretell.protocol import keys
 from foretell.protocol.records import Receipt
 from foretell.service.delivery import Delivery
 from foretell.service.model import BigQuerySettings
 from foretell.system.backoff import Backoff
-from foretell.warehouses.base import Rows, SchemaMismatchError, Shipment
+from foretell.system.check import Check
+from foretell.warehouses.base import Rows, SchemaMismatchError, Shipment, Warehouse
+from foretell.warehouses.bigquery import checks, withdrawal
 from foretell.warehouses.bigquery import location as place
 from foretell.warehouses.bigquery import scripts as script
 from foretell.warehouses.bigquery import table as tables
-from foretell.warehouses.bigquery import withdrawal
 from foretell.warehouses.bigquery.dry_run import drawing, shipped
 from foretell.warehouses.bigquery.errors import CHANGED, FAILURES, PermanentError, RetryableError, told
 from foretell.warehouses.bigquery.jobs import ONCE, REQUEST, RETRY, Jobs
@@ -53,7 +55,7 @@ RECEIPT = ", ".join(f"`{field}`" for field in FIELDS)
 """The ledger's row as Receipt has it."""
 
 
-class BigQueryWarehouse:
+class BigQueryWarehouse(Warehouse):
     """The Warehouse in a dataset of BigQuery. `patience` is in seconds, `turns` are tries of one transaction."""
 
     def __init__(
@@ -139,6 +141,16 @@ class BigQueryWarehouse:
             put = script.put(table, whole.delivery, stage(jobs, table, whole))
             self._run(jobs, *self._transaction(table, whole, put))
         return drawn
+
+    def google_services(self) -> Iterator[str]:
+        yield "bigquery.googleapis.com"
+
+    def access(self, look: Inspection) -> Iterator[Check]:
+        yield checks.access(look)
+
+    def checks(self, look: Inspection | None) -> Iterator[Check]:
+        if look:
+            yield checks.dataset(self.settings, look)
 
     # --- one delivery -----------------------------------------------------------------------------------------
 

@@ -31,6 +31,7 @@ from foretell.warehouses.base import (
     Rows,
     SchemaMismatchError,
     Shipment,
+    Warehouse,
     appended,
     belongs,
     newer,
@@ -92,7 +93,7 @@ class Turn(Struct, frozen=True):
     since: int
 
 
-class DuckDBWarehouse:
+class DuckDBWarehouse(Warehouse):
     """
     The Warehouse in a DuckDB file. `patience` is in seconds; `connect` is called as duckdb.connect is.
 

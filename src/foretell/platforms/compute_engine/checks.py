@@ -1,111 +1,82 @@
-"""Where a target in Google's cloud keeps and runs things: bucket, dataset, registry, network, and room for machines."""
+"""What the doctor asks of a target whose attempts are machines of Compute Engine."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
-from foretell.doctor.check import Check, missing, ok, warning
 from foretell.google.errors import Failure, Kind
-from foretell.google.rest import Rest
-from foretell.service.model import BigQuerySettings, ComputeEngineSettings, Service, Target
-from foretell.warehouses.bigquery.location import readable
+from foretell.google.inspection import Inspection
+from foretell.service.model import ComputeEngineSettings, Service, Target
+from foretell.system.check import Check, missing, ok, warning
 
-OBJECTS = (
-    "storage.objects.create",
-    "storage.objects.delete",
-    "storage.objects.get",
-    "storage.objects.list",
-)
 PLAIN_FAMILIES = ("n1", "e2", "f1", "g1", "custom")
 """Machine types whose processors count as CPUS; others have a quota of their own."""
+INSTANCES = (
+    "compute.instances.create",
+    "compute.instances.delete",
+    "compute.instances.get",
+    "compute.instances.list",
+    "compute.instances.setLabels",
+    "compute.instances.setMetadata",
+    "compute.instances.setServiceAccount",
+    "compute.instances.setTags",
+    "compute.disks.create",
+    "compute.subnetworks.use",
+    "compute.subnetworks.useExternalIp",
+    "compute.zoneOperations.get",
+    "compute.zoneOperations.list",
+)
 
 
-class Inspection(Protocol):
-    """Who asks, and about what."""
+def services(settings: ComputeEngineSettings, service: Service) -> Iterator[str]:
+    """Return the services of Google's cloud that must be enabled."""
+    yield from ("compute.googleapis.com", "logging.googleapis.com", "artifactregistry.googleapis.com")
+    yield from ("iam.googleapis.com", "cloudresourcemanager.googleapis.com")
+    if settings.impersonate:
+        yield "iamcredentials.googleapis.com"
+    if any(action.secrets for action in service.actions.values()):
+        yield "secretmanager.googleapis.com"
 
-    rest: Rest
-    machines: ComputeEngineSettings | None
 
-    @property
-    def project(self) -> str: ...
-
-    @property
-    def member(self) -> str: ...
+def access(settings: ComputeEngineSettings, look: Inspection) -> Iterator[Check]:
+    """Whether whoever asks may make machines, and have them run as their service account."""
+    wanted = [one for one in INSTANCES if settings.external_ip or not one.endswith("useExternalIp")]
+    yield look.permissions("permissions", wanted, "roles/compute.instanceAdmin.v1")
+    yield account(look, settings)
 
 
 def checks(look: Inspection, service: Service, target: Target) -> Iterator[Check]:
-    """Look at every place that the target names."""
-    where = ""
-    if target.store.startswith("gs://"):
-        name = urlsplit(target.store).netloc
-        where, found = bucket(look, name, _location(target))
-        yield from found
-    if isinstance(target.warehouse, BigQuerySettings):
-        yield dataset(look, target.warehouse, where)
-    if look.machines:
-        yield registry(look, service)
-        for settings in _platforms(target):
-            yield from machines(look, settings)
-            yield from network(look, settings)
+    """Whether there is what machines are made of: images, types, room, a network, secrets."""
+    yield registry(look, service)
+    for settings in _platforms(target):
+        yield from machines(look, settings)
+        yield from network(look, settings)
+    yield from secrets(look, service)
 
 
-def bucket(look: Inspection, name: str, location: str) -> tuple[str, list[Check]]:
-    """Return where the bucket is, "" where that cannot be told, and what there is to say about it."""
-    address = f"b/{quote(name, safe='')}"
-    about = look.rest.get("storage", address)
-    if isinstance(about, Failure) and about.kind is Kind.ABSENT:
-        make = f"gcloud storage buckets create gs://{name} --location={location} --project={look.project}"
-        fix = f"{make} --uniform-bucket-level-access --soft-delete-duration=0"
-        return "", [missing("bucket", f"there is no gs://{name}", fix)]
-    held = look.rest.get("storage", f"{address}/iam/testPermissions", {"permissions": list(OBJECTS)})
-    found = [_objects(look, name, held)]
-    if isinstance(about, Failure):
-        return "", found  # who may use it need not know where it is
-    kept = about.get("softDeletePolicy", {}).get("retentionDurationSeconds", "0")
-    if int(kept):
-        days = int(kept) / 86400
-        detail = (
-            f"gs://{name} keeps and bills what is overwritten for {days:.0f} days: every beat of every run"
-        )
-        found.append(
-            warning("soft delete", detail, f"gcloud storage buckets update gs://{name} --clear-soft-delete")
-        )
-    return str(about.get("location", "")), found
-
-
-def _objects(look: Inspection, name: str, held: dict[str, Any] | Failure) -> Check:
+def account(look: Inspection, settings: ComputeEngineSettings) -> Check:
+    """Whether machines may be made that run as their service account."""
+    name = "account"
+    email = settings.service_account
+    if email is None:
+        fix = "set service_account in the target's platform; docs/google-cloud.md says what it needs"
+        return warning(name, "the project's default one, which often may do everything in the project", fix)
+    path = f"v1/projects/-/serviceAccounts/{email}:testIamPermissions"
+    body = {"permissions": ["iam.serviceAccounts.actAs"]}
+    answer = look.rest.call("POST", "iam", path, body=body, again=True)
     fix = (
-        f"gcloud storage buckets add-iam-policy-binding gs://{name} "
-        f"--member={look.member} --role=roles/storage.objectUser"
+        f"gcloud iam service-accounts add-iam-policy-binding {email} --member={look.member} "
+        f"--role=roles/iam.serviceAccountUser --project={look.project}"
     )
-    if isinstance(held, Failure):
-        return warning("bucket", f"gs://{name} cannot be looked at: {held.why}", fix)
-    lacking = [one for one in OBJECTS if one not in held.get("permissions", [])]
-    if lacking:
-        return missing("bucket", f"gs://{name}: lacks {', '.join(lacking)}", fix)
-    return ok("bucket", f"gs://{name}, and its objects may be read and written")
-
-
-def dataset(look: Inspection, settings: BigQuerySettings, bucket_is_in: str) -> Check:
-    """Whether rows can be loaded from the bucket into the dataset: by where each of them is."""
-    project = settings.project or look.project
-    whole = f"{project}.{settings.dataset}"
-    about = look.rest.get("bigquery", f"projects/{project}/datasets/{settings.dataset}")
-    if isinstance(about, Failure) and about.kind is not Kind.ABSENT:
-        fix = f"gcloud projects add-iam-policy-binding {project} --member={look.member} --role=roles/bigquery.user"
-        return warning("dataset", f"{whole} cannot be looked at: {about.why}", fix)
-    there = settings.location if isinstance(about, Failure) else str(about.get("location", ""))
-    if there.upper() != settings.location.upper():
-        fix = f'set location = "{there}" in the target\'s warehouse'
-        return missing("dataset", f"{whole} is in {there}, not in {settings.location}", fix)
-    if bucket_is_in and not readable(bucket_is_in, there):
-        detail = f"in {there}, it is not loaded from a bucket in {bucket_is_in}: make one there, and name it as store"
-        fix = f"gcloud storage buckets create gs://NAME --location={there} --project={project}"
-        return missing("dataset", detail, fix)
-    made = "is made at the first delivery" if isinstance(about, Failure) else "is there"
-    return ok("dataset", f"{whole} in {there} {made}")
+    if isinstance(answer, Failure) and answer.kind is Kind.ABSENT:
+        make = f"gcloud iam service-accounts create {email.partition('@')[0]} --project={look.project}"
+        return missing(name, f"there is no {email}", make)
+    if isinstance(answer, Failure):
+        return look.told(name, answer, role="roles/iam.serviceAccountViewer")
+    if not answer.get("permissions"):
+        return missing(name, f"machines may not be made to run as {email}", fix)
+    return ok(name, email)
 
 
 def registry(look: Inspection, service: Service) -> Check:
@@ -136,19 +107,15 @@ def _no_registry(look: Inspection) -> Check:
     return missing("registry", "none, and machines elsewhere pull from one", fix)
 
 
-# --- machines ---------------------------------------------------------------------------------------------------------
-
-
 def machines(look: Inspection, settings: ComputeEngineSettings) -> Iterator[Check]:
     """Whether the machine types are to be had in the zones, and the regions' quotas have room for one."""
-    kinds = (settings.machine_type,) if isinstance(settings.machine_type, str) else settings.machine_type
     regions: dict[str, Mapping[str, float] | None] = {}
     for zone in settings.zones:
         region = zone.rpartition("-")[0]
         if region not in regions:
             regions[region] = _free(look, region)
         free = regions[region]
-        for kind in kinds:
+        for kind in settings.machine_types:
             about = look.rest.get(
                 "compute", f"projects/{look.project}/zones/{zone}/machineTypes/{quote(kind)}"
             )
@@ -224,6 +191,25 @@ def network(look: Inspection, settings: ComputeEngineSettings) -> Iterator[Check
             yield ok("subnet", f"{name} in {region}")
 
 
+def secrets(look: Inspection, service: Service) -> Iterator[Check]:
+    """Whether the secrets that actions name are there; whether the machine may read them only it can tell."""
+    named = {one for action in service.actions.values() for one in action.secrets.values()}
+    for reference in sorted(named):
+        answer = look.rest.get("secretmanager", f"v1/{reference}")
+        _, project, _, secret, _, version = reference.split("/")
+        place = f"--secret={secret} --project={project}"
+        if isinstance(answer, Failure) and answer.kind is Kind.ABSENT:
+            fix = f"gcloud secrets versions add {secret} --project={project} --data-file=FILE"
+            yield missing("secret", f"there is no {reference}", fix)
+        elif isinstance(answer, Failure):
+            yield look.told("secret", answer, role="roles/secretmanager.viewer")
+        elif answer.get("state") != "ENABLED":
+            fix = f"gcloud secrets versions enable {version} {place}"
+            yield missing("secret", f"{reference} is {str(answer.get('state')).lower()}", fix)
+        else:
+            yield ok("secret", reference)
+
+
 def _platforms(target: Target) -> list[ComputeEngineSettings]:
     """List every platform that the target's actions use, each once."""
     found: list[ComputeEngineSettings] = []
@@ -231,10 +217,3 @@ def _platforms(target: Target) -> list[ComputeEngineSettings]:
         if isinstance(settings, ComputeEngineSettings) and settings not in found:
             found.append(settings)
     return found
-
-
-def _location(target: Target) -> str:
-    """Return where a bucket belongs that is still to be made."""
-    if isinstance(target.warehouse, BigQuerySettings):
-        return target.warehouse.location
-    return "EU"

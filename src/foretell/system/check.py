@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import Literal
 
 from msgspec import Struct
@@ -38,3 +40,17 @@ def failed(name: str, error: ForetellError) -> Check:
     return missing(
         name, ": ".join(part for part in (error.what, error.why) if part), error.hint or "see above"
     )
+
+
+def not_writable(directory: Path) -> OSError | None:
+    """Try to write into a directory, or into the nearest above it that is there, where it would be made."""
+    try:
+        with tempfile.NamedTemporaryFile(dir=nearest(directory), prefix=".doctor-"):
+            return None
+    except OSError as error:
+        return error
+
+
+def nearest(directory: Path) -> Path:
+    """Return the directory, or the nearest above that exists."""
+    return next(place for place in (directory, *directory.parents) if place.exists())

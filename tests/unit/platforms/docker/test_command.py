@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from foretell.platforms.docker import platform
+from foretell.platforms.docker.command import command
 from foretell.protocol.records import Launch, Request
 from foretell.service.load import load
 from foretell.service.model import DockerSettings, DuckDBSettings
@@ -42,7 +42,7 @@ def request_(tmp_path: Path) -> Request:
 def arguments(request: Request, environ: dict[str, str] | None = None, **settings: object) -> list[str]:
     made = DockerSettings(**settings)
     store = request.target.store
-    return platform.command(made, request, LAUNCH, store=store, boot="b", environ=environ or {})
+    return command(made, request, LAUNCH, store=store, boot="b", environ=environ or {})
 
 
 def values(found: list[str], option: str) -> list[str]:
@@ -95,7 +95,7 @@ def test_store_and_warehouse_are_mounted_where_they_are_and_nothing_twice(
 
 def test_a_store_elsewhere_is_reached_by_its_address(request_: Request) -> None:
     request = replace(request_, target=replace(request_.target, store="gs://bucket"))
-    found = platform.command(DockerSettings(), request, LAUNCH, store="gs://bucket", boot="b", environ={})
+    found = command(DockerSettings(), request, LAUNCH, store="gs://bucket", boot="b", environ={})
     assert not values(found, "--user")
 
 
