@@ -244,7 +244,7 @@ def test_a_module_that_nobody_declared_is_told_with_what_lies_there_unread(tmp_p
     cause, log = ran(tmp_path / "a", environment_yml="dependencies: [tiny]\n")
     assert cause.startswith('the command ended with exit code 1: the module "tiny" is not there')
     assert "environment.yml is not read: write its packages into a requirements.txt" in cause
-    assert "foretell: no packages are installed: no file that is read says which" in log
+    assert "foretell: no packages are installed: no supported file declares any" in log
     cause, _ = ran(tmp_path / "b")
     assert cause.endswith("no file that is read says which packages are needed; write a requirements.txt")
     cause, _ = ran(tmp_path / "c", "[source]\npython = false\n", requirements_txt="tiny\n")
@@ -255,8 +255,8 @@ def test_a_module_that_nobody_declared_is_told_with_what_lies_there_unread(tmp_p
 def test_a_module_that_is_not_among_the_declared_is_told(tmp_path: Path) -> None:
     cause, log = ran(tmp_path / "a", requirements_txt="", poetry_lock="", train_py="import other\n")
     assert cause.endswith('the module "other" is not among the packages of requirements.txt')
-    assert "foretell: packages are those of requirements.txt\n" in log
-    assert "foretell: beside it, and not read: poetry.lock" in log
+    assert "foretell: packages are installed from requirements.txt\n" in log
+    assert "foretell: not read: poetry.lock" in log
 
 
 @pytest.mark.slow

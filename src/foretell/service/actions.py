@@ -33,13 +33,11 @@ def actions(site: ResolveContext, source: Source) -> dict[str, Action]:
     """Resolve every action; what is wrong becomes faults."""
     tables = site.actions
     if not tables:
-        site.faults.missing(
-            ("actions",), "there are no actions; add [actions.training] and what else there is"
-        )
+        site.faults.missing(("actions",), "there are no actions; add one, such as [actions.training]")
     _tell_bad_variables(site.service.env, ("env",), site.faults)
     for key in ("inputs", "after"):
         for cycle in circles({name: list(given.get(key, ())) for name, given in tables.items()}):
-            site.faults.add(("actions", cycle[0], key), f'"{key}" goes in a circle: {" -> ".join(cycle)}')
+            site.faults.add(("actions", cycle[0], key), f'"{key}" is circular: {" -> ".join(cycle)}')
     usual = _Usual(site, source)
     return {name: _action(name, given, site, usual) for name, given in tables.items()}
 
@@ -47,12 +45,13 @@ def actions(site: ResolveContext, source: Source) -> dict[str, Action]:
 def _tell_bad_variables(env: Mapping[str, str], path: KeyPath, faults: Faults) -> None:
     for name, value in env.items():
         if not VARIABLE.fullmatch(name):
-            faults.add((*path, name), f'bad variable name "{name}"; write one of A-Z, a-z, 0-9, _')
+            faults.add((*path, name), f'bad variable name "{name}"; use A-Z, a-z, 0-9 and _')
         elif name in RESERVED or name.startswith("FORETELL_"):
-            faults.add((*path, name), f'the variable "{name}" is set by foretell itself; choose another name')
+            faults.add((*path, name), f'the variable "{name}" is set by Foretell; choose another name')
         elif "\0" in value:
             faults.add(
-                (*path, name), f'the variable "{name}" holds a NUL character, which no environment can'
+                (*path, name),
+                f'the variable "{name}" holds a NUL character, which no environment variable can',
             )
 
 
@@ -61,13 +60,13 @@ def _tell_bad_secrets(secrets: Mapping[str, str], path: KeyPath, faults: Faults)
     for name, reference in secrets.items():
         if SECRET.fullmatch(reference):
             continue
-        why = "is no reference; write"
+        why = "is not a reference to a secret version; write"
         if "/locations/" in reference:
-            why = "is of a single region, which is not supported; write a global one"
+            why = "is a regional secret, which is not supported; use a global one:"
         elif SECRET.fullmatch(
             f"{reference.removesuffix('latest').rstrip('/').removesuffix('/versions')}/versions/1"
         ):
-            why = "names no version by its number, so a repeated run could get another value; write"
+            why = "does not pin a version number, so a repeated run could get another value; write"
         faults.add((*path, name), f'the secret "{name}" {why} "projects/PROJECT/secrets/SECRET/versions/3"')
 
 
@@ -77,9 +76,7 @@ def _action(name: str, given: Given, site: ResolveContext, usual: _Usual) -> Act
     plain = {key: value for key, value in given.items() if key not in RESOLVED_APART}
     action = Action(name=name, **plain)
     if not NAME.fullmatch(name):
-        faults.add(
-            path, f'bad action name "{name}"; it begins with a-z, then a-z, 0-9, _ and -, at most 63 in all'
-        )
+        faults.add(path, f'bad action name "{name}"; use a-z, then a-z, 0-9, _ and -, at most 63 characters')
     _tell_bad_variables(action.env, (*path, "env"), faults)
     _tell_bad_variables(action.secrets, (*path, "secrets"), faults)
     _tell_bad_secrets(action.secrets, (*path, "secrets"), faults)
@@ -116,7 +113,11 @@ class _Usual:
         """Return it for an action; a fault unless the source leaves no doubt which it is."""
         if len(self._modules) == 1:
             return usual_command(self._site.service.root, self._modules[0], str(key[1]))
-        why = f"several mains: {', '.join(self._modules)}" if self._modules else "no package with a main.py"
+        why = (
+            f"several packages with a main: {', '.join(self._modules)}"
+            if self._modules
+            else "no package with a main.py"
+        )
         self._site.faults.missing(key, f'missing key "command", and "{self._source.path}" holds {why}')
         return ()
 
@@ -124,9 +125,7 @@ class _Usual:
 def _output(output: str, key: KeyPath, faults: Faults) -> str:
     path = PurePosixPath(output)
     if inside(output, key, faults) and path.parts[:1] in {(), (".git",), (".foretell",)}:
-        faults.add(
-            key, f'"output" must be a directory of its own, not "{output}": it is emptied before a run'
-        )
+        faults.add(key, f'"output" must be a separate directory, not "{output}": it is emptied before a run')
     return str(path)
 
 
@@ -156,6 +155,6 @@ def _tell_unknown(names: tuple[str, ...] | dict[str, str], key: KeyPath, site: R
         place = (*key, name if isinstance(names, dict) else index)
         if name not in site.actions:
             likely = suggestion(name, site.actions)
-            site.faults.add(place, f'"{key[-1]}" names an unknown action "{name}"{likely}')
+            site.faults.add(place, f'"{key[-1]}" names the unknown action "{name}"{likely}')
         elif name in tuple(names)[:index]:
             site.faults.add(place, f'"{key[-1]}" names the action "{name}" twice')

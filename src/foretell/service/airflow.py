@@ -20,7 +20,7 @@ def scheduling(given: Given, path: KeyPath, timezone: str, faults: Faults) -> Ai
     start = _date(written.start, (*path, "start"), timezone, faults)
     end = _date(written.end, (*path, "end"), timezone, faults)
     if written.catchup and written.start is None:
-        faults.add((*path, "catchup"), '"catchup" needs a date to begin at: write start = "2026-01-01"')
+        faults.add((*path, "catchup"), '"catchup" needs a start date: write start = "2026-01-01"')
     if start and end and end < start:
         faults.add((*path, "end"), f'"end" is before "start": {written.end} < {written.start}')
     for key in ("pool", "queue", "owner"):
@@ -36,7 +36,7 @@ def _date(text: str | None, path: KeyPath, timezone: str, faults: Faults) -> dat
         found = datetime.fromisoformat(text)
         return found if found.tzinfo else found.replace(tzinfo=_zone(timezone))
     except ValueError:
-        faults.add(path, f'"{path[-1]}" is no date: "{text}"; write "2026-11-21" or "2026-11-21T07:00"')
+        faults.add(path, f'"{path[-1]}" is not a date: "{text}"; write "2026-11-21" or "2026-11-21T07:00"')
         return None
 
 

@@ -122,7 +122,7 @@ def command(told: Told, path: KeyPath, faults: Faults) -> tuple[str, ...]:
     if not words or not words[0].strip():
         faults.add(path, f"{name} is empty; write the program and its arguments")
     elif any("\0" in word for word in words):
-        faults.add(path, f"{name} holds a NUL character, which no argument can")
+        faults.add(path, f"{name} holds a NUL character, which no argument may")
     return words
 
 
@@ -141,7 +141,7 @@ def commands(given: Given, path: KeyPath, faults: Faults) -> tuple[tuple[str, ..
             return (command(given["command"], (*path, "command"), faults),)
         return ((),) if faults.within((*path, "commands")) else ()
     if "command" in given:
-        faults.add((*path, "commands"), '"commands" stands beside "command"; keep one of them')
+        faults.add((*path, "commands"), '"command" and "commands" exclude each other; keep one of them')
     if not given["commands"]:
         faults.add((*path, "commands"), f'"commands" is empty; write {ANY_STEPS}')
         return ((),)
@@ -154,21 +154,23 @@ def _told(text: str, error: ShellOnlyError) -> str:
     """Return what is wrong with a text command, and how else it is written."""
     match error.found:
         case "~/":
-            why = 'has "~/", which only a shell makes the home directory'
+            why = 'has "~/", which only a shell expands'
         case found if found.endswith("="):
-            why = f'begins with "{found}", which only a shell takes as a variable (variables go into "env")'
+            why = f'begins with "{found}", which only a shell understands (set variables in "env")'
         case found if BUILT_IN.fullmatch(found):
-            why = f'begins with "{found}", which only a shell does, to itself'
+            why = f'begins with "{found}", which is a shell builtin, not a program'
         case found if found == BREAK:
-            why = "has a line break between two words, at which only a shell begins another command"
+            why = (
+                "has a line break between two words, which only a shell takes as the start of another command"
+            )
         case found if found.startswith("$") or found == "`":
-            why = f'has "{found}", which only a shell fills in'
+            why = f'has "{found}", which only a shell expands'
         case found:
-            why = f'has "{found}" outside of quotes, which only a shell carries out'
-    literally = "; in single quotes it means itself" if QUOTABLE.match(error.found) else ""
+            why = f'has "{found}" outside of quotes, which only a shell understands'
+    literally = "; in single quotes it is taken literally" if QUOTABLE.match(error.found) else ""
     for_a_shell = f'["sh", "-c", {_quoted(text)}]'
     return (
-        f"{why}, and there is none here: write {for_a_shell if len(for_a_shell) <= WIDEST else ANY_SHELL}, "
+        f"{why}, and commands run without one: write {for_a_shell if len(for_a_shell) <= WIDEST else ANY_SHELL}, "
         f"or steps, commands = {_steps(text)}{literally}"
     )
 

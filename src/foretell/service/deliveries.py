@@ -41,15 +41,13 @@ def delivery(given: Given, path: KeyPath, faults: Faults, *, has_inputs: bool) -
     columns = _columns(given.get("columns"), (*path, "columns"), faults)
     found = Delivery(**{"file": "", **given, "columns": columns})
     if "file" not in given:
-        faults.missing(
-            (*path, "file"), 'missing key "file": the file in the output directory that is delivered'
-        )
+        faults.missing((*path, "file"), 'missing key "file": the file in the output directory to deliver')
     else:
         inside(found.file, (*path, "file"), faults, below="the output directory")
     if not TABLE.fullmatch(found.table):
         faults.add(
             (*path, "table"),
-            f'bad table name "{found.table}"; write "name" or "dataset.name" of A-Z, a-z, 0-9, _',
+            f'bad table name "{found.table}"; write "name" or "dataset.name", with A-Z, a-z, 0-9 and _',
         )
     if not has_inputs:
         _no_model(columns, path, faults)
@@ -60,7 +58,7 @@ def delivery(given: Given, path: KeyPath, faults: Faults, *, has_inputs: bool) -
         return _partitioned(found, path, faults)
     for key in ("partition", "granularity"):
         if key in given:
-            faults.add((*path, key), f'"{key}" is only for mode = "partition"')
+            faults.add((*path, key), f'"{key}" is only allowed with mode = "partition"')
     return found
 
 
@@ -75,7 +73,7 @@ def one_table_each(actions: Mapping[str, Action], targets: Mapping[str, Target],
                     key = ("actions", action.name, "delivery", "table")
                     faults.add(
                         key,
-                        f'the table "{name}" is delivered by [actions.{other}] too; give each its own',
+                        f'the table "{name}" is also the table of [actions.{other}]; give each action its own',
                     )
 
 
@@ -88,7 +86,7 @@ def _names(delivery: Delivery | None, target: Target) -> list[str]:
 
 def _columns(given: str | dict[str, str | Given] | None, key: KeyPath, faults: Faults) -> tuple[Column, ...]:
     if not given:
-        without = "a run without this table ends with the line for what it wrote"
+        without = "or remove this table and run once: the run prints the line that fits its output"
         faults.missing(key, f'missing key "columns": write "customer_id:STRING,label:BOOL"; {without}')
         return ()
     if isinstance(given, str):
@@ -109,7 +107,7 @@ def _listed(text: str, key: KeyPath, faults: Faults) -> Iterable[tuple[str, Give
         if name and colon and kind:
             yield name, {"type": kind}, key
         else:
-            faults.add(key, f'bad column "{piece.strip()}"; write name:TYPE, parted by commas')
+            faults.add(key, f'bad column "{piece.strip()}"; write name:TYPE, separated by commas')
 
 
 def _tell_twins(names: list[str], key: KeyPath, faults: Faults) -> None:
@@ -118,7 +116,7 @@ def _tell_twins(names: list[str], key: KeyPath, faults: Faults) -> None:
         if name.lower() in seen:
             faults.add(
                 (*key, name),
-                f'the column "{name}" is there twice; a warehouse does not tell upper from lower case',
+                f'duplicate column "{name}"; a warehouse ignores upper and lower case',
             )
         seen.add(name.lower())
 
@@ -126,11 +124,11 @@ def _tell_twins(names: list[str], key: KeyPath, faults: Faults) -> None:
 def _column(name: str, given: Given, path: KeyPath, faults: Faults) -> Column:
     column = Column(**{"name": name, "type": "STRING", "source": name, **given})
     if not COLUMN.fullmatch(name):
-        mend = 'write one of A-Z, a-z, 0-9, _ and name the column of the file by "from"'
+        mend = 'use A-Z, a-z, 0-9 and _, and name the column of the file with "from"'
         faults.add(path, f'bad column name "{name}"; {mend}')
     elif RESERVED.match(name):
-        mend = 'write another and name the column of the file by "from"'
-        faults.add(path, f'BigQuery keeps the column name "{name}" for itself; {mend}')
+        mend = 'choose another, and name the column of the file with "from"'
+        faults.add(path, f'BigQuery reserves the column name "{name}"; {mend}')
     if "type" not in given:
         faults.missing((*path, "type"), f'the column "{name}" has no "type"{suggestion("", CANONICAL)}')
     kind = CANONICAL.get(column.type.upper())
@@ -159,7 +157,7 @@ def _tell_unclustered(delivery: Delivery, key: KeyPath, faults: Faults) -> None:
         if name not in types:
             faults.add(key, f'there is no column "{name}"{suggestion(name, types)}')
         elif types[name] not in CLUSTERING:
-            faults.add(key, f'BigQuery clusters by no {types[name]} column: "{name}"')
+            faults.add(key, f'BigQuery cannot cluster by the column "{name}" of type {types[name]}')
 
 
 def _tell_no_cells(texts: Iterable[str], key: KeyPath, faults: Faults) -> None:
@@ -168,7 +166,7 @@ def _tell_no_cells(texts: Iterable[str], key: KeyPath, faults: Faults) -> None:
         if re.search('[,\t\r\n"\0]', text):
             faults.add(
                 key,
-                f"{json.dumps(text)} is never a whole cell without quotes, and a quoted cell is always a value",
+                f"{json.dumps(text)} can never be a whole unquoted cell, and a quoted cell is always a value",
             )
 
 

@@ -53,7 +53,7 @@ def _bare(given: Given, path: str, link: tuple[str, ...], faults: Faults) -> Sou
     """Return a source that needs no Python: commands find what is on the PATH."""
     for key in ("requirements", "groups"):
         if given.get(key):
-            faults.add(("source", key), f'python = false makes no environment, so "{key}" would be ignored')
+            faults.add(("source", key), f'python = false creates no environment, so "{key}" would be ignored')
     return Source(path=path, link=link, environment=False)
 
 
@@ -62,7 +62,7 @@ def inside(path: str, key: KeyPath, faults: Faults, *, below: str = "the directo
     if not path.strip() or "\0" in path:
         faults.add(key, f'"{key[-1]}" must be a path')
     elif path.startswith("/") or "\\" in path or ".." in path.split("/"):
-        faults.add(key, f'the path "{path}" must stay inside {below}: relative, with /, without ".."')
+        faults.add(key, f'the path "{path}" must stay inside {below}: relative, with / and without ".."')
     else:
         return True
     return False
@@ -74,8 +74,10 @@ def apart(source: Source, actions: Iterable[Action], faults: Faults) -> None:
         for action in actions:
             for place in (action.output, *(item.path for item in action.inputs)):
                 if link.startswith(f"{normpath(place)}/") or f"{normpath(place)}/".startswith(f"{link}/"):
-                    fault = f'"{link}" is linked, and "{action.name}" writes to "{place}": what it wrote would be there'
-                    faults.add(("source", "link", number), f"{fault} for the next run too")
+                    fault = f'"{link}" is linked, and "{action.name}" writes to "{place}"'
+                    faults.add(
+                        ("source", "link", number), f"{fault}: the next run would still have its files"
+                    )
 
 
 def mains(root: Path, source: Source) -> list[str]:
@@ -100,8 +102,8 @@ def _path(given: str | None, here: Place, faults: Faults) -> str:
     if not inside(path, key, faults):
         return "."
     if not _there(here.root, path, directory=True):
-        mend = 'a submodule is fetched by "git submodule update --init"'
-        faults.add(key, f'there is no directory "{path}" beside this file; {mend}')
+        mend = 'fetch a submodule with "git submodule update --init"'
+        faults.add(key, f'no directory "{path}" beside this file; {mend}')
         return "."
     return str(PurePosixPath(path))
 
@@ -112,9 +114,9 @@ def _linked(paths: tuple[str, ...], root: Path, faults: Faults) -> tuple[str, ..
         if not inside(path, key, faults):
             continue
         if normpath(path) == ".":
-            faults.add(key, "the whole directory cannot be linked: name what is too large to copy")
+            faults.add(key, "the whole directory cannot be linked; name only what is too large to copy")
         elif not (_there(root, path) or _there(root, path, directory=True)):
-            faults.add(key, f'there is no "{path}" beside this file')
+            faults.add(key, f'no file or directory "{path}" beside this file')
     return tuple(map(normpath, paths))
 
 
@@ -158,14 +160,16 @@ def _required(names: tuple[str, ...], root: Path, faults: Faults) -> tuple[tuple
         if not inside(name, key, faults):
             continue
         if mend := FOREIGN.get(PurePosixPath(name).name):
-            faults.add(key, f'"{name}" is no requirement file; {mend}')
+            faults.add(key, f'"{name}" cannot be read as a requirement file; {mend}')
         elif not _there(root, name):
-            faults.add(key, f'there is no requirement file "{name}" beside this file')
+            faults.add(key, f'no requirement file "{name}" beside this file')
     match [PurePosixPath(name) for name in names]:
         case [path] if path.name == "uv.lock":
             return (), str(path.parent)
         case paths if any(path.name == "uv.lock" for path in paths):
-            faults.add(("source", "requirements"), "uv.lock stands alone: it holds all that is installed")
+            faults.add(
+                ("source", "requirements"), "uv.lock must stand alone: it lists everything that is installed"
+            )
         case _:
             pass
     return names, None
@@ -180,9 +184,13 @@ def _groups(asked: tuple[str, ...], taken: Sequence[str], root: Path, faults: Fa
         if groups.same(name) in known or _is_built(root):
             continue
         where = " and ".join(str(PurePosixPath(path)) for path in taken)
-        none = f"{where} has none: name its files in requirements" if taken else "no file here has any"
+        none = (
+            f"{where} has none; name the file that has it in requirements"
+            if taken
+            else "no file here declares groups"
+        )
         why = suggestion(name, known) if known else f"; {none}"
-        faults.add(("source", "groups", number), f'there is no group "{name}"{why}')
+        faults.add(("source", "groups", number), f'unknown group "{name}"{why}')
     return tuple(map(groups.same, asked))
 
 
@@ -195,12 +203,14 @@ def _python(
     if isinstance(given, bool):
         if given:
             faults.add(
-                ("source", "python"), '"python" is a version, or false for no environment; write "3.11"'
+                ("source", "python"), '"python" must be a version, or false for no environment; write "3.11"'
             )
         return None
     if given is not None:
         if not any(mark.isdigit() for mark in given) or not given.isprintable():
-            faults.add(("source", "python"), f'"python" is no version: "{given}"; write "3.11" or ">=3.11"')
+            faults.add(
+                ("source", "python"), f'"python" is not a version: "{given}"; write "3.11" or ">=3.11"'
+            )
         return given
     lines = [line.strip() for place in places for line in place.text(".python-version").splitlines()]
     said = [line for line in lines if line and not line.startswith("#")]

@@ -16,7 +16,7 @@ def seconds(duration: str | float, path: KeyPath, faults: Faults) -> float:
     """Return a duration in seconds; 1 and a fault for what is none, not positive, or longer than a year."""
     value = _parsed(duration) if isinstance(duration, str) else float(duration)
     if value is None:
-        faults.add(path, f'"{path[-1]}" is no duration: "{duration}"; write "6h", "1h30m", "90s", "1d"')
+        faults.add(path, f'"{path[-1]}" is not a duration: "{duration}"; write "6h", "1h30m", "90s", "1d"')
     elif not 0 < value <= LONGEST:
         faults.add(path, f'"{path[-1]}" must be above 0 and at most 366d')
     else:

@@ -28,11 +28,11 @@ def read(path: Path, inherited: Mapping[str, str]) -> dict[str, str]:
         if binding.error or (binding.key is not None and binding.value is None):
             quoted = '"' in binding.original.string or "'" in binding.original.string
             why = (
-                "a quote is not closed, or something follows it"
+                "a quote is not closed, or text follows the closing quote"
                 if binding.error and quoted
-                else "there is no ="
+                else "= is missing"
             )
-            raise _wrong(path, line, why, "write NAME=value, with quotes around a value of several lines")
+            raise _wrong(path, line, why, "write NAME=value, and quote a value of several lines")
         if binding.key is None:
             continue
         _insist_on_a_name(path, line, binding.key)
@@ -58,10 +58,10 @@ def _bindings(path: Path) -> Iterator[tuple[int, Any]]:
 
 def _text(path: Path) -> str:
     if not path.exists():
-        raise _unreadable(path, "it does not exist", "make it, or leave env_file out")
+        raise _unreadable(path, "it does not exist", "create it, or remove env_file")
     if not path.is_file():
         # A virtual environment is often called .env, and a pipe would be waited for.
-        raise _unreadable(path, "it is a directory" if path.is_dir() else "it is no regular file")
+        raise _unreadable(path, "it is a directory" if path.is_dir() else "it is not a regular file")
     try:
         return path.read_bytes().decode("utf-8")
     except OSError as error:
@@ -73,9 +73,9 @@ def _text(path: Path) -> str:
 
 def _insist_on_a_name(path: Path, line: int, name: str) -> None:
     if not NAME.fullmatch(name):
-        raise _wrong(path, line, "what stands before = is no name of a variable: A-Z, a-z, 0-9 and _")
+        raise _wrong(path, line, "the text before = is not a variable name (A-Z, a-z, 0-9 and _)")
     if name in OWN or name.startswith("FORETELL_"):
-        raise _wrong(path, line, f'the variable "{name}" is set by Foretell itself', "choose another name")
+        raise _wrong(path, line, f'the variable "{name}" is set by Foretell', "choose another name")
 
 
 def _filled(value: str, known: Mapping[str, str], path: Path, line: int) -> str:
@@ -85,14 +85,14 @@ def _filled(value: str, known: Mapping[str, str], path: Path, line: int) -> str:
     parts = list(parse_variables(value))
     for part in parts:
         if isinstance(part, Variable) and part.default is None and part.name not in known:
-            why = f'"${{{part.name}}}" is no variable from above, nor one of this environment'
-            raise _wrong(path, line, why, "put the value into single quotes, or write ${NAME:-default}")
+            why = f'"${{{part.name}}}" is defined neither above nor in this environment'
+            raise _wrong(path, line, why, "put the value in single quotes, or write ${NAME:-default}")
     return "".join(part.resolve(known) for part in parts)
 
 
-def _unreadable(path: Path, why: str, hint: str = "mend env_file in foretell.toml") -> UsageError:
+def _unreadable(path: Path, why: str, hint: str = "correct env_file in foretell.toml") -> UsageError:
     return UsageError("the env file cannot be read", where=str(path), why=why, hint=hint)
 
 
-def _wrong(path: Path, line: int, why: str, hint: str = "mend that line") -> UsageError:
-    return UsageError("the env file is not understood", where=f"{path}:{line}", why=why, hint=hint)
+def _wrong(path: Path, line: int, why: str, hint: str = "correct that line") -> UsageError:
+    return UsageError("the env file cannot be parsed", where=f"{path}:{line}", why=why, hint=hint)

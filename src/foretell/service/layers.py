@@ -67,9 +67,9 @@ def _extended(found: Sequence[Layer], root: Path) -> Layer:
     path = nearer.path.parent / wish
     if any(os.path.realpath(path) == os.path.realpath(layer.path) for layer in found):
         chain = " -> ".join([*(layer.shown for layer in found), os.path.relpath(path, root)])
-        raise _unreadable(nearer.path, where + f'"extends" goes in a circle: {chain}')
+        raise _unreadable(nearer.path, where + f'"extends" is circular: {chain}')
     if len(found) == DEEPEST:
-        raise _unreadable(nearer.path, where + f'"extends" goes over more than {DEEPEST} files')
+        raise _unreadable(nearer.path, where + f'"extends" chains more than {DEEPEST} files')
     return _read(path, os.path.relpath(path, root), where=where)
 
 
@@ -104,7 +104,7 @@ def _reason(error: OSError) -> str:
     known = {
         FileNotFoundError: "does not exist",
         IsADirectoryError: "is a directory, not a file",
-        PermissionError: "may not be read by this user",
+        PermissionError: "cannot be read by this user",
     }
     return known.get(type(error)) or f"cannot be read: {(error.strerror or str(error)).lower()}"
 
@@ -125,5 +125,5 @@ def _unreadable(path: Path, fault: str) -> ServiceFileError:
         "the service file cannot be read",
         faults=(printable(fault),),
         where=str(path),
-        hint='mend it, or begin anew with "foretell init"',
+        hint='correct it, or start anew with "foretell init"',
     )

@@ -42,9 +42,9 @@ def find(start: Path) -> Path:
         if (directory / FILE).is_file():
             return directory / FILE
     raise ServiceFileError(
-        f'there is no "{FILE}" here or in a directory above',
+        f'no "{FILE}" here or in a parent directory',
         where=str(start),
-        hint='go to the directory of a service, or make one with "foretell init"',
+        hint='change to the directory of a service, or create one with "foretell init"',
     )
 
 
@@ -110,14 +110,14 @@ def _tell_bad_words(site: ResolveContext) -> None:
     if "name" not in site.given:
         faults.missing(("name",), 'missing key "name": write name = "example-prediction"')
     elif not NAME.fullmatch(name):
-        faults.add(
-            ("name",), f'bad name "{name}"; it begins with a-z, then a-z, 0-9 and -, at most 63 in all'
-        )
+        faults.add(("name",), f'bad name "{name}"; use a-z, then a-z, 0-9 and -, at most 63 characters')
     if not VERSION.fullmatch(version):
-        fault = f'bad version "{version}"; it begins with a-z, 0-9, then a-z, 0-9, ., -, at most 63 in all'
+        fault = f'bad version "{version}"; use a-z and 0-9, then a-z, 0-9, . and -, at most 63 characters'
         faults.add(("version",), fault)
     if timezone in PLACELESS or timezone.startswith(COPIES):
-        fault = f'the time zone "{timezone}" is not the same on every machine; write Europe/Stockholm, say'
+        fault = (
+            f'the time zone "{timezone}" is not the same on every machine; write for example Europe/Stockholm'
+        )
         faults.add(("timezone",), fault)
         return
     try:
@@ -127,7 +127,7 @@ def _tell_bad_words(site: ResolveContext) -> None:
         known = [name for name in available_timezones() if "/" in name]
         likely = suggestion(timezone, known).partition("; known")[0]
         faults.add(
-            ("timezone",), f'unknown time zone "{timezone}"{likely or "; write Europe/Stockholm, say"}'
+            ("timezone",), f'unknown time zone "{timezone}"{likely or "; write for example Europe/Stockholm"}'
         )
 
 
@@ -137,11 +137,13 @@ def _env_file(site: ResolveContext, targets: Mapping[str, Target]) -> str | None
     if told is None:
         return None
     if not told.strip() or "\0" in told:
-        site.faults.add(key, '"env_file" names no file; write env_file = ".env", say')
+        site.faults.add(key, '"env_file" names no file; write for example env_file = ".env"')
     for target in targets.values():
         if target.platform.elsewhere:
-            fault = f'"env_file" is read on this machine, and target "{target.name}" runs elsewhere'
-            site.faults.add(key, f"{fault}; leave it out and declare [actions.X.secrets]")
+            fault = (
+                f'"env_file" is read on this machine, but the machines of target "{target.name}" are remote'
+            )
+            site.faults.add(key, f"{fault}; use [actions.X.secrets] instead")
     return site.path(told)
 
 

@@ -43,14 +43,14 @@ class Faults:
         """Raise ServiceFileError if anything was found."""
         if not self._found:
             return
-        count = "a fault" if len(self._found) == 1 else f"{len(self._found)} faults"
+        count = "an error" if len(self._found) == 1 else f"{len(self._found)} errors"
         raise ServiceFileError(
             f'"{self._layers[0].shown}" has {count}',
             faults=tuple(
                 f"{self._layers[depth].shown}:{line}: {text}" for depth, line, text in sorted(self._found)
             ),
             where=str(self._layers[0].path),
-            hint='mend what is listed; "foretell schema" prints every key',
+            hint='correct the lines listed; "foretell schema" prints every key',
         )
 
     def _place(self, path: KeyPath) -> tuple[int, int]:

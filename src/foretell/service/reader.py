@@ -25,7 +25,8 @@ NOTHING = object()
 """What is given for a value that was wrong; the fault is told already."""
 
 SEVERAL = {
-    "schedule": '; several times go into one line, "0 7,19 * * *"; what no line can say needs an action of its own'
+    "schedule": '; write several times in one line, "0 7,19 * * *"; '
+    "times that do not fit in one line need a second action"
 }
 """How several values are written of a key that takes one, where that is not plain."""
 WORDS = {str: "a string", int: "an integer", float: "a number", bool: "true or false"}

@@ -46,13 +46,13 @@ def expression(schedule: str) -> str:
     if len(line.split()) != FIELDS:
         raise ValueError("it needs five fields: minute, hour, day of month, month, day of week")
     if len(line) > LONGEST or not re.fullmatch(r"[0-9A-Za-z*/,#\- ]+", line):
-        raise ValueError("a field is made of numbers, names of days and months, and * / , - #")
+        raise ValueError("fields consist of numbers, names of days and months, and * / , - #")
     try:
         next(CronSim(line, datetime(2024, 1, 1, tzinfo=UTC)))
     except CronSimError as error:
         raise ValueError(str(error).lower()) from None
     except StopIteration:
-        raise ValueError("it never comes due") from None
+        raise ValueError("it never matches a date") from None
     return line
 
 
@@ -71,7 +71,7 @@ def previous(schedule: str, timezone: str, at: datetime) -> datetime:
             newest = tick
         if newest:
             return newest
-    raise ValueError(f'the schedule "{schedule}" was never due before {at}')
+    raise ValueError(f'the schedule "{schedule}" has no time before {at}')
 
 
 def interval(schedule: str, timezone: str, tick: datetime) -> tuple[datetime, datetime]:

@@ -114,4 +114,4 @@ def test_several_schedules_are_told_how_they_are_written(
     )
     code, _, err = said(monkeypatch, capfd, tmp_path, "runs")
     assert code == 2
-    assert 'several times go into one line, "0 7,19 * * *"' in err
+    assert 'write several times in one line, "0 7,19 * * *"' in err

@@ -59,7 +59,7 @@ def test_the_packages_are_told_with_what_lies_beside_them(tmp_path: Path) -> Non
     files = {"requirements_txt": "", "poetry_lock": "", "environment_yml": ""}
     (check,) = doctor.packages(service_of(tmp_path, **files))
     assert check.state == "ok"
-    assert "packages are those of requirements.txt" in check.detail
+    assert "packages are installed from requirements.txt" in check.detail
     assert "not read: poetry.lock" in check.detail
     assert "environment.yml is not read: write its packages" in check.detail
 

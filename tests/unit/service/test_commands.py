@@ -98,9 +98,9 @@ def test_a_backslash_before_the_end_of_a_line_is_white_space(text: str) -> None:
 def test_a_fault_names_both_ways_to_write_it(tmp_path: Path) -> None:
     (fault,) = faults(tmp_path, 'command = "python m.py && python n.py"')
     assert fault == (
-        'foretell.toml:3: [actions.training] "command" has "&&" outside of quotes, which only a shell carries out, '
-        'and there is none here: write ["sh", "-c", "python m.py && python n.py"], or steps, '
-        'commands = ["python m.py", "python n.py"]; in single quotes it means itself'
+        'foretell.toml:3: [actions.training] "command" has "&&" outside of quotes, which only a shell understands, '
+        'and commands run without one: write ["sh", "-c", "python m.py && python n.py"], or steps, '
+        'commands = ["python m.py", "python n.py"]; in single quotes it is taken literally'
     )
     for line in (
         "command = 'cd x'",
@@ -119,7 +119,7 @@ def test_a_fault_names_both_ways_to_write_it(tmp_path: Path) -> None:
 def test_what_a_shell_does_to_itself_is_no_command_and_no_step(tmp_path: Path, text: str) -> None:
     for line in (f'command = "{text}"', f'commands = ["python a.py", "{text}"]'):
         (fault,) = faults(tmp_path, line)
-        assert f'begins with "{text.split(maxsplit=1)[0]}", which only a shell does' in fault
+        assert f'begins with "{text.split(maxsplit=1)[0]}", which is a shell builtin' in fault
     assert loaded(tmp_path, f"command = {text.split()}").actions["training"].command == tuple(text.split())
 
 
@@ -147,7 +147,7 @@ def test_one_command_alone_is_no_step(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ('command = "a"\ncommands = ["b"]', '"commands" stands beside "command"'),
+        ('command = "a"\ncommands = ["b"]', '"command" and "commands" exclude each other'),
         ("commands = []", '"commands" is empty; write ["python a.py", "python b.py"]'),
         ('commands = ["a", "b | c"]', 'step 2 of "commands" has "|"'),
         ('commands = ["a", ""]', 'step 2 of "commands" is empty'),

@@ -74,15 +74,15 @@ def test_what_is_read_is_what_the_library_reads(tmp_path: Path, told: list[tuple
 @pytest.mark.parametrize(
     ("text", "line", "why"),
     [
-        ("A=1\n\n\nhunter2\n", 4, "there is no ="),
+        ("A=1\n\n\nhunter2\n", 4, "= is missing"),
         ('A=1\nB="hunter2\nC=3\n', 2, "a quote is not closed"),
-        ("A='hunter2' x\n", 1, "a quote is not closed, or something follows it"),
-        ("A-B=hunter2\n", 1, "no name of a variable"),
-        ("1A=hunter2\n", 1, "no name of a variable"),
-        ("=hunter2\n", 1, "there is no ="),
-        ("\nNAME=hunter2\n", 2, '"NAME" is set by Foretell itself'),
-        ("FORETELL_RUN=hunter2\n", 1, '"FORETELL_RUN" is set by Foretell itself'),
-        ("A=hunter2${NOWHERE}\n", 1, '"${NOWHERE}" is no variable from above'),
+        ("A='hunter2' x\n", 1, "a quote is not closed, or text follows the closing quote"),
+        ("A-B=hunter2\n", 1, "is not a variable name"),
+        ("1A=hunter2\n", 1, "is not a variable name"),
+        ("=hunter2\n", 1, "= is missing"),
+        ("\nNAME=hunter2\n", 2, '"NAME" is set by Foretell'),
+        ("FORETELL_RUN=hunter2\n", 1, '"FORETELL_RUN" is set by Foretell'),
+        ("A=hunter2${NOWHERE}\n", 1, '"${NOWHERE}" is defined neither above'),
         ("A=1\nB=hunter2\0\n", 2, "a NUL character"),
         (b"A=1\nB=hunter2\xff\n", 2, "it is not UTF-8"),
     ],
@@ -103,7 +103,7 @@ def test_what_is_no_file_is_told(tmp_path: Path) -> None:
     for path, why in (
         (tmp_path / "none", "does not exist"),
         (tmp_path, "is a directory"),
-        (Path("/dev/null"), "no regular"),
+        (Path("/dev/null"), "not a regular"),
     ):
         with pytest.raises(UsageError, match=why):
             read(path, {})
@@ -126,7 +126,7 @@ def test_it_is_a_fault_for_machines_elsewhere(tmp_path: Path) -> None:
         load(tmp_path, environ={})
     (fault,) = caught.value.faults
     assert fault.startswith(
-        'foretell.toml:2: "env_file" is read on this machine, and target "cloud" runs elsewhere'
+        'foretell.toml:2: "env_file" is read on this machine, but the machines of target "cloud" are remote'
     )
     assert "[actions.X.secrets]" in fault
     (tmp_path / "foretell.toml").write_text(LEAST.replace(".env", " "))

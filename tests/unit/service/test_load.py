@@ -128,7 +128,10 @@ def test_a_package_that_is_its_own_main_is_run_as_such(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("files", "why"),
-    [({}, "no package with a main.py"), ({"a/main.py": "", "b/__main__.py": ""}, "several mains: b, a.main")],
+    [
+        ({}, "no package with a main.py"),
+        ({"a/main.py": "", "b/__main__.py": ""}, "several packages with a main: b, a.main"),
+    ],
 )
 def test_without_exactly_one_main_a_command_is_asked_for(
     tmp_path: Path, files: dict[str, str], why: str
@@ -351,8 +354,8 @@ def test_a_fault_is_told_with_the_file_in_which_it_stands(tmp_path: Path) -> Non
     ("extends", "text"),
     [
         ('"gone.toml"', '"gone.toml" does not exist'),
-        ('"foretell.toml"', "goes in a circle: foretell.toml -> foretell.toml"),
-        ('"./a.toml"', "goes in a circle: foretell.toml -> a.toml -> foretell.toml"),
+        ('"foretell.toml"', "is circular: foretell.toml -> foretell.toml"),
+        ('"./a.toml"', "is circular: foretell.toml -> a.toml -> foretell.toml"),
         ('"."', "is a directory"),
         ('""', "must be the path"),
         ("3", "must be the path"),

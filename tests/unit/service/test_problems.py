@@ -82,7 +82,7 @@ def test_a_file_that_may_not_be_read() -> None:
         file.write_text(LEAST, encoding="utf-8")
         file.chmod(0)
         Path(place).chmod(0o755)
-        with as_nobody(), pytest.raises(ServiceFileError, match="may not be read"):
+        with as_nobody(), pytest.raises(ServiceFileError, match="cannot be read"):
             load(file, environ={})
 
 
@@ -111,46 +111,46 @@ FAULTS = [
     ('timezone = "Europe/Stokholm"\n', '1: unknown time zone "Europe/Stokholm"; did you mean'),
     ('timezone = "Europe"\n', '1: unknown time zone "Europe"'),
     ('timezone = "../../etc/passwd"\n', "1: unknown time zone"),
-    ('timezone = "localtime"\n', '1: the time zone "localtime" is not the same on every machine; write Europe/'),
+    ('timezone = "localtime"\n', '1: the time zone "localtime" is not the same on every machine; write for example Europe/'),
     ('timezone = "posixrules"\n', '1: the time zone "posixrules" is not the same on every machine'),
     ('timezone = "right/Europe/Paris"\n', '1: the time zone "right/Europe/Paris" is not the same'),
     ("actions = 1\n", '1: "actions" must be a table, not the integer 1'),
-    ("[env]\nNAME = 'x'\n", '2: [env] the variable "NAME" is set by foretell itself'),
+    ("[env]\nNAME = 'x'\n", '2: [env] the variable "NAME" is set by Foretell'),
     ("[env]\nFORETELL_X = 'x'\n", '2: [env] the variable "FORETELL_X" is set'),
     ("[env]\n'A=B' = 'x'\n", '2: [env] bad variable name "A=B"'),
     ("[env]\nPORT = 8080\n", '2: [env] "PORT" must be a string, not the integer 8080; put it in quotes'),
     ('[env]\nA = "\\u0000"\n', '2: [env] the variable "A" holds a NUL'),
     ("[source]\npath = '../model'\n", '2: [source] the path "../model" must stay inside'),
     ("[source]\npath = '/model'\n", '2: [source] the path "/model" must stay inside'),
-    ("[source]\npath = 'model'\n", '2: [source] there is no directory "model"'),
+    ("[source]\npath = 'model'\n", '2: [source] no directory "model"'),
     ("[source]\npython = 3.10\n", '2: [source] "python" must be a string or true or false, not the number 3.1; put'),
-    ("[source]\npython = 'three'\n", '2: [source] "python" is no version: "three"'),
+    ("[source]\npython = 'three'\n", '2: [source] "python" is not a version: "three"'),
     ("[source]\nrequirements = 'r.txt'\n", '2: [source] "requirements" must be an array of strings'),
-    ("[source]\nrequirements = [\n'r.txt']\n", '3: [source] there is no requirement file "r.txt"'),
+    ("[source]\nrequirements = [\n'r.txt']\n", '3: [source] no requirement file "r.txt"'),
     ("[actions.Training]\ncommand = 'x'\n", '1: [actions] bad action name "Training"'),
     ("[actions.a]\ncommand = ''\n", '2: [actions.a] "command" is empty'),
     ("[actions.a]\ncommand = []\n", '2: [actions.a] "command" is empty'),
     ("[actions.a]\ncommand = 'x \"'\n", '2: [actions.a] "command" cannot be split'),
     (ACTION + "schedul = '@daily'\n", '3: [actions.a] unknown key "schedul"; did you mean'),
     (ACTION + "schedule = '99 * * * *'\n", '3: [actions.a] bad schedule "99 * * * *": bad minute'),
-    (ACTION + "after = ['b']\n", '3: [actions.a] "after" names an unknown action "b"'),
-    (ACTION + "inputs = ['trainin']\n", '3: [actions.a] "inputs" names an unknown action "trainin"; d'),
+    (ACTION + "after = ['b']\n", '3: [actions.a] "after" names the unknown action "b"'),
+    (ACTION + "inputs = ['trainin']\n", '3: [actions.a] "inputs" names the unknown action "trainin"; d'),
     (ACTION + "inputs = {training = '../x'}\n", '3: [actions.a.inputs] the path "../x" must stay'),
-    (ACTION + "inputs = ['a']\n", '3: [actions.a] "inputs" goes in a circle: a -> a'),
-    (ACTION + "output = '.'\n", '3: [actions.a] "output" must be a directory of its own'),
+    (ACTION + "inputs = ['a']\n", '3: [actions.a] "inputs" is circular: a -> a'),
+    (ACTION + "output = '.'\n", '3: [actions.a] "output" must be a separate directory'),
     (ACTION + "output = 'x/../..'\n", '3: [actions.a] the path "x/../.." must stay inside'),
-    (ACTION + "timeout = '6 hours'\n", '3: [actions.a] "timeout" is no duration: "6 hours"'),
+    (ACTION + "timeout = '6 hours'\n", '3: [actions.a] "timeout" is not a duration: "6 hours"'),
     (ACTION + "timeout = nan\n", '3: [actions.a] "timeout" must be above 0'),
     (ACTION + "timeout = 0\n", '3: [actions.a] "timeout" must be above 0'),
     (ACTION + "retries = -1\n", '3: [actions.a] "retries" must be an integer from 0 to 1000'),
     (ACTION + "retries = true\n", '3: [actions.a] "retries" must be an integer'),
     (ACTION + "[actions.a.airflow]\npol = 'x'\n", '4: [actions.a.airflow] unknown key "pol"; did you mean "pool"'),
     (ACTION + "[actions.a.airflow]\npool = ' '\n", '4: [actions.a.airflow] "pool" is empty'),
-    (ACTION + "[actions.a.airflow]\nstart = '1 May'\n", '4: [actions.a.airflow] "start" is no date: "1 May"'),
+    (ACTION + "[actions.a.airflow]\nstart = '1 May'\n", '4: [actions.a.airflow] "start" is not a date: "1 May"'),
     (ACTION + "[actions.a.airflow]\nstart = 2026-05-01\n", '4: [actions.a.airflow] "start" must be a string'),
-    (ACTION + "[actions.a.airflow]\ncatchup = true\n", '4: [actions.a.airflow] "catchup" needs a date'),
+    (ACTION + "[actions.a.airflow]\ncatchup = true\n", '4: [actions.a.airflow] "catchup" needs a start date'),
     (ACTION + "[actions.a.airflow]\nmax_active_runs = 0\n", '4: [actions.a.airflow] "max_active_runs" must be'),
-    (ACTION + "[actions.a.airflow]\nretry_delay = 'x'\n", '4: [actions.a.airflow] "retry_delay" is no duration'),
+    (ACTION + "[actions.a.airflow]\nretry_delay = 'x'\n", '4: [actions.a.airflow] "retry_delay" is not a duration'),
     (
         ACTION + "[actions.a.airflow]\nstart = '2026-05-02'\nend = '2026-05-01'\n",
         '5: [actions.a.airflow] "end" is before "start"',
@@ -167,7 +167,7 @@ FAULTS = [
     ("[targets.local.platform]\nzones = []\n", '2: [targets.local.platform] unknown key "zones"; it belong'),
     ("[targets.x.actions.b]\n", '1: [targets.x.actions] there is no action "b"'),
     ("[targets.x.times]\nlease = 100\n", "1: [targets.x.times] lease must be larger"),
-    ("[targets.x.times]\nbeat = '5'\n", '2: [targets.x.times] "beat" is no duration: "5"'),
+    ("[targets.x.times]\nbeat = '5'\n", '2: [targets.x.times] "beat" is not a duration: "5"'),
     (MACHINES + "zones = ['a']\n", '3: [targets.x.platform] missing key "project"'),
     (MACHINES + "project = 'p'\nzones = []\n", '6: [targets.x.platform] "zones" must be an array of'),
     ("[targets.docker.platform]\ncpus = 0\n", '2: [targets.docker.platform] "cpus" must be a number above 0'),
@@ -187,11 +187,11 @@ DELIVERY_FAULTS = [
     ("columns = 'a:STRIN'\n", '6: the column "a" has the unknown type "STRIN"; did you mean "STRING"?'),
     ("columns = 'a:NUMERIC(10,2),b:BOOL'\n", '6: the column "a" has the unknown type "NUMERIC(10,2)"'),
     ("columns = 'a,b:BOOL'\n", '6: bad column "a"; write name:TYPE'),
-    ("columns = 'a:BOOL,A:BOOL'\n", '6: the column "A" is there twice'),
+    ("columns = 'a:BOOL,A:BOOL'\n", '6: duplicate column "A"'),
     ("columns = 'a b:BOOL'\n", '6: bad column name "a b"'),
     ("columns = ''\n", '6: missing key "columns"'),
     ("columns = {}\n", '6: missing key "columns"'),
-    ("", '4: missing key "columns": write "customer_id:STRING,label:BOOL"; a run without this table ends with'),
+    ("", '4: missing key "columns": write "customer_id:STRING,label:BOOL"; or remove this table and run once'),
     ("columns = {a = 3}\n", '6: "a" must be a string or a table'),
     ("columns = {a = {mode = 'REQUIRED'}}\n", '6: the column "a" has no "type"'),
     ("columns = {a = {type = 'BOOL', mode = 'REPEATED'}}\n", '6: "mode" must be "NULLABLE" or "REQUIRED"'),
@@ -200,14 +200,14 @@ DELIVERY_FAULTS = [
     ("columns = {a = {type = 'BOOL', from = '@date'}}\n", '6: "@date" needs the type DATE or'),
     ("columns = 'a:BOOL'\nmode = 'partitions'\n", '7: "mode" must be "replace" or "append" or "partition"'),
     ("columns = 'a:BOOL'\nmode = 'partition'\n", '4: mode "partition" needs the key "partition"'),
-    ("columns = 'a:BOOL'\npartition = 'd'\n", '7: "partition" is only for mode = "partition"'),
+    ("columns = 'a:BOOL'\npartition = 'd'\n", '7: "partition" is only allowed with mode = "partition"'),
     ("granularity = 'hour'\npartition = 'd'\ncolumns = 'd:DATE'\nmode = 'partition'\n", "7: granularity"),
-    ("columns = 'D:DATE'\nmode = 'partition'\npartition = 'd'\n", '8: the column "d" is there twice'),
-    ("columns = '_PARTITIONTIME:DATE'\n", '6: BigQuery keeps the column name "_PARTITIONTIME" for itself'),
-    ("columns = {_table_x = 'BOOL'}\n", '6: BigQuery keeps the column name "_table_x" for itself'),
+    ("columns = 'D:DATE'\nmode = 'partition'\npartition = 'd'\n", '8: duplicate column "d"'),
+    ("columns = '_PARTITIONTIME:DATE'\n", '6: BigQuery reserves the column name "_PARTITIONTIME"'),
+    ("columns = {_table_x = 'BOOL'}\n", '6: BigQuery reserves the column name "_table_x"'),
     ("columns = 'a:BOOL'\nextra = 'drop'\n", '7: "extra" must be "refuse" or "ignore"'),
     ("columns = 'a:BOOL'\nnull = 'NA'\n", '7: "null" must be an array'),
-    ("columns = 'a:BOOL'\nnull = ['NA', 'n,a']\n", '7: "n,a" is never a whole cell without quotes'),
+    ("columns = 'a:BOOL'\nnull = ['NA', 'n,a']\n", '7: "n,a" can never be a whole unquoted cell'),
     ("columns = 'a:BOOL'\nnulls = ['NA']\n", '7: unknown key "nulls"; did you mean "null"?'),
     ("columns = 'a:BOOL'\ntable = 'a.b.c'\n", '7: bad table name "a.b.c"'),
 ]  # fmt: skip
@@ -243,7 +243,7 @@ def test_two_deliveries_to_one_table(tmp_path: Path, first: str, second: str, tw
     other = DELIVERING.replace(LEAST, '[actions.b]\ncommand = "x"\n').replace("training", "b")
     columns = 'columns = "a:STRING"\n'
     (fault,) = faults(tmp_path, f"{DELIVERING}{first}\n{columns}{other}{second}\n{columns}")
-    assert f'the table "{twice}" is delivered by [actions.training] too' in fault
+    assert f'the table "{twice}" is also the table of [actions.training]' in fault
 
 
 def test_circles_among_actions_are_all_told(tmp_path: Path) -> None:
@@ -257,8 +257,8 @@ def test_circles_among_actions_are_all_told(tmp_path: Path) -> None:
         ]
     )
     first, second = faults(tmp_path, text)
-    assert first == 'foretell.toml:4: [actions.a] "inputs" goes in a circle: a -> b -> a'
-    assert second == 'foretell.toml:10: [actions.c] "after" goes in a circle: c -> d -> c'
+    assert first == 'foretell.toml:4: [actions.a] "inputs" is circular: a -> b -> a'
+    assert second == 'foretell.toml:10: [actions.c] "after" is circular: c -> d -> c'
 
 
 def test_a_machine_elsewhere_sees_no_directory_of_this_one(tmp_path: Path) -> None:
@@ -282,7 +282,7 @@ def test_the_message_names_file_faults_and_next_step(tmp_path: Path) -> None:
     with pytest.raises(ServiceFileError) as caught:
         load(tmp_path, environ={})
     first, fault, where, hint = str(caught.value).splitlines()
-    assert first == '"foretell.toml" has a fault'
+    assert first == '"foretell.toml" has an error'
     assert fault.startswith('  foretell.toml:1: bad name "X"')
     assert where.endswith("foretell.toml")
     assert hint.startswith("  next: ")
@@ -290,9 +290,7 @@ def test_the_message_names_file_faults_and_next_step(tmp_path: Path) -> None:
 
 def test_a_message_stays_on_its_line_whatever_it_quotes(tmp_path: Path) -> None:
     found = faults(tmp_path, LEAST + '[env]\n"a\\n\\u001b[31m" = "x"\n')
-    assert found == (
-        'foretell.toml:5: [env] bad variable name "a\\n\\x1b[31m"; write one of A-Z, a-z, 0-9, _',
-    )
+    assert found == ('foretell.toml:5: [env] bad variable name "a\\n\\x1b[31m"; use A-Z, a-z, 0-9 and _',)
 
 
 def test_a_bucket_is_not_written_more_than_once_a_second(tmp_path: Path) -> None:
@@ -306,17 +304,17 @@ def test_a_bucket_is_not_written_more_than_once_a_second(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("reference", "why"),
     [
-        ("hunter2", "is no reference"),
-        ("projects/p/secrets/s/versions/latest", "names no version by its number"),
-        ("projects/p/secrets/s", "names no version by its number"),
-        ("projects/p/secrets/s/versions/0", "is no reference"),
-        ("projects/p/locations/europe-west1/secrets/s/versions/3", "is of a single region"),
+        ("hunter2", "is not a reference"),
+        ("projects/p/secrets/s/versions/latest", "does not pin a version number"),
+        ("projects/p/secrets/s", "does not pin a version number"),
+        ("projects/p/secrets/s/versions/0", "is not a reference"),
+        ("projects/p/locations/europe-west1/secrets/s/versions/3", "is a regional secret"),
     ],
 )
 def test_a_secret_is_a_reference_to_one_version(tmp_path: Path, reference: str, why: str) -> None:
     (fault,) = faults(tmp_path, LEAST + f'secrets = {{TOKEN = "{reference}"}}\n')
     assert f'the secret "TOKEN" {why}' in fault
-    assert 'write "projects/PROJECT/secrets/SECRET/versions/3"' in fault or "write a global one" in fault
+    assert 'write "projects/PROJECT/secrets/SECRET/versions/3"' in fault or "use a global one" in fault
     assert "hunter2" not in fault
 
 
@@ -329,7 +327,7 @@ def test_a_secret_is_a_reference_to_one_version(tmp_path: Path, reference: str, 
         ("/etc", 'the path "/etc" must stay inside the directory of this file'),
         ("../x", 'the path "../x" must stay inside'),
         (".", "the whole directory cannot be linked"),
-        ("data/rwa", 'there is no "data/rwa" beside this file'),
+        ("data/rwa", 'no file or directory "data/rwa" beside this file'),
         ("out", '"out" is linked, and "training" writes to "out/of/it"'),
         ("out/of/it/deep", '"out/of/it/deep" is linked, and "training" writes to "out/of/it"'),
         ("out/of/it", '"out/of/it" is linked, and "training" writes to "out/of/it"'),

@@ -94,8 +94,8 @@ def test_shorthands_stand_for_their_lines() -> None:
         ("0 0 31 2 *", "bad day-of-month"),
         ("@dayly", "shorthands"),
         ("", "five fields"),
-        ("* * * * ☃", "made of"),
-        (f"{'9' * 5000} * * * *", "made of"),
+        ("* * * * ☃", "consist of"),
+        (f"{'9' * 5000} * * * *", "consist of"),
     ],
 )
 def test_what_is_no_schedule_is_refused_with_the_reason(line: str, reason: str) -> None:

@@ -49,7 +49,7 @@ def _toml(path: Path, root: Path) -> dict[str, object]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise unreadable(
-            os.path.relpath(path, root), str(error), "make it again by the tool that wrote it"
+            os.path.relpath(path, root), str(error), "create it again with the tool that wrote it"
         ) from error
 
 

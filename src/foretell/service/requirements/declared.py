@@ -111,13 +111,11 @@ def sentences(declared: Declared) -> list[str]:
     said = []
     taken = declared.requirements if declared.locked is None else (f"{declared.locked}/uv.lock",)
     if taken:
-        said.append(f"packages are those of {' and '.join(str(PurePosixPath(path)) for path in taken)}")
+        said.append(f"packages are installed from {' and '.join(str(PurePosixPath(path)) for path in taken)}")
     elif declared.foreign:
-        said.append("no packages are installed: no file that is read says which")
+        said.append("no packages are installed: no supported file declares any")
     if declared.beside:
-        said.append(
-            f"beside it, and not read: {', '.join(declared.beside)}; [source] requirements names what is meant"
-        )
+        said.append(f"not read: {', '.join(declared.beside)}; choose with [source] requirements")
     said += [f"{path} is not read: {FOREIGN[PurePosixPath(path).name]}" for path in declared.foreign]
     return said
 

@@ -144,7 +144,7 @@ def _read(snapshot: Path, path: Path) -> bytes:
         raise EnvironmentFailedError(
             f'the requirements file "{name}" cannot be read',
             why=(error.strerror or str(error)).lower(),
-            hint="mend [source] in foretell.toml, or add the file",
+            hint="correct [source] in foretell.toml, or add the file",
         ) from error
 
 

@@ -31,7 +31,7 @@ def locked(lock: Table, pyproject: Table, *, path: str, base: str, groups: Seque
     roots = list(_roots(pyproject, groups))
     missing = [edge.name for edge in roots if edge.name not in known]
     if missing:
-        raise unreadable(path, f'it does not hold "{missing[0]}", which pyproject.toml asks for', AGAIN)
+        raise unreadable(path, f'it lacks "{missing[0]}", which pyproject.toml requires', AGAIN)
     if packages and all("groups" in one for one in packages):
         wanted = {"default", *groups}
         reached = {

@@ -45,7 +45,7 @@ def _specifiers(part: str) -> str:
     while position < len(text):
         found = CLAUSE.match(text, position)
         if not found:
-            raise UnclearError(f'"{part.strip()}" is no constraint of versions')
+            raise UnclearError(f'"{part.strip()}" is not a version constraint')
         clauses += _clause(found[1], found[2])
         position = found.end()
         position += len(text[position:]) - len(text[position:].lstrip(" \t,"))

@@ -147,7 +147,7 @@ def test_what_other_tools_read_is_told_with_the_mend(tmp_path: Path, name: str, 
     found = source(tmp_path, files={name: ""})
     said = declared.sentences(declared.passed_over(found, tmp_path))
     assert taken(found) == ()
-    assert said[0] == "no packages are installed: no file that is read says which"
+    assert said[0] == "no packages are installed: no supported file declares any"
     assert said[1].startswith(f"{name} is not read: ")
     assert mend in said[1]
 
@@ -155,8 +155,8 @@ def test_what_other_tools_read_is_told_with_the_mend(tmp_path: Path, name: str, 
 def test_what_was_taken_is_said_with_what_lay_beside_it(tmp_path: Path) -> None:
     found = source(tmp_path, files={"poetry.lock": "", "pyproject.toml": POETRY, "requirements.in": ""})
     assert declared.sentences(declared.passed_over(found, tmp_path)) == [
-        "packages are those of poetry.lock",
-        "beside it, and not read: requirements.in; [source] requirements names what is meant",
+        "packages are installed from poetry.lock",
+        "not read: requirements.in; choose with [source] requirements",
     ]
     assert declared.sentences(declared.passed_over(Source(), tmp_path / "nowhere")) == []
 
@@ -178,10 +178,10 @@ def test_the_python_of_a_project_is_asked_for(tmp_path: Path, files: dict[str, s
 @pytest.mark.parametrize(
     ("files", "said"),
     [
-        ({"poetry.lock": ""}, "packages are those of poetry.lock"),
+        ({"poetry.lock": ""}, "packages are installed from poetry.lock"),
         ({"environment.yml": ""}, "environment.yml is not read: write its packages into a requirements.txt"),
         ({}, "no file says which Python packages are needed: write a requirements.txt, unless none are"),
-        ({"source/pyproject.toml": PROJECT}, "packages are those of source/pyproject.toml"),
+        ({"source/pyproject.toml": PROJECT}, "packages are installed from source/pyproject.toml"),
     ],
 )
 def test_init_says_where_the_packages_are_from(tmp_path: Path, files: dict[str, str], said: str) -> None:
@@ -216,9 +216,9 @@ def test_a_group_is_asked_for_by_its_name(tmp_path: Path, files: dict[str, str])
 
 def test_a_group_that_is_not_there_is_a_fault(tmp_path: Path) -> None:
     write(tmp_path, {"requirements.txt": ""})
-    assert 'there is no group "Train_it"; requirements.txt has none' in faults(tmp_path, GROUPS)
+    assert 'unknown group "Train_it"; requirements.txt has none' in faults(tmp_path, GROUPS)
     (tmp_path / "requirements.txt").unlink()
-    assert "no file here has any" in faults(tmp_path, GROUPS)
+    assert "no file here declares groups" in faults(tmp_path, GROUPS)
     write(tmp_path, {"pyproject.toml": f"{PROJECT}[dependency-groups]\ntrain-its = []\n"})
     assert 'did you mean "train-its"?' in faults(tmp_path, GROUPS)
 
@@ -235,7 +235,10 @@ def test_no_environment_is_made_where_none_is_wanted(tmp_path: Path) -> None:
 def test_what_no_tool_of_pythons_reads_cannot_be_named(tmp_path: Path) -> None:
     write(tmp_path, {"environment.yml": ""})
     said = faults(tmp_path, '[source]\nrequirements = ["environment.yml"]\n')
-    assert '"environment.yml" is no requirement file; write its packages into a requirements.txt' in said
+    assert (
+        '"environment.yml" cannot be read as a requirement file; write its packages into a requirements.txt'
+        in said
+    )
 
 
 def test_a_lock_of_uv_can_be_named(tmp_path: Path) -> None:
