@@ -11,7 +11,12 @@ import pytest
 from tests.standins.airflow import browser as browsers
 from tests.standins.airflow.browser import Browser
 from tests.standins.airflow.components import Components
+from tests.support import plugins
 from tests.support.debian import install, lacking
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    plugins.use(config, plugins.CONTAINERS, plugins.GOOGLE, plugins.MACHINES)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -8,6 +8,11 @@ import pytest
 
 from tests.docker.toy import Toy
 from tests.standins.containers.engine import Engine
+from tests.support import plugins
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    plugins.use(config, plugins.CONTAINERS)
 
 
 @pytest.fixture

@@ -6,6 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import plugins
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    plugins.use(config, plugins.CONTAINERS, plugins.GOOGLE, plugins.MACHINES)
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent

@@ -2,27 +2,66 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
-from datetime import UTC, datetime
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
 from tests.standins.containers.engine import Engine
+from tests.standins.google import bigquery as bigqueries
 from tests.standins.google import cloud as clouds
+from tests.standins.google import storage as cloud_storage
 from tests.standins.google.bigquery import BigQuery
 from tests.standins.google.cloud import Cloud
 from tests.standins.google.compute import NoHypervisor
 from tests.standins.google.hypervisor import Hypervisor
 from tests.standins.google.storage import Storage
-from tests.support import conductor as conductors
-from tests.support.conductor import Conductor
-from tests.support.production import Production
-from tests.support.theatre import Prepared, Theatre
 
-LONG_AGO = datetime(2026, 9, 1, tzinfo=UTC)
-"""Of the model that all tests apply, so that it is not newer than any date of theirs."""
+
+@pytest.fixture(scope="session")
+def shared_storage() -> Iterator[Storage]:
+    """One stand-in of Cloud Storage for the session."""
+    with cloud_storage.started() as storage:
+        yield storage
+
+
+@pytest.fixture
+def storage(shared_storage: Storage, monkeypatch: pytest.MonkeyPatch) -> Iterator[Storage]:
+    """The stand-in as the one that this test's programs find; without faults, and with an empty log."""
+    for name, value in shared_storage.environ.items():
+        monkeypatch.setenv(name, value)
+    shared_storage.clear()
+    yield shared_storage
+    shared_storage.clear()
+
+
+@pytest.fixture
+def bucket(storage: Storage) -> str:
+    """A bucket of this test's own, by its name."""
+    return storage.make_bucket(f"test-{uuid.uuid4().hex}").removeprefix("gs://")
+
+
+@pytest.fixture(scope="session")
+def shared_bigquery(shared_storage: Storage) -> Iterator[BigQuery]:
+    """One stand-in of BigQuery for the session, which reads from that of Cloud Storage."""
+    with bigqueries.started(shared_storage.environ) as bigquery:
+        yield bigquery
+
+
+@pytest.fixture
+def bigquery(
+    shared_bigquery: BigQuery, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[BigQuery]:
+    """The stand-in as the one that this test's programs find; what Google would have refused fails the test."""
+    for name, value in shared_bigquery.environ.items():
+        monkeypatch.setenv(name, value)
+    shared_bigquery.clear()
+    yield shared_bigquery
+    complaints = shared_bigquery.complaints()
+    shared_bigquery.clear()
+    shared_bigquery.empty()
+    assert not complaints
 
 
 @pytest.fixture(scope="session")
@@ -76,44 +115,3 @@ def hypervisor(
     cloud.compute.clear()
     cloud.compute.hypervisor = NoHypervisor()
     shared_hypervisor.clear()
-
-
-@pytest.fixture
-def production(
-    cloud: Cloud, storage: Storage, hypervisor: Hypervisor, bucket: str, tmp_path: Path
-) -> Production:
-    """A service on machines that really boot, with a bucket of its own."""
-    return Production(tmp_path / "toy", cloud, storage, hypervisor, bucket)
-
-
-@pytest.fixture(scope="session")
-def prepared() -> Prepared:
-    """What is made once, by the first test that needs it."""
-    return Prepared()
-
-
-@pytest.fixture(scope="session")
-def shared_conductor(shared_hypervisor: Hypervisor) -> Iterator[Conductor]:
-    """Whom the commands of the session ask."""
-    with conductors.running() as conductor:
-        shared_hypervisor.bridge(conductor.port)
-        yield conductor
-
-
-@pytest.fixture
-def theatre(production: Production, prepared: Prepared, shared_conductor: Conductor) -> Iterator[Theatre]:
-    """A service that does as it is told, with an image and a model that are made once a session."""
-    found = Theatre(production, shared_conductor)
-    if prepared.root is None:
-        production.build()
-        found.must_have(found.play("training", date=LONG_AGO), "succeeded")
-        prepared.root, prepared.bucket = production.root, production.bucket
-    else:
-        prepared.copy_to(production.root)
-        production.bucket = prepared.bucket
-        found.write()
-    production.cloud.compute.past.clear()
-    production.cloud.stand_in.clear()
-    shared_conductor.clear()
-    yield found
-    shared_conductor.clear()
