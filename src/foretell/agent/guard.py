@@ -17,7 +17,6 @@ import shutil
 import signal
 import sys
 import time
-import traceback
 from contextlib import suppress
 from pathlib import Path
 
@@ -114,7 +113,7 @@ def _become_agent(assigned: Assignment, guard: int) -> None:
         status = session.main(assigned, guard)
     except BaseException as error:  # noqa: BLE001 - the last words of a process, whatever ended it
         with suppress(OSError):  # of a full disk
-            traceback.print_exc()
+            sys.excepthook(type(error), error, error.__traceback__)
             sys.stderr.write(f"{type(error).__name__}: {' '.join(str(error).split())}\n")
             sys.stderr.flush()
     finally:

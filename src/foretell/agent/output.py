@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import threading
 from collections.abc import Callable
@@ -188,6 +187,8 @@ class Output:
         path = next((path for name, path in self._contents.files if name == METRICS), None)
         if path is None:
             return None  # there are none, or they are the input's own
+        import json
+
         try:
             if path.stat().st_size > LARGEST_METRICS:
                 return None

@@ -186,10 +186,10 @@ def _on_this_machine(rest: list[str]) -> bool:
 
 
 def _unknown_verb(name: str) -> UsageError:
-    from difflib import get_close_matches
+    from foretell.system.text import likeliest
 
-    near = get_close_matches(name, VERBS, n=1)
-    guess = f"did you mean `foretell {near[0]}`? " if near else ""
+    near = likeliest(name, VERBS)
+    guess = f"did you mean `foretell {near}`? " if near else ""
     return UsageError(f'unknown verb "{name}"', hint=f"{guess}`foretell --help` lists the verbs")
 
 

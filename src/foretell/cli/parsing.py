@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple, NoReturn
 from foretell.cli import streams
 from foretell.cli.output import Terminal
 from foretell.errors import UsageError
+from foretell.system.text import likeliest
 
 DATE = re.compile(r"\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?(?:Z|[+-]\d\d:?\d\d)?)?", re.ASCII)
 DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?", re.ASCII)
@@ -84,9 +84,9 @@ def parse(made: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namesp
         return args
     first = unknown[0]
     known = [option for action in made._actions for option in action.option_strings]  # noqa: SLF001 - no other way
-    near = difflib.get_close_matches(first.partition("=")[0], known, n=1) if first.startswith("-") else []
+    near = likeliest(first.partition("=")[0], known) if first.startswith("-") else None
     what = f'unknown option "{first}"' if first.startswith("-") else f'unexpected argument "{first}"'
-    guess = f'did you mean "{near[0]}"? ' if near else ""
+    guess = f'did you mean "{near}"? ' if near else ""
     raise UsageError(what, hint=f"{guess}see `{made.prog} --help`")
 
 

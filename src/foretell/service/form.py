@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
+from textwrap import dedent
 
 import msgspec
 from msgspec import Struct
@@ -74,7 +74,7 @@ def _table(kind: type[Struct], said: dict[str, dict[str, object]]) -> dict[str, 
     own = {} if tag is None else {"kind": {"enum": [tag]}}
     return {
         "type": "object",
-        "description": inspect.cleandoc(kind.__doc__ or "").partition("\n\n")[0],
+        "description": dedent(kind.__doc__ or "").strip().partition("\n\n")[0],
         "properties": own | {name: _property(key, said[name]) for name, key in keys(kind).items()},
         "additionalProperties": False,
     }

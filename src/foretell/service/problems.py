@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Sequence
 
 from foretell.errors import ServiceFileError
 from foretell.service.layers import Layer, Table
 from foretell.service.positions import KeyPath
-from foretell.system.text import printable
+from foretell.system.text import likeliest, printable
 
 BARE = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -76,7 +75,7 @@ class Faults:
 def suggestion(word: str, known: Iterable[str]) -> str:
     """Return the end of a message about an unknown word: the likely one, else all of them."""
     words = {name.lower(): name for name in known}
-    close = difflib.get_close_matches(word.lower(), words, n=1)
+    close = likeliest(word.lower(), words)
     if close:
-        return f'; did you mean "{words[close[0]]}"?'
+        return f'; did you mean "{words[close]}"?'
     return f"; known: {', '.join(words.values())}" if words else ""

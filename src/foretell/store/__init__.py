@@ -7,7 +7,6 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from foretell.errors import CorruptError
-from foretell.store.bucket import Bucket
 from foretell.store.directory import PART, Directory
 
 __all__ = ["PART", "Store", "local_directory"]
@@ -24,7 +23,12 @@ class Store:
     def __init__(self, url: str) -> None:
         self.url = url
         self.directory = local_directory(url)
-        self._place = Bucket(url) if self.directory is None else Directory(url, self.directory)
+        if self.directory is None:
+            from foretell.store.bucket import Bucket
+
+            self._place: Bucket | Directory = Bucket(url)
+        else:
+            self._place = Directory(url, self.directory)
 
     def get(self, key: str) -> bytes | None:
         """Return an object's bytes, None when it is certain that there is none."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import random
 import time
 from collections.abc import Iterator
 
@@ -25,8 +24,10 @@ class Backoff(Struct, frozen=True):
 
     def pauses(self, *, since: float | None = None) -> Iterator[float]:
         """Yield pauses while patience lasts, which counts from `since` by the monotonic clock, else from the first."""
+        from random import random
+
         end = (time.monotonic() if since is None else since) + self.patience
         pause = self.first
         while time.monotonic() + pause <= end:
-            yield pause * (1 - self.jitter * random.random())  # noqa: S311 - no secret
+            yield pause * (1 - self.jitter * random())  # noqa: S311 - no secret
             pause = min(pause * self.factor, self.longest)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Literal
 
@@ -44,8 +43,10 @@ def failed(name: str, error: ForetellError) -> Check:
 
 def not_writable(directory: Path) -> OSError | None:
     """Try to write into a directory, or into the nearest above it that is there, where it would be made."""
+    from tempfile import NamedTemporaryFile
+
     try:
-        with tempfile.NamedTemporaryFile(dir=nearest(directory), prefix=".doctor-"):
+        with NamedTemporaryFile(dir=nearest(directory), prefix=".doctor-"):
             return None
     except OSError as error:
         return error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 MINUTE = 60
 
 
@@ -36,3 +38,10 @@ def duration(seconds: float | None) -> str:
 def counted(count: int, thing: str) -> str:
     """Return how many there are of something whose plural ends in s."""
     return f"{count:,} {thing}{'' if count == 1 else 's'}"
+
+
+def likeliest(word: str, known: Iterable[str]) -> str | None:
+    """Return what was probably meant by a word that is not known."""
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(word, list(known), n=1)), None)

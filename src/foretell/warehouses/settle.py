@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -45,7 +44,9 @@ def deliver(
     manifest = artifacts.manifest(store, run.attempt(outcome.attempt), outcome.manifest)
     if reads:
         return warehouse.deliver(shipment(request, outcome, uris=manifest.addresses(store.url)))
-    with tempfile.TemporaryDirectory(prefix="foretell-") as aside:
+    from tempfile import TemporaryDirectory
+
+    with TemporaryDirectory(prefix="foretell-") as aside:
         artifacts.load(store, manifest.delivery, Path(aside))
         fetched = tuple(Path(aside, file.path) for file in manifest.delivery)
         return warehouse.deliver(shipment(request, outcome, fetched))

@@ -43,6 +43,32 @@ def test_help_loads_nothing_but_the_door() -> None:
     assert not {"argparse", "msgspec", "obstore", "duckdb", "shtab"} & set(said.stderr.split())
 
 
+@pytest.mark.parametrize(
+    "modules",
+    [
+        "foretell.cli.execution, foretell.cli.parsing, foretell.platforms.process.platform",
+        "foretell.agent.guard, foretell.agent.session, foretell.agent.environment",
+    ],
+)
+def test_a_run_on_this_machine_loads_nothing_of_what_it_seldom_needs(modules: str) -> None:
+    script = f"import sys\nfrom foretell.system.standby import load_msgspec; load_msgspec()\nimport {modules}\nfrom foretell.store import Store; Store('file:///x'); print(*sys.modules)"
+    # -S: without what the packages of this environment load with every start
+    program = f"import sys; sys.path[:0] = {[path for path in sys.path if path]!r}\n{script}"
+    said = subprocess.run([sys.executable, "-S", "-c", program], capture_output=True, text=True, check=True)
+    seldom = {
+        "difflib",
+        "html",
+        "inspect",
+        "random",
+        "tempfile",
+        "tokenize",
+        "traceback",
+        "foretell.store.bucket",
+    }
+    libraries = {"airflow", "duckdb", "google", "packaging", "pathspec", "psutil", "requests", "uv"}
+    assert sorted((seldom | libraries) & set(said.stdout.split())) == []
+
+
 def test_an_error_of_ours_gives_its_message_and_code(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
