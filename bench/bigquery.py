@@ -27,9 +27,9 @@ from bench import timing
 from bench.delivery import COLUMNS, ROWS
 from bench.timing import Usage
 from foretell.service.delivery import Column, Delivery
-from foretell.service.model import BigQuerySettings
 from foretell.warehouses import connect
 from foretell.warehouses.base import Shipment
+from foretell.warehouses.bigquery.settings import BigQuerySettings
 from tests.standins.google import bigquery, storage
 
 PROJECT = "bench"

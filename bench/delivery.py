@@ -23,9 +23,9 @@ import duckdb
 
 from foretell.delivery.validate import check
 from foretell.service.delivery import Column, Delivery
-from foretell.service.model import DuckDBSettings
 from foretell.warehouses import connect
 from foretell.warehouses.base import Shipment
+from foretell.warehouses.duckdb.settings import DuckDBSettings
 
 Way: TypeAlias = Callable[[Path, Path], dict[str, float]]
 

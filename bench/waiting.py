@@ -20,12 +20,12 @@ from msgspec.structs import replace
 from bench import graphs, postgres, timing
 from foretell.controller.controller import Controller, connect
 from foretell.controller.resolve import StartOptions, now
+from foretell.platforms.compute_engine.settings import ComputeEngineSettings
 from foretell.protocol import models
 from foretell.protocol.effects import get
 from foretell.protocol.keys import Run
 from foretell.protocol.records import Beat, Claimed, Launch, Outcome, Request, encode
 from foretell.service import load
-from foretell.service.model import ComputeEngineSettings
 from foretell.store import Store
 from foretell.system import times
 from foretell.system.processes import children

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from foretell import platforms, warehouses  # noqa: F401 - they know the kinds that service files name
+
 # the same code gets the same inputs in CI; others are tried by hand and by make soak
 settings.register_profile("ci", derandomize=True, database=None)
 if os.environ.get("CI"):

@@ -40,6 +40,7 @@ LATE = {
     "doctor/kinds.py": "Google's libraries may not be there",
     "google/rest.py": "Google's libraries take long to load, and may not be there",
     "platforms/__init__.py": "one kind out of several",
+    "service/kinds.py": "who uses what Foretell brings does not look through what is installed",
     "service/env_file.py": "few services have such a file",
     "sources/ignore.py": "only who has patterns pays for them",
     "store/__init__.py": "a directory needs nothing of what a bucket does",

@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from foretell import platforms, warehouses  # noqa: F401 - they know the kinds
 from foretell.service.load import schema
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "service-file.md"

@@ -18,7 +18,7 @@ PUBLIC = {
     "Service": "foretell.service.model",
     "State": "foretell.protocol.rules",
     "check": "foretell.controller.library",
-    "load": "foretell.service.load",
+    "load": "foretell.controller.library",
     "run": "foretell.controller.library",
     "start": "foretell.controller.library",
     "wait": "foretell.controller.library",

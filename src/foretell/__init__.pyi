@@ -1,5 +1,6 @@
 from foretell.controller.controller import Controller as Controller
 from foretell.controller.library import check as check
+from foretell.controller.library import load as load
 from foretell.controller.library import run as run
 from foretell.controller.library import start as start
 from foretell.controller.library import wait as wait
@@ -8,5 +9,4 @@ from foretell.errors import ForetellError as ForetellError
 from foretell.protocol.keys import Run as Run
 from foretell.protocol.rules import Phase as Phase
 from foretell.protocol.rules import State as State
-from foretell.service.load import load as load
 from foretell.service.model import Service as Service

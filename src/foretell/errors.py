@@ -12,6 +12,7 @@ ForetellError                 1   something the user can act on
 │   │   └── StoreFullError    3   ... and has no room
 │   ├── NoRoomError           3   the disk has no room for the copies that a run works on
 │   ├── CorruptError          3   an object is not what its record says
+│   ├── MissingKindError      3   nobody here brings the kind of platform or warehouse that a record names
 │   ├── PlatformError         3   the machine could not be started or asked
 │   │   └── RefusedError      3   ... and positively never will be, as asked
 │   ├── ImageError            3   the image could not be built, pushed or found
@@ -113,6 +114,10 @@ class NoRoomError(InfrastructureError):
 
 class CorruptError(InfrastructureError):
     """An object is not what its record says: cut, changed or unreadable."""
+
+
+class MissingKindError(InfrastructureError):
+    """A record names a kind of platform or warehouse that no package brings which is installed here."""
 
 
 class PlatformError(InfrastructureError):

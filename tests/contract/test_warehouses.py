@@ -19,9 +19,11 @@ import pytest
 from foretell.errors import UsageError, WarehouseError
 from foretell.protocol.records import Receipt
 from foretell.service.delivery import Column, Delivery
-from foretell.service.model import BigQuerySettings, DuckDBSettings, WarehouseSettings
-from foretell.warehouses import connect, texts
+from foretell.service.kinds import WarehouseSettings
+from foretell.warehouses import connect
 from foretell.warehouses.base import Shipment, Warehouse
+from foretell.warehouses.bigquery.settings import BigQuerySettings
+from foretell.warehouses.duckdb.settings import DuckDBSettings
 from foretell.warehouses.duckdb.warehouse import DuckDBWarehouse
 
 MINE, OTHER = "store-1/churn/application", "store-1/value/application"
@@ -102,7 +104,7 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> WarehouseSetting
 
 @pytest.fixture
 def warehouse(settings: WarehouseSettings, ship: Shipper) -> Warehouse:
-    ship.texts = texts(settings)
+    ship.texts = settings.text_types
     return connect(settings)
 
 

@@ -17,9 +17,10 @@ from foretell import load
 from foretell.google.errors import Failure
 from foretell.google.secrets import _refused
 from foretell.platforms.compute_engine.checks import INSTANCES
-from foretell.service.model import BigQuerySettings, ComputeEngineSettings
+from foretell.platforms.compute_engine.settings import ComputeEngineSettings
 from foretell.store.errors import told
 from foretell.system.check import Check
+from foretell.warehouses.bigquery.settings import BigQuerySettings
 from tests.google.test_doctor import MENDED, look, mend, sound
 from tests.standins.google.cloud import Cloud
 

@@ -10,7 +10,7 @@ import pytest
 from foretell import load
 from foretell.doctor.kinds import image, kinds
 from foretell.platforms.compute_engine.checks import needs as needs_of
-from foretell.service.model import ComputeEngineSettings
+from foretell.platforms.compute_engine.settings import ComputeEngineSettings
 from foretell.system.check import Check
 from foretell.warehouses.bigquery.location import readable
 from tests.standins.google.cloud import PROJECT, Cloud

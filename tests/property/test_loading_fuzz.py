@@ -13,8 +13,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from foretell import platforms, warehouses  # noqa: F401 - they know the kinds
 from foretell.errors import ServiceFileError
 from foretell.service import form, reader
+from foretell.service.kinds import PLATFORMS, WAREHOUSES
 from foretell.service.load import load
 from foretell.service.positions import KeyPath, locate
 
@@ -22,7 +24,7 @@ SETTINGS = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
-TABLES = [*form.TABLES, *form.PLATFORMS.values(), *form.WAREHOUSES.values()]
+TABLES = [*form.TABLES, *PLATFORMS.all().values(), *WAREHOUSES.all().values()]
 WORDS = sorted(
     {key for table in TABLES for key in reader.keys(table)} | {"training", "application", "local", "kind"}
 )

@@ -14,6 +14,8 @@ from typing import Any, Literal, NamedTuple
 from foretell.agent import lifecycle
 from foretell.agent.lifecycle import Left
 from foretell.errors import StoreError
+from foretell.platforms.compute_engine.settings import ComputeEngineSettings
+from foretell.platforms.process.settings import ProcessSettings
 from foretell.protocol import effects, keys, models, steps, withdrawal
 from foretell.protocol.effects import Create, End, Sleep
 from foretell.protocol.keys import Run
@@ -21,15 +23,9 @@ from foretell.protocol.reconciler import Reconciler
 from foretell.protocol.records import Exit, Launch, Outcome, Pin, Receipt, Request, Withdrawn
 from foretell.protocol.rules import Wait
 from foretell.service.delivery import Column, Delivery, Mode
-from foretell.service.model import (
-    Action,
-    ComputeEngineSettings,
-    DuckDBSettings,
-    ProcessSettings,
-    Source,
-    Target,
-)
+from foretell.service.model import Action, Source, Target
 from foretell.system import times
+from foretell.warehouses.duckdb.settings import DuckDBSettings
 from tests.simulation.judge import Judge
 from tests.simulation.machines import Agent, Command, Machines
 from tests.simulation.warehouse import Warehouse

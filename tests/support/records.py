@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from foretell.platforms.compute_engine.settings import ComputeEngineSettings
 from foretell.protocol.records import Launch, Request
-from foretell.service.model import Action, BigQuerySettings, ComputeEngineSettings, Source, Target
+from foretell.service.model import Action, Source, Target
 from foretell.service.times import Times
+from foretell.warehouses.bigquery.settings import BigQuerySettings
 
 PROJECT = "example-project"
 RUN = "toy/1.2/training/2026-11/20261121T060000.123Z-1"

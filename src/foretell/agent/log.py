@@ -11,7 +11,6 @@ from typing import Protocol
 from foretell.agent.secrets import Redactor
 from foretell.protocol.frames import frame
 from foretell.protocol.records import Request
-from foretell.service.model import ComputeEngineSettings
 
 LONGEST_WAIT = 2.0
 """Seconds until what is printed is stored."""
@@ -173,8 +172,8 @@ def _wire(request: Request, number: int) -> Copy | None:
     There the machine's account may write and is known, and the log would otherwise end with the machine; on any
     other machine people look at the terminal, and nobody asked for a copy of what is printed in a cloud.
     """
-    settings = request.target.platform
-    if not isinstance(settings, ComputeEngineSettings):
+    place = request.target.platform.cloud_log
+    if place is None:
         return None
     from foretell.google import logs
     from foretell.google.rest import Rest
@@ -187,8 +186,7 @@ def _wire(request: Request, number: int) -> Copy | None:
         "run": request.run.id,
         "attempt": str(number),
     }
-    location = settings.zones[0].rpartition("-")[0]
-    source = logs.LogSource(settings.project, location, labels, f"{request.uid}-{number}")
+    source = logs.LogSource(place.project, place.location, labels, f"{request.uid}-{number}")
     return logs.CloudLogSink(
         source, lambda body: rest.call("POST", "logging", "v2/entries:write", body=body, again=True)
     )

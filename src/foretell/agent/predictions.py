@@ -6,7 +6,6 @@ from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from foretell import warehouses
 from foretell.delivery import columns, formats, validate
 from foretell.delivery.files import Connection
 from foretell.errors import DeliveryRejectedError, UsageError
@@ -44,7 +43,7 @@ def check(
             model=model,
             partition=request.partition,
             connection=desk,
-            texts=warehouses.texts(request.target.warehouse),
+            texts=request.target.warehouse.text_types,
         )
     except DeliveryRejectedError as error:
         error.columns = columns.mending(request.spec.delivery, output.directory, into)

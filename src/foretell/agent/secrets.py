@@ -10,7 +10,6 @@ from pathlib import Path
 from foretell.errors import EnvironmentFailedError, UsageError
 from foretell.protocol.records import Request
 from foretell.service import env_file
-from foretell.service.model import ComputeEngineSettings
 from foretell.system import paths
 
 SHORTEST = 6
@@ -39,7 +38,7 @@ def values(request: Request, inherited: Mapping[str, str]) -> dict[str, str]:
     wanted = request.spec.secrets
     if not wanted:
         return {}
-    if isinstance(request.target.platform, ComputeEngineSettings):
+    if request.target.platform.google_identity:
         # Loaded here, for other machines have not what asks Google.
         from foretell.google.rest import Rest
         from foretell.google.secrets import access

@@ -16,6 +16,7 @@ from typing import cast
 
 from msgspec.structs import replace
 
+from foretell import platforms, warehouses  # noqa: F401 - they know the kinds that a request names
 from foretell.agent import modules, secrets, steps, workspace
 from foretell.agent.command import Ended, Limits
 from foretell.agent.fence import Fence

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from urllib.parse import quote
 
 from airflow.sdk import Asset
 
-from foretell.service.model import Action, BigQuerySettings, Service, WarehouseSettings
+from foretell.service.model import Action, Service
 
 
 def target_name(service: Service, environ: Mapping[str, str]) -> str:
@@ -25,15 +24,6 @@ def outlets(service: Service, action: Action, environ: Mapping[str, str]) -> lis
     found = [model(service, action.name)]
     target = service.targets.get(target_name(service, environ))
     if action.delivery and target:
-        uri = _table(target.warehouse, action.delivery.table)
+        uri = target.warehouse.address(action.delivery.table)
         found += [Asset(uri)] if uri else []
     return found
-
-
-def _table(warehouse: WarehouseSettings, table: str) -> str:
-    """Return a table's address in Airflow's own conventions; empty where a part of it is not known."""
-    dataset, _, name = table.rpartition(".")
-    dataset = dataset or warehouse.dataset
-    if isinstance(warehouse, BigQuerySettings):
-        return f"bigquery://{warehouse.project}/{dataset}/{name}" if warehouse.project else ""
-    return f"duckdb://{quote(warehouse.path)}/{dataset}/{name}"

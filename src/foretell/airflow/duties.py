@@ -25,7 +25,6 @@ from foretell.protocol.keys import Run
 from foretell.protocol.records import Interval, Request
 from foretell.protocol.rules import State, Step, Wait
 from foretell.service import load
-from foretell.service.model import ProcessSettings
 from foretell.system import times
 
 TAIL = 200
@@ -108,7 +107,7 @@ class RunTask:
         self.newest()
         for place, address in self.places.items():
             log.info("%s: %s", place, address)
-        if isinstance(found.request.target.platform, ProcessSettings):
+        if not found.request.target.platform.runs_images:
             log.warning(
                 'it runs as a process of this machine (target "%s"): every worker and the triggerer must be on it',
                 name,

@@ -15,6 +15,7 @@ from typing import Any
 
 from airflow.sdk import DAG, Asset, TaskGroup, get_parsing_context
 
+from foretell import platforms, warehouses  # noqa: F401 - they know the kinds that a service file names
 from foretell.airflow.assets import model, outlets
 from foretell.airflow.broken import BrokenDag
 from foretell.airflow.compat import find

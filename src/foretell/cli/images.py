@@ -13,7 +13,7 @@ from foretell.errors import UsageError
 from foretell.images import build as building
 from foretell.images import lock
 from foretell.images.build import ImageBuild
-from foretell.service.model import LOCK_FILE, ProcessSettings, Service
+from foretell.service.model import LOCK_FILE, Service
 from foretell.sources.left_out import lines
 from foretell.system import container_engine as engines
 
@@ -68,7 +68,7 @@ def build(args: Namespace, out: Terminal) -> int:
 def _usual(service: Service) -> str:
     """Return the target that schedules use, where that one runs images."""
     target = service.targets.get(service.target or "")
-    return USUAL if target is None or isinstance(target.platform, ProcessSettings) else target.name
+    return USUAL if target is None or not target.platform.runs_images else target.name
 
 
 def _build(draft: ImageBuild, out: Terminal) -> None:

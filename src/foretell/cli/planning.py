@@ -24,7 +24,6 @@ from foretell.protocol import keys
 from foretell.protocol.effects import Effects
 from foretell.protocol.keys import Run
 from foretell.protocol.records import FORMAT, Outcome, Pin, Request
-from foretell.service.model import ProcessSettings
 from foretell.sources import tree
 from foretell.sources.fingerprint import fingerprint
 from foretell.sources.left_out import LeftOut, lines
@@ -49,7 +48,7 @@ class Draft(Order):
 
     def _looked_at(self) -> Frozen:
         settings = self._target.platform_of(self._spec.name)
-        if not isinstance(settings, ProcessSettings):
+        if settings.directory is None:
             must_have_no_links(self._service, self._target)
             entry = lock.read(self._service.root).get(self._target.name)
             draft = build.ImageBuild(self._service, self._target)
@@ -63,7 +62,7 @@ class Draft(Order):
             )
         found = tree.of(self._service)
         return Frozen(
-            fingerprint=fingerprint(found, remembered(Path(settings.home) / "snapshots")),
+            fingerprint=fingerprint(found, remembered(settings.directory / "snapshots")),
             snapshot=Path("<the snapshot of these sources>"),
             left_out=found.left_out,
         )
@@ -111,7 +110,7 @@ def delivery(request: Request) -> list[Mapping[str, object]]:
         return []
     target = request.target
     first = f"{target.store}/{request.run.attempt(1).rows(0)}"
-    uris = (first, "<and so on>") if warehouses.reads(target.warehouse, target.store) else ()
+    uris = (first, "<and so on>") if target.warehouse.reads_store(target.store) else ()
     outcome = Outcome(kind="produced", attempt=1, by=NEW, at=NEW)
     return list(warehouses.connect(target.warehouse).plan(shipment(request, outcome, uris=uris)))
 

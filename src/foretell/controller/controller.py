@@ -39,7 +39,8 @@ from foretell.protocol.records import (
     encode,
 )
 from foretell.protocol.rules import MachineState, State
-from foretell.service.model import Action, PlatformSettings, ProcessSettings, Service, Target
+from foretell.service.kinds import PlatformSettings
+from foretell.service.model import Action, Service, Target
 from foretell.store import Store
 from foretell.store.directory import STORE_RECORD
 from foretell.warehouses import settle
@@ -126,7 +127,7 @@ class Controller:
         """
         self._action(action)
         must_not_lie_ahead(asked)
-        if isinstance(self.target.platform_of(action), ProcessSettings) and not asked.image:
+        if not self.target.platform_of(action).runs_images and not asked.image:
             return asked
         frozen = freeze(self.service, self.target, action, image=asked.image, say=say, tell=asked.tell)
         return replace(asked, code=frozen)

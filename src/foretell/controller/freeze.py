@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from foretell.errors import UsageError
 from foretell.protocol.records import FORMAT, Request, asked_since_2
-from foretell.service.model import SERVICE_FILE, DockerSettings, ProcessSettings, Service, Target
+from foretell.service.model import SERVICE_FILE, Service, Target
 from foretell.sources import snapshot, tree
 from foretell.sources.fingerprint import fingerprint as of_sources
 from foretell.sources.left_out import LeftOut
@@ -68,20 +68,19 @@ def freeze(
     sources are not what is locked.
     """
     settings = target.platform_of(action)
-    if isinstance(settings, ProcessSettings):
+    if settings.directory:
         if image:
             raise UsageError(
                 f'the target "{target.name}" runs no images', hint="leave --image out, or name another target"
             )
-        return _snapshot(service, Path(settings.home) / "snapshots", tell)
+        return _snapshot(service, settings.directory / "snapshots", tell)
     must_have_no_links(service, target)
     from foretell.images import chosen as images
 
-    local = isinstance(settings, DockerSettings)
     chosen = (
         images.named(service, target, image)
         if image
-        else images.choose(service, target, local=local, say=say)
+        else images.choose(service, target, local=not settings.is_remote, say=say)
     )
     return Frozen(
         fingerprint=chosen.fingerprint,

@@ -1,13 +1,23 @@
-"""Start, wait, check, run as functions: Foretell for who writes Python."""
+"""Load, start, wait, check, run as functions: Foretell for who writes Python."""
 
 from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
 
 from foretell.controller.controller import connect
 from foretell.controller.resolve import StartOptions
 from foretell.controller.survey import acknowledge
 from foretell.protocol.keys import Run
 from foretell.protocol.rules import State
+from foretell.service import load as service_file
 from foretell.service.model import Service
+
+
+def load(path: str | Path = service_file.FILE, *, environ: Mapping[str, str] = os.environ) -> Service:
+    """Read a service file, or that of a directory; ServiceFileError lists everything that is wrong with it."""
+    return service_file.load(path, environ=environ)
 
 
 def start(service: Service, action: str, *, on: str = "local", asked: StartOptions | None = None) -> Run:

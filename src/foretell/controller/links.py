@@ -5,7 +5,6 @@ from __future__ import annotations
 from foretell import platforms
 from foretell.google import console
 from foretell.protocol.records import Launch, Request
-from foretell.service.model import BigQuerySettings, ComputeEngineSettings, DuckDBSettings
 from foretell.store import local_directory
 
 
@@ -16,11 +15,13 @@ def addresses(request: Request, launch: Launch | None = None) -> dict[str, str]:
     With the `launch` of an attempt its machine is shown, and the log is of that attempt alone.
     """
     target = request.target
-    project = target.platform.project if isinstance(target.platform, ComputeEngineSettings) else None
+    project = target.platform.google_project
     found = dict(platforms.connect(target.platform).links(request, launch))
     found["bucket"] = console.bucket(target.store, request.run.folder, project)
-    owner = target.warehouse.project or project if isinstance(target.warehouse, BigQuerySettings) else None
-    if request.spec.delivery and owner:  # else that of whoever's credentials are used
+    owner = target.warehouse.google_project or project
+    if (
+        request.spec.delivery and target.warehouse.needs_google and owner
+    ):  # else that of whoever's credentials are used
         dataset, _, name = request.spec.delivery.table.rpartition(".")
         found["table"] = console.table(owner, dataset or target.warehouse.dataset, name)
     return {name: address for name, address in found.items() if address}
@@ -31,6 +32,6 @@ def paths(request: Request) -> dict[str, str]:
     found = {}
     if directory := local_directory(request.target.store):
         found["folder"] = str(directory / request.run.folder)
-    if request.spec.delivery and isinstance(request.target.warehouse, DuckDBSettings):
-        found["warehouse"] = request.target.warehouse.path
+    if request.spec.delivery and request.target.warehouse.file:
+        found["warehouse"] = str(request.target.warehouse.file)
     return found

@@ -19,7 +19,6 @@ from foretell.protocol.reconciler import Reconciler
 from foretell.protocol.records import Beat, Closed, Launch, Outcome, Receipt, Request
 from foretell.protocol.rules import MachineState
 from foretell.protocol.steps import withdrawn
-from foretell.service.model import PlatformSettings, ProcessSettings
 from foretell.service.times import Times
 from foretell.sources import snapshot
 
@@ -61,12 +60,12 @@ def tidy(
         if not _finish(controller, run, done):
             needed += _machines(controller, run)
     store = controller.identify()
-    for settings in _platforms(controller):
+    for settings in controller.target.platforms:
         platform = controller.platform(settings)
         _stop_the_needless(controller, platform, store, done)
         done.removed += _removed(controller, platform, store, needed, done)
-        if isinstance(settings, ProcessSettings):
-            done.removed += _old_snapshots(controller, Path(settings.home) / "snapshots")
+        if settings.directory:
+            done.removed += _old_snapshots(controller, settings.directory / "snapshots")
     return done
 
 
@@ -179,15 +178,6 @@ def shows_life(witness: Reconciler) -> bool:
 def _is_recent(beat: Beat, times: Times) -> bool:
     age = datetime.now(UTC) - datetime.fromisoformat(beat.at)
     return age.total_seconds() < BEATS_MISSED * times.beat
-
-
-def _platforms(controller: Controller) -> list[PlatformSettings]:
-    """List every platform that this target uses, each once."""
-    found: list[PlatformSettings] = []
-    for settings in (controller.target.platform, *controller.target.actions.values()):
-        if settings not in found:
-            found.append(settings)
-    return found
 
 
 def _stop_the_needless(controller: Controller, platform: Platform, store: str, done: Tidied) -> None:

@@ -26,12 +26,7 @@ from foretell.doctor.left_out import left_out
 from foretell.doctor.ticks import ticks
 from foretell.doctor.upgrading import upgrading
 from foretell.errors import ForetellError
-from foretell.service.model import (
-    DuckDBSettings,
-    ProcessSettings,
-    Service,
-    Target,
-)
+from foretell.service.model import Service, Target
 from foretell.store import Store
 from foretell.store.directory import STORE_RECORD
 from foretell.system import paths
@@ -56,7 +51,7 @@ def checks(service: Service | None, target: Target | None, environ: Mapping[str,
     if service is None or target is None:
         return
     yield from packages(service)
-    if isinstance(target.platform, ProcessSettings):
+    if not target.platform.runs_images:
         yield needed_python(service, environ)
         yield from programs(service, environ)
     yield from env_file(service, environ)
@@ -206,7 +201,7 @@ def _tried(scratch: Store, target: Target) -> Check:
 
 def warehouse(target: Target) -> Check:
     """Whether the warehouse opens."""
-    file = Path(target.warehouse.path) if isinstance(target.warehouse, DuckDBSettings) else None
+    file = target.warehouse.file
     try:
         known = warehouses.connect(target.warehouse).tables()
     except ForetellError as error:

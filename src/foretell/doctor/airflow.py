@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 
-from foretell.service.model import ComputeEngineSettings, Service, Target
+from foretell.service.model import Service, Target
 from foretell.system.check import Check
 
 OLDEST = (3, 1)
@@ -27,6 +27,6 @@ def airflow(service: Service, target: Target) -> Iterator[Check]:
         return
     graphs = sum(bool(action.schedule or action.after) for action in service.actions.values())
     detail = f"{found}; graphs of {service.name}: {graphs}"
-    if not isinstance(target.platform, ComputeEngineSettings):
+    if not target.platform.is_remote:
         detail += f'; on "{target.name}" they run on the worker, so workers and triggerer must be one machine'
     yield Check(name="airflow", state="ok", detail=detail)

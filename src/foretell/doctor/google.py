@@ -8,7 +8,7 @@ from google.auth.exceptions import GoogleAuthError
 
 from foretell.google.inspection import LOGIN, Inspection
 from foretell.platforms.base import Platform
-from foretell.service.model import BigQuerySettings, ComputeEngineSettings, Service, Target
+from foretell.service.model import Service, Target
 from foretell.system.check import Check, missing
 from foretell.warehouses.base import Warehouse
 
@@ -31,15 +31,15 @@ def inspect(
     yield from platform.access(look)
     yield from warehouse.access(look)
     if in_bucket:
-        settings = target.warehouse
-        yield from look.bucket(settings.location if isinstance(settings, BigQuerySettings) else "EU")
+        yield from look.bucket(target.warehouse.google_location)
     return look
 
 
 def inspection(target: Target) -> Inspection:
     """Return who asks: by the project, and the service account, of the machines where they name one."""
     machines, rows = target.platform, target.warehouse
-    named = rows.project if isinstance(rows, BigQuerySettings) else None
-    if isinstance(machines, ComputeEngineSettings):
-        return Inspection(project=machines.project, impersonate=machines.impersonate, store=target.store)
-    return Inspection(project=named, impersonate=None, store=target.store)
+    return Inspection(
+        project=machines.google_project or rows.google_project,
+        impersonate=machines.acts_as,
+        store=target.store,
+    )

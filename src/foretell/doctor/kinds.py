@@ -10,7 +10,7 @@ from foretell.errors import ForetellError
 from foretell.google.inspection import Inspection
 from foretell.images import lock
 from foretell.platforms.base import Platform
-from foretell.service.model import BigQuerySettings, ComputeEngineSettings, Service, Target
+from foretell.service.model import Service, Target
 from foretell.system.check import Check, failed, missing, ok
 from foretell.warehouses.base import Warehouse
 
@@ -24,17 +24,12 @@ def kinds(service: Service, target: Target) -> Iterator[Check]:
     except ForetellError as error:  # what it needs is not installed
         yield failed("warehouse", error)
     else:
-        if _is_in_googles_cloud(target):
+        if target.needs_google:
             look = yield from _google(service, target, platform, warehouse)
         yield from warehouse.checks(look)
     yield from platform.checks(service, target, look)
-    if look and isinstance(target.platform, ComputeEngineSettings):
+    if look and target.platform.is_remote:
         yield image(service.root, target)
-
-
-def _is_in_googles_cloud(target: Target) -> bool:
-    machines = isinstance(target.platform, ComputeEngineSettings)
-    return machines or isinstance(target.warehouse, BigQuerySettings) or target.store.startswith("gs://")
 
 
 def _google(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from foretell.errors import ForetellError
 from foretell.images import context
-from foretell.service.model import ProcessSettings, Service, Target
+from foretell.service.model import Service, Target
 from foretell.sources import tree
 from foretell.sources.left_out import lines
 from foretell.system.check import Check, failed, ok
@@ -17,7 +17,7 @@ NAME = "left out"
 def left_out(service: Service, target: Target) -> Iterator[Check]:
     """List what is in no snapshot, or on a target that runs images in none of them, and why."""
     try:
-        found = tree.of(service) if isinstance(target.platform, ProcessSettings) else context.scan(service)
+        found = context.scan(service) if target.platform.runs_images else tree.of(service)
     except ForetellError as error:
         yield failed(NAME, error)
         return

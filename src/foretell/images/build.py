@@ -18,20 +18,11 @@ from foretell.errors import ImageError, UsageError
 from foretell.images import context, index, lock, recipe, wheel
 from foretell.images.lock import Locked
 from foretell.protocol.records import FORMAT
-from foretell.service.model import (
-    BigQuerySettings,
-    ComputeEngineSettings,
-    PlatformSettings,
-    ProcessSettings,
-    Service,
-    Target,
-)
+from foretell.service.model import Service, Target
 from foretell.sources import revision
 from foretell.system.container_engine import Engine
 
 Say = Callable[[str], None]
-ARM = ("a4x-", "c4a-", "n4a-", "t2a-")
-"""Machine types of Compute Engine whose processors (Ampere, Axion, Grace) are of ARM's architecture."""
 FAULT = re.compile(
     r"error|failed|denied|unauthorized|not found|no such|cannot|unable|^(?:cause|hint):", re.IGNORECASE
 )
@@ -52,7 +43,7 @@ class ImageBuild:
     """The image that a service would have on a target: what it is made of, and what it is called."""
 
     def __init__(self, service: Service, target: Target, *, environ: Mapping[str, str] = os.environ) -> None:
-        if isinstance(target.platform, ProcessSettings):
+        if not target.platform.runs_images:
             raise UsageError(
                 f'the target "{target.name}" runs no images',
                 why="its runs are processes of this machine",
@@ -77,7 +68,7 @@ class ImageBuild:
 
     @cached_property
     def agent(self) -> wheel.AgentWheel:
-        return wheel.agent(google=needs_google(self.target))
+        return wheel.agent(google=self.target.needs_google)
 
     @cached_property
     def tag(self) -> str:
@@ -108,7 +99,7 @@ class ImageBuild:
             tag=self.tag,
             fingerprint=self.fingerprint,
             revision=self.revision,
-            google=needs_google(self.target),
+            google=self.target.needs_google,
             reads=FORMAT,
         )
 
@@ -236,33 +227,20 @@ def architecture(target: Target) -> str | None:
 
     UsageError where its machine types are of several: a target has one image, for whichever machine there is.
     """
-    settings = (target.platform, *target.actions.values())
-    kinds = sorted({kind for each in settings for kind in _machine_types(each)})
-    arm = [kind for kind in kinds if kind.startswith(ARM)]
-    if arm and len(arm) < len(kinds):
-        other = next(kind for kind in kinds if kind not in arm)
+    kinds = {kind: each for settings in target.platforms for kind, each in settings.architectures.items()}
+    found = sorted(set(kinds.values()))
+    if found[1:]:
+        amd, arm = (min(kind for kind, each in kinds.items() if each == which) for which in found[:2])
         raise UsageError(
             f'the machines of "{target.name}" are of two architectures',
-            why=f'"{arm[0]}" is arm64 and "{other}" is amd64, and a target has one image',
+            why=f'"{arm}" is {_short(kinds[arm])} and "{amd}" is {_short(kinds[amd])}, and a target has one image',
             hint="choose machine types of one, or make a target of each",
         )
-    return ("linux/arm64" if arm else "linux/amd64") if kinds else None
+    return found[0] if found else None
 
 
-def _machine_types(settings: PlatformSettings) -> tuple[str, ...]:
-    if not isinstance(settings, ComputeEngineSettings):
-        return ()
-    told = settings.machine_type
-    return (told,) if isinstance(told, str) else told
-
-
-def needs_google(target: Target) -> bool:
-    """Whether an agent on this target talks to Google, and so brings the libraries for it."""
-    return (
-        target.store.startswith("gs://")
-        or isinstance(target.warehouse, BigQuerySettings)
-        or isinstance(target.platform, ComputeEngineSettings)
-    )
+def _short(architecture: str) -> str:
+    return architecture.rpartition("/")[2]
 
 
 def _command(draft: ImageBuild, engine: Engine, place: Path, secret: Path) -> list[str]:
@@ -347,7 +325,5 @@ def _origin(root: Path) -> str:
 
 
 def _with_images(service: Service) -> str:
-    able = [
-        name for name, target in service.targets.items() if not isinstance(target.platform, ProcessSettings)
-    ]
+    able = [name for name, target in service.targets.items() if target.platform.runs_images]
     return able[0] if able else "docker"

@@ -56,7 +56,7 @@ def choose(service: Service, target: Target, *, local: bool, say: Callable[[str]
                 why=f"it was built from revision {entry.revision[:12]}" if entry.revision else "",
                 hint=f"run `foretell build --push --on {target.name}`, or name the image: --image {entry.image}",
             )
-        if build.needs_google(target) and not entry.google:
+        if target.needs_google and not entry.google:
             raise UsageError(
                 f'the image that "{target.name}" runs cannot talk to Google, where its store or warehouse is now',
                 where=str(service.root / LOCK_FILE),

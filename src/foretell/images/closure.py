@@ -13,13 +13,17 @@ IMPORT = re.compile(
 )
 """An import statement of a formatted file, wherever it stands. To parse the files takes fifty times as long."""
 NAME = re.compile(r"(\w+)(?: as \w+)?")
+CONNECTED = re.compile(r"foretell\.platforms\.\w+\.platform")
+"""An agent reads the settings of platforms, and connects to none."""
 NO_DATA = frozenset({".py", ".pyi", ".pyc", ".typed"})
 
 
 def files(package: Path) -> list[Path]:
     """Return the files of an agent below the directory of the package `foretell`, sorted."""
     found = dict(_modules(package))
-    beside = {path.parent for path in found.values() if path.name != "__init__.py"} - {package}
+    beside = {path.parent for path in found.values() if path.name not in {"__init__.py", "settings.py"}} - {
+        package
+    }
     data = (path for place in beside for path in place.iterdir() if path.is_file())
     return sorted({*found.values(), *(path for path in data if path.suffix not in NO_DATA)})
 
@@ -30,7 +34,7 @@ def _modules(package: Path) -> Iterator[tuple[str, Path]]:
     waiting = list(ENTRIES)
     while waiting:
         name = waiting.pop()
-        if name in seen:
+        if name in seen or CONNECTED.match(name):
             continue
         seen.add(name)
         path = _path(package, name)

@@ -1,9 +1,16 @@
-"""Where attempts are executed: one package a kind, which is imported when it is asked for."""
+"""Where attempts are executed: one package a kind, and the table of those that Foretell brings."""
 
 from __future__ import annotations
 
+from typing import cast
+
 from foretell.platforms.base import Platform
-from foretell.service.model import ComputeEngineSettings, DockerSettings, PlatformSettings, ProcessSettings
+from foretell.platforms.compute_engine.settings import ComputeEngineSettings
+from foretell.platforms.docker.settings import DockerSettings
+from foretell.platforms.process.settings import ProcessSettings
+from foretell.service.kinds import PLATFORMS, PlatformSettings
+
+PLATFORMS.add(ProcessSettings, DockerSettings, ComputeEngineSettings)
 
 
 def connect(settings: PlatformSettings) -> Platform:
@@ -21,3 +28,5 @@ def connect(settings: PlatformSettings) -> Platform:
             from foretell.platforms.compute_engine.platform import ComputeEnginePlatform
 
             return ComputeEnginePlatform(settings)
+        case _:
+            return cast("Platform", settings.connect())

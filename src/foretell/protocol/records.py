@@ -17,6 +17,7 @@ from msgspec import NODEFAULT, Struct, field
 from foretell.errors import CorruptError
 from foretell.protocol.keys import Run
 from foretell.service.delivery import Delivery
+from foretell.service.kinds import decoded
 from foretell.service.model import Action, Source, Target
 
 FORMAT = 2
@@ -341,9 +342,8 @@ ONLY_HERE: Mapping[type[Struct], frozenset[str]] = {
 
 def encode(record: Record) -> bytes:
     """Return the bytes of a record; the same record always has the same bytes."""
-    fields = msgspec.to_builtins(record)
-    newer = _leave_defaults_out(record, fields)
-    fields = {"format": 0} | fields | {"format": FORMAT if newer else record.format}
+    fields = {"format": 0} | msgspec.to_builtins(record)
+    fields["format"] = FORMAT if _leave_defaults_out(record, fields) else record.format
     return msgspec.json.format(msgspec.json.encode(fields), indent=1) + b"\n"
 
 
@@ -384,7 +384,7 @@ def _default(kind: type[Struct], name: str) -> object:
 def decode(data: bytes, kind: type[R], key: str) -> R:
     """Read a record; CorruptError where it is cut, empty or written by a newer Foretell, never "absent"."""
     try:
-        record = msgspec.json.decode(data, type=kind)
+        record = msgspec.json.decode(data, type=kind, dec_hook=decoded)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise CorruptError(
             f'the record "{key}" cannot be read',

@@ -30,7 +30,6 @@ from foretell.protocol.records import (
     Void,
     Withdrawn,
 )
-from foretell.service.model import ComputeEngineSettings
 
 STILL = 3
 """Reads in a row without a larger seq before silence means anything (P9)."""
@@ -279,15 +278,11 @@ def next_step(records: Records, seen: Observations) -> Step:
 
 def first(request: Request) -> Start:
     """Begin with every budget whole: those of machines where the platform has larger ones, or takes them away."""
-    growths = spots = 0
-    if isinstance(machine := request.target.platform, ComputeEngineSettings):
-        growths = len(machine.machine_types) - 1
-        spots = machine.preemptions if machine.spot else 0
     budgets = Budgets(
         failures_left=request.spec.retries,
         losses_left=request.spec.losses,
-        growths_left=growths,
-        spots_left=spots,
+        growths_left=request.target.platform.growths,
+        spots_left=request.target.platform.spots,
     )
     return Start(attempt=1, after=None, cause="", budgets=budgets)
 

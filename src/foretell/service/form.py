@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from textwrap import dedent
 
 import msgspec
@@ -9,29 +10,10 @@ from msgspec import Struct
 
 from foretell.service.declaration import Key, keys
 from foretell.service.delivery import Column, Delivery
-from foretell.service.model import (
-    Action,
-    AirflowSettings,
-    BigQuerySettings,
-    ComputeEngineSettings,
-    DockerSettings,
-    DuckDBSettings,
-    Image,
-    PlatformSettings,
-    ProcessSettings,
-    Service,
-    Source,
-    Target,
-    WarehouseSettings,
-)
+from foretell.service.kinds import PLATFORMS, WAREHOUSES
+from foretell.service.model import Action, AirflowSettings, Image, Service, Source, Target
 from foretell.service.times import Times
 
-PLATFORMS: dict[str, type[PlatformSettings]] = {
-    "process": ProcessSettings,
-    "docker": DockerSettings,
-    "compute-engine": ComputeEngineSettings,
-}
-WAREHOUSES: dict[str, type[WarehouseSettings]] = {"duckdb": DuckDBSettings, "bigquery": BigQuerySettings}
 TABLES = (Service, Source, Action, AirflowSettings, Delivery, Column, Image, Target, Times)
 """What foretell.toml is made of, but for the settings of platforms and warehouses."""
 
@@ -41,16 +23,17 @@ ANY_VALUE: dict[str, object] = {"type": ["string", "number", "boolean", "array",
 
 def schema() -> dict[str, object]:
     """Return the JSON Schema (draft 2020-12) of foretell.toml, for editors."""
-    kinds = (*TABLES, *PLATFORMS.values(), *WAREHOUSES.values())
+    platforms, warehouses = PLATFORMS.all().values(), WAREHOUSES.all().values()
+    kinds: list[type] = [*TABLES, *platforms, *warehouses]
     types = {(kind, key.name): key.type for kind in kinds for key in keys(kind).values()}
     found, _ = msgspec.json.schema_components(
         types.values(), schema_hook=lambda _free: ANY_VALUE, ref_template="#/$defs/{name}"
     )
     said = dict(zip(types, found, strict=True))
     # What a kind of platform or warehouse takes is known here, not to the table that it stands in.
-    said[Target, "platform"] |= _one_of(PLATFORMS)
-    said[Target, "actions"]["additionalProperties"] = _one_of(PLATFORMS)
-    said[Target, "warehouse"] |= _one_of(WAREHOUSES)
+    said[Target, "platform"] |= _one_of(platforms)
+    said[Target, "actions"]["additionalProperties"] = _one_of(platforms)
+    said[Target, "warehouse"] |= _one_of(warehouses)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "foretell.toml",
@@ -63,10 +46,8 @@ def schema() -> dict[str, object]:
     }
 
 
-def _one_of(
-    kinds: dict[str, type[PlatformSettings]] | dict[str, type[WarehouseSettings]],
-) -> dict[str, object]:
-    return {"type": "object", "anyOf": [{"$ref": f"#/$defs/{kind.__name__}"} for kind in kinds.values()]}
+def _one_of(kinds: Iterable[type]) -> dict[str, object]:
+    return {"type": "object", "anyOf": [{"$ref": f"#/$defs/{kind.__name__}"} for kind in kinds]}
 
 
 def _table(kind: type[Struct], said: dict[str, dict[str, object]]) -> dict[str, object]:

@@ -139,7 +139,7 @@ def _env_file(site: ResolveContext, targets: Mapping[str, Target]) -> str | None
     if not told.strip() or "\0" in told:
         site.faults.add(key, '"env_file" names no file; write for example env_file = ".env"')
     for target in targets.values():
-        if target.platform.elsewhere:
+        if target.platform.is_remote:
             fault = (
                 f'"env_file" is read on this machine, but the machines of target "{target.name}" are remote'
             )

@@ -7,12 +7,13 @@ Each field declares the key that fills it, for reading, schema and reference; se
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, ClassVar, TypeAlias
+from typing import Annotated, TypeAlias
 
 from msgspec import Meta, Struct, field
 
 from foretell.service.declaration import RESOLVED, Seconds, Written, says
 from foretell.service.delivery import Delivery
+from foretell.service.kinds import PlatformSettings, WarehouseSettings
 from foretell.service.times import Times
 
 SERVICE_FILE = "foretell.toml"
@@ -194,104 +195,6 @@ class Image(Struct, frozen=True, kw_only=True):
     network: Annotated[str | None, says("Docker network of the build.")] = None
 
 
-class ProcessSettings(Struct, frozen=True, kw_only=True, tag="process", tag_field="kind"):
-    """A child process on this machine. `home` is where its machines work: absolute once loaded."""
-
-    elsewhere: ClassVar[bool] = False
-    """Whether its machines are others than this one, and see none of its files."""
-    home: Annotated[str, Meta(description="Where its machines work. Default: .foretell.")] = ""
-
-
-class DockerSettings(Struct, frozen=True, kw_only=True, tag="docker", tag_field="kind"):
-    """A container on this machine. `memory` and `cpus` as `docker run` takes them."""
-
-    elsewhere: ClassVar[bool] = False
-    """Whether its machines are others than this one, and see none of its files."""
-    memory: Annotated[str | None, Meta(description='Limit of memory, as `docker run` takes it: "4g".')] = None
-    cpus: Annotated[Annotated[float, Meta(gt=0)] | None, Meta(description="Limit of processors.")] = None
-    gpus: Annotated[str | None, Meta(description='Graphics cards, as `docker run` takes them: "all".')] = None
-    network: Annotated[str | None, Meta(description="Docker network of the container.")] = None
-    volumes: Annotated[tuple[str, ...], Meta(description='Mounts: "/on/host:/in/container:ro".')] = ()
-    env: Annotated[dict[str, str], Meta(description="Environment variables of the container.")] = field(
-        default_factory=dict
-    )
-    google_credentials: Annotated[
-        bool, Meta(description="Whether this user's application default credentials are mounted.")
-    ] = False
-
-
-class ComputeEngineSettings(Struct, frozen=True, kw_only=True, tag="compute-engine", tag_field="kind"):
-    """One virtual machine per attempt; keys as gcloud names them. `disk_size` in GB."""
-
-    elsewhere: ClassVar[bool] = True
-    """Whether its machines are others than this one, and see none of its files."""
-    project: Annotated[str, Meta(description="Cloud project of the machines. Default: none, it is required.")]
-    zones: Annotated[
-        tuple[str, ...], Meta(description="Zones to try. Default: none, it is required.", min_length=1)
-    ]
-    machine_type: Annotated[
-        str | Annotated[tuple[str, ...], Meta(min_length=1)],
-        Meta(description="Machine type; of a list, the next is taken after out of memory."),
-    ] = "n1-standard-1"
-    network: Annotated[str | None, Meta(description="Network of the machine.")] = None
-    subnet: Annotated[str | None, Meta(description="Subnet of the machine.")] = None
-    external_ip: Annotated[bool, Meta(description="Whether it has an address on the internet.")] = True
-    service_account: Annotated[str | None, Meta(description="Service account the machine runs as.")] = None
-    impersonate: Annotated[str | None, Meta(description="Service account that makes the machine.")] = None
-    labels: Annotated[dict[str, str], Meta(description="Its labels.")] = field(default_factory=dict)
-    tags: Annotated[tuple[str, ...], Meta(description="Its network tags.")] = ()
-    disk_size: Annotated[int, Meta(description="Size of the boot disk in GB.", ge=10, le=65536)] = 20
-    accelerators: Annotated[dict[str, int], Meta(description="Their number by type.")] = field(
-        default_factory=dict
-    )
-    spot: Annotated[bool, Meta(description="Whether it is cheaper and preemptible.")] = False
-    preemptions: Annotated[
-        int, Meta(description="How many Spot machines are taken away before a standard one.", ge=1, le=100)
-    ] = 2
-    body: Annotated[
-        dict[str, object], Meta(description="Merged into the insert request, but for the leak guards.")
-    ] = field(default_factory=dict)
-
-    @property
-    def machine_types(self) -> tuple[str, ...]:
-        """The types to take, the next after out of memory."""
-        return (self.machine_type,) if isinstance(self.machine_type, str) else self.machine_type
-
-
-PlatformSettings: TypeAlias = ProcessSettings | DockerSettings | ComputeEngineSettings
-
-
-class DuckDBSettings(Struct, frozen=True, kw_only=True, tag="duckdb", tag_field="kind"):
-    """A DuckDB file; `path` is absolute once loaded."""
-
-    path: Annotated[
-        str, Meta(description="The database file, from foretell.toml. Default: .foretell/warehouse.duckdb.")
-    ]
-    dataset: Annotated[str, Meta(description="Schema of tables declared without one.")] = "main"
-
-
-class BigQuerySettings(Struct, frozen=True, kw_only=True, tag="bigquery", tag_field="kind"):
-    """A BigQuery dataset. `project` is None for the platform's own or the credentials' project."""
-
-    dataset: Annotated[
-        str,
-        Meta(
-            description="Dataset of tables declared without one. Default: the service's name, with _ for -."
-        ),
-    ]
-    project: Annotated[
-        str | None,
-        Meta(description="Cloud project. Default: the platform's, or that of the credentials."),
-    ] = None
-    location: Annotated[str, Meta(description="Location of the dataset.")] = "EU"
-    labels: Annotated[
-        dict[str, str], Meta(description="Labels of the dataset and the tables that are made.")
-    ] = field(default_factory=dict)
-
-
-WarehouseSettings: TypeAlias = DuckDBSettings | BigQuerySettings
-
-
 class Target(Struct, frozen=True, kw_only=True):
     """Where runs happen. `local` and `docker` are there without being declared."""
 
@@ -325,6 +228,20 @@ class Target(Struct, frozen=True, kw_only=True):
 
     def platform_of(self, action: str) -> PlatformSettings:
         return self.actions.get(action, self.platform)
+
+    @property
+    def platforms(self) -> list[PlatformSettings]:
+        """Every platform that it uses, each once."""
+        found: list[PlatformSettings] = []
+        for settings in (self.platform, *self.actions.values()):
+            if settings not in found:
+                found.append(settings)
+        return found
+
+    @property
+    def needs_google(self) -> bool:
+        """Whether an agent on it talks to Google, and so brings the libraries for it."""
+        return self.store.startswith("gs://") or self.warehouse.needs_google or self.platform.google_identity
 
 
 class Service(Struct, frozen=True, kw_only=True):

@@ -36,7 +36,7 @@ WIDEST = 60
 
 
 def fields(
-    kind: type[Struct],
+    kind: type,
     values: Mapping[str, object],
     path: KeyPath,
     faults: Faults,
@@ -59,12 +59,12 @@ def fields(
     return result
 
 
-def keys(kind: type[Struct]) -> list[str]:
+def keys(kind: type) -> list[str]:
     """Return every key of a table."""
     return list(declaration.keys(kind))
 
 
-def required(kind: type[Struct]) -> list[str]:
+def required(kind: type) -> list[str]:
     """Return the keys of a table that have no default."""
     return [name for name, key in declaration.keys(kind).items() if key.field.required]
 

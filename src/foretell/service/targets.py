@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from foretell.errors import MissingKindError
 from foretell.service import reader
 from foretell.service.actions import NAME
 from foretell.service.context import ResolveContext
-from foretell.service.form import PLATFORMS, WAREHOUSES
-from foretell.service.layers import Table, merged
-from foretell.service.model import (
-    BigQuerySettings,
-    ComputeEngineSettings,
-    DuckDBSettings,
+from foretell.service.kinds import (
+    PLATFORMS,
+    WAREHOUSES,
+    WORK,
+    Defaults,
+    Kinds,
     PlatformSettings,
-    ProcessSettings,
-    Target,
     WarehouseSettings,
 )
+from foretell.service.layers import Table, merged
+from foretell.service.model import Target
 from foretell.service.positions import KeyPath
 from foretell.service.problems import Faults, suggestion
 from foretell.service.reader import Given
@@ -34,10 +34,8 @@ BUILT_IN: Table = {
 """What every service file extends in the end."""
 
 SCHEMES = ("gs", "s3", "az", "abfs", "abfss", "file")
-WORK = ".foretell"
 BEAT_OF_A_BUCKET = 1.0
 """Seconds; one object takes one write a second."""
-DATASET = re.compile(r"[A-Za-z0-9_]{1,128}")
 
 
 def targets(site: ResolveContext) -> dict[str, Target]:
@@ -60,11 +58,11 @@ def _target(name: str, given: Given, site: ResolveContext) -> Target | None:
     if kind is None:
         return None
     told = _told(PLATFORMS, kind, asked, (*path, "platform"), site)
-    platform = _platform(kind, told, (*path, "platform"), site)
+    platform = _settings(kind, told, (*path, "platform"), site)
     overrides = _overrides(given.get("actions", {}), kind, told, path, site)
-    store = _store(given.get("store"), kind, (*path, "store"), site)
+    store = _store(given.get("store"), kind.is_remote, (*path, "store"), site)
     _tell_quick_beats(store, times, (*path, "times"), site.faults)
-    project = platform.project if isinstance(platform, ComputeEngineSettings) else None
+    project = platform.google_project if platform else None
     warehouse = _warehouse(given.get("warehouse", {}), kind, project, (*path, "warehouse"), site)
     if platform is None or warehouse is None:
         return None
@@ -73,44 +71,51 @@ def _target(name: str, given: Given, site: ResolveContext) -> Target | None:
     )
 
 
-def _kind(
-    kinds: Mapping[str, type[S]], told: Table, usual: str, path: KeyPath, site: ResolveContext
-) -> type[S] | None:
-    kind = told.get("kind", usual)
-    if isinstance(kind, str) and kind in kinds:
-        return kinds[kind]
-    site.faults.add((*path, "kind"), f'unknown kind of {path[-1]} "{kind}"{suggestion(str(kind), kinds)}')
+def _kind(kinds: Kinds[S], told: Table, usual: str, path: KeyPath, site: ResolveContext) -> type[S] | None:
+    name = told.get("kind", usual)
+    try:
+        if isinstance(name, str) and (kind := kinds.find(name)):
+            return kind
+    except MissingKindError as error:
+        site.faults.add((*path, "kind"), f"{error.summary}; {error.hint}")
+        return None
+    mend = suggestion(str(name), kinds.names())
+    site.faults.add((*path, "kind"), f'unknown kind of {path[-1]} "{name}"{mend}')
     return None
 
 
-def _told(
-    kinds: Mapping[str, type[S]], kind: type[S], told: Table, path: KeyPath, site: ResolveContext
-) -> dict[str, Any]:
+def _told(kinds: Kinds[S], kind: type[S], told: Table, path: KeyPath, site: ResolveContext) -> dict[str, Any]:
     """Read the settings of one kind; a key of another kind is told as such."""
 
     def elsewhere(key: str) -> str:
-        others = [name for name in kinds if key in reader.keys(kinds[name])]
+        others = [name for name, other in kinds.all().items() if key in reader.keys(other)]
         return f'; it belongs to kind = "{others[-1]}"' if others else ""
 
     rest = {key: value for key, value in told.items() if key != "kind"}
     return reader.fields(kind, rest, path, site.faults, also=elsewhere)
 
 
-def _demand(kind: type[S], values: Mapping[str, Any], path: KeyPath, faults: Faults) -> bool:
+def _settings(
+    kind: type[S],
+    told: Mapping[str, object],
+    path: KeyPath,
+    site: ResolveContext,
+    *,
+    google_project: str | None = None,
+) -> S | None:
+    """Return the settings of one kind with what follows from the service and the platform filled in."""
+    defaults = Defaults(service=site.service.name, google_project=google_project, path=site.path)
+    values = kind.completed(told, defaults)
     lacking = [key for key in reader.required(kind) if key not in values]
     for key in lacking:
-        faults.missing((*path, key), f'missing key "{key}"')
-    return not lacking
-
-
-def _platform(
-    kind: type[PlatformSettings], values: dict[str, Any], path: KeyPath, site: ResolveContext
-) -> PlatformSettings | None:
-    if not _demand(kind, values, path, site.faults):
+        site.faults.missing((*path, key), f'missing key "{key}"')
+    if lacking:
         return None
-    if kind is ProcessSettings:
-        return ProcessSettings(home=site.path(values.get("home") or WORK))
-    return kind(**values)
+    settings = kind(**values)
+    for key, fault in settings.faults():
+        if key in told:  # else it follows from something that has a fault of its own
+            site.faults.add((*path, key), fault)
+    return settings
 
 
 def _overrides(
@@ -127,15 +132,14 @@ def _overrides(
         if action not in site.actions:
             site.faults.add(key, f'there is no action "{action}"{suggestion(action, site.actions)}')
         own = reader.fields(kind, told, key, site.faults)
-        platform = _platform(kind, merged([own, values]), (*path, "platform"), site)
+        platform = _settings(kind, merged([own, values]), (*path, "platform"), site)
         if platform:
             result[action] = platform
     return result
 
 
-def _store(told: str | None, kind: type[PlatformSettings], key: KeyPath, site: ResolveContext) -> str:
+def _store(told: str | None, remote: bool, key: KeyPath, site: ResolveContext) -> str:
     """Return the store's URL; a path becomes one of a directory."""
-    remote = kind is ComputeEngineSettings
     if told is None and remote:
         site.faults.missing(
             key, 'missing key "store": a machine elsewhere needs a bucket: gs://…, s3://…, az://…'
@@ -157,25 +161,21 @@ def _store(told: str | None, kind: type[PlatformSettings], key: KeyPath, site: R
 
 
 def _warehouse(
-    told: Table, kind: type[PlatformSettings], project: str | None, path: KeyPath, site: ResolveContext
+    told: Table,
+    platform: type[PlatformSettings],
+    project: str | None,
+    path: KeyPath,
+    site: ResolveContext,
 ) -> WarehouseSettings | None:
-    remote = kind is ComputeEngineSettings
-    chosen = _kind(WAREHOUSES, told, "bigquery" if remote else "duckdb", path, site)
-    if chosen is None:
+    kind = _kind(WAREHOUSES, told, platform.usual_warehouse, path, site)
+    if kind is None:
         return None
-    values = _told(WAREHOUSES, chosen, told, path, site)
-    if not DATASET.fullmatch(values.get("dataset", "main")):
-        site.faults.add(
-            (*path, "dataset"), f'bad dataset name "{values["dataset"]}"; write one of A-Z, a-z, 0-9, _'
-        )
-    if chosen is BigQuerySettings:
-        usual = {"dataset": site.service.name.replace("-", "_"), "project": project}
-        return BigQuerySettings(**{**usual, **values})
-    if remote:
-        fault = 'a machine elsewhere does not see a DuckDB file here; write kind = "bigquery"'
+    values = _told(WAREHOUSES, kind, told, path, site)
+    settings = _settings(kind, values, path, site, google_project=project)
+    if settings and settings.file and platform.is_remote:
+        fault = f'a machine elsewhere does not see a {settings.kind} file here; write kind = "bigquery"'
         site.faults.add((*path, "kind"), fault)
-    file = values.pop("path", f"{WORK}/warehouse.duckdb")
-    return DuckDBSettings(path=site.path(file), **values)
+    return settings
 
 
 def _times(given: Given, path: KeyPath, faults: Faults) -> Times:

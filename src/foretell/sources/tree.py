@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from foretell.errors import UsageError
 from foretell.protocol.keys import RUN_ID
-from foretell.service.model import ProcessSettings, Service
+from foretell.service.model import Service
 from foretell.sources import secrets
 from foretell.sources.ignore import IGNORE_FILE, named
 from foretell.sources.left_out import LeftOut, summed
@@ -205,9 +205,9 @@ def _own_places(service: Service) -> Iterator[str]:
     for target in service.targets.values():
         if target.store.startswith(FILE_URL):
             yield os.path.relpath(os.path.realpath(target.store.removeprefix(FILE_URL)), root)
-        for settings in (target.platform, *target.actions.values()):
-            if isinstance(settings, ProcessSettings):
-                yield os.path.relpath(os.path.realpath(settings.home), root)
+        for settings in target.platforms:
+            if settings.directory:
+                yield os.path.relpath(os.path.realpath(settings.directory), root)
 
 
 def _linked(path: str, original: str) -> Entry:

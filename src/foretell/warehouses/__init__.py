@@ -1,15 +1,17 @@
-"""Where predictions land: one package a kind, which is imported when it is asked for."""
+"""Where predictions land: one package a kind, and the table of those that Foretell brings."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 from foretell.errors import UsageError
-from foretell.service.model import BigQuerySettings, DuckDBSettings, WarehouseSettings
+from foretell.service.kinds import WAREHOUSES, WarehouseSettings
 from foretell.warehouses.base import Warehouse
+from foretell.warehouses.bigquery.settings import BigQuerySettings
+from foretell.warehouses.duckdb.settings import DuckDBSettings
 
-BIGQUERY_TEXTS = frozenset({"TIME", "DATETIME", "JSON"})
-"""What BigQuery's loader has taken for other values in Parquet, or does not know there; see `bigquery_table.STAGED`."""
+WAREHOUSES.add(DuckDBSettings, BigQuerySettings)
 
 
 def connect(settings: WarehouseSettings, waits: Callable[[str], None] = lambda _: None) -> Warehouse:
@@ -30,13 +32,5 @@ def connect(settings: WarehouseSettings, waits: Callable[[str], None] = lambda _
                 ) from error
 
             return BigQueryWarehouse(settings)
-
-
-def texts(settings: WarehouseSettings) -> frozenset[str]:
-    """Return the declared types whose values the warehouse takes as text in the checked Parquet files."""
-    return BIGQUERY_TEXTS if isinstance(settings, BigQuerySettings) else frozenset()
-
-
-def reads(settings: WarehouseSettings, store: str) -> bool:
-    """Tell whether the warehouse reads the checked files in the store at this URL by itself."""
-    return isinstance(settings, BigQuerySettings) and store.startswith("gs://")
+        case _:
+            return cast("Warehouse", settings.connect(waits))

@@ -28,8 +28,8 @@ class Shipment(Struct, frozen=True, kw_only=True):
     `date` is the run's date as RFC 3339 UTC with milliseconds, which sorts as text. `partition` is the value of the
     partition column (ISO date, or ISO time for hours) in mode "partition", else None. `files` are the checked Parquet
     files on this machine, holding exactly the declared columns in their declared order and types (but for those that
-    the warehouse takes as text, see `warehouses.texts`); `rows` is their number of rows. `uris` are the same files in
-    the store, for a warehouse that reads them there (`warehouses.reads`): then `files` may be empty.
+    the warehouse takes as text, see `text_types`); `rows` is their number of rows. `uris` are the same files in
+    the store, for a warehouse that reads them there (`reads_store`): then `files` may be empty.
     """
 
     uid: str

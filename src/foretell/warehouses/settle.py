@@ -36,7 +36,7 @@ def deliver(
     if outcome.attempt is None or outcome.manifest is None:
         raise AssertionError(outcome)
     warehouse = warehouses.connect(request.target.warehouse, waits)
-    reads = warehouses.reads(request.target.warehouse, store.url)
+    reads = request.target.warehouse.reads_store(store.url)
     if files and not reads:
         return warehouse.deliver(shipment(request, outcome, tuple(files)))
     run = request.run

@@ -11,10 +11,12 @@ from msgspec.structs import replace
 
 from foretell.agent.workspace import arguments, prepare, variables
 from foretell.errors import EnvironmentFailedError
+from foretell.platforms.process.settings import ProcessSettings
 from foretell.protocol.records import Interval, Request
-from foretell.service.model import Action, DuckDBSettings, ProcessSettings, Source, Target
+from foretell.service.model import Action, Source, Target
 from foretell.sources.snapshot import freeze
 from foretell.sources.tree import scan
+from foretell.warehouses.duckdb.settings import DuckDBSettings
 
 REQUEST = Request(
     key="k",

@@ -20,7 +20,7 @@ from foretell.airflow.watch import Watch, execute
 from foretell.protocol.effects import End, Probe, call
 from foretell.protocol.keys import Run
 from foretell.protocol.records import Launch
-from foretell.service.model import ComputeEngineSettings
+from foretell.platforms.compute_engine.settings import ComputeEngineSettings
 from foretell.store import Store
 
 run = Run("toy", "1", "training", datetime(2026, 11, 21, 6, tzinfo=UTC), 1)

@@ -10,8 +10,10 @@ from foretell import doctor, load
 from foretell.agent import interpreter
 from foretell.doctor import environment as of_environment
 from foretell.platforms.docker.platform import DockerPlatform
-from foretell.service.model import DockerSettings, DuckDBSettings, Service, Target
+from foretell.platforms.docker.settings import DockerSettings
+from foretell.service.model import Service, Target
 from foretell.service.requirements import needs
+from foretell.warehouses.duckdb.settings import DuckDBSettings
 
 
 def mounts(place: Path, *lines: str) -> Path:

@@ -15,10 +15,12 @@ from foretell.errors import UsageError
 from foretell.images import build, chosen, context, index, lock, recipe, wheel
 from foretell.images.lock import Locked
 from foretell.images.recipe import Ingredients
+from foretell.platforms.compute_engine.settings import ComputeEngineSettings
 from foretell.service.load import load
-from foretell.service.model import ComputeEngineSettings, DuckDBSettings, Image, Service, Source, Target
+from foretell.service.model import Image, Service, Source, Target
 from foretell.service.requirements.steps import InstallStep
 from foretell.system import container_engine
+from foretell.warehouses.duckdb.settings import DuckDBSettings
 
 GOLDEN = Path(__file__).parents[2] / "fixtures" / "dockerfiles"
 FILE = """
@@ -354,7 +356,7 @@ def test_who_talks_to_google_follows_from_the_target(root: Path, target: str, go
     light = draft(root)
     (root / "foretell.toml").write_text(f"{FILE}[targets.{target}]\n{ELSEWHERE[target]}")
     made = draft(root, target)
-    assert build.needs_google(made.target) is google
+    assert made.target.needs_google is google
     assert ("google-auth" in made.agent.requirements) is google
     if target != "vm":  # whose image is of another architecture besides
         assert (made.tag != light.tag) is google

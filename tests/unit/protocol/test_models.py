@@ -9,15 +9,17 @@ from pathlib import Path
 import pytest
 
 from foretell.errors import StoreError
+from foretell.platforms.process.settings import ProcessSettings
 from foretell.protocol import effects, models
 from foretell.protocol.effects import Folders, Get, Sleep
 from foretell.protocol.keys import Run
 from foretell.protocol.models import Answer, Model
 from foretell.protocol.records import File, Manifest, Outcome, Receipt, Request, Withdrawn, encode
 from foretell.service.delivery import Delivery
-from foretell.service.model import Action, DuckDBSettings, ProcessSettings, Source, Target
+from foretell.service.model import Action, Source, Target
 from foretell.store import Store
 from foretell.store.directory import STORE_RECORD
+from foretell.warehouses.duckdb.settings import DuckDBSettings
 
 JUNE = datetime(2026, 6, 15, 6, tzinfo=UTC)
 

@@ -13,22 +13,18 @@ import msgspec
 import pytest
 
 from foretell.errors import ServiceFileError
+from foretell.platforms.compute_engine.settings import ComputeEngineSettings
+from foretell.platforms.docker.settings import DockerSettings
+from foretell.platforms.process.settings import ProcessSettings
 from foretell.protocol.records import asked_since_2
 from foretell.service import declaration, form
 from foretell.service.delivery import Column
+from foretell.service.kinds import decoded
 from foretell.service.load import find, load, schema
-from foretell.service.model import (
-    Action,
-    BigQuerySettings,
-    ComputeEngineSettings,
-    DockerSettings,
-    DuckDBSettings,
-    Input,
-    ProcessSettings,
-    Service,
-    Target,
-)
+from foretell.service.model import Action, Input, Service, Target
 from foretell.service.times import Times
+from foretell.warehouses.bigquery.settings import BigQuerySettings
+from foretell.warehouses.duckdb.settings import DuckDBSettings
 
 HOUSE = Path(__file__).parents[3]
 LEAST = """\
@@ -442,7 +438,7 @@ def test_the_examples_of_the_reference_are_valid_and_can_be_written_into_records
     service = loaded(tmp_path, much)
     assert list(service.actions) == ["training", "application", "monitoring"]
     for value, kind in ((service.actions, dict[str, Action]), (service.targets, dict[str, Target])):
-        assert msgspec.json.decode(msgspec.json.encode(value), type=kind) == value
+        assert msgspec.json.decode(msgspec.json.encode(value), type=kind, dec_hook=decoded) == value
 
 
 def test_a_usual_file_is_loaded_in_no_time(tmp_path: Path) -> None:

@@ -268,7 +268,7 @@ def test_a_machine_elsewhere_sees_no_directory_of_this_one(tmp_path: Path) -> No
     (fault,) = faults(tmp_path, LEAST + machine.replace("gs://b", "runs"))
     assert '"store" is the directory "runs"' in fault
     (fault,) = faults(tmp_path, LEAST + machine + '[targets.x.warehouse]\nkind = "duckdb"\n')
-    assert "does not see a DuckDB file" in fault
+    assert "does not see a duckdb file" in fault
 
 
 def test_every_fault_is_told_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:

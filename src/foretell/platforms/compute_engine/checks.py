@@ -7,7 +7,8 @@ from urllib.parse import quote
 
 from foretell.google.errors import Failure, Kind
 from foretell.google.inspection import Inspection
-from foretell.service.model import ComputeEngineSettings, Service, Target
+from foretell.platforms.compute_engine.settings import ComputeEngineSettings
+from foretell.service.model import Service, Target
 from foretell.system.check import Check, missing, ok, warning
 
 PLAIN_FAMILIES = ("n1", "e2", "f1", "g1", "custom")
@@ -211,9 +212,4 @@ def secrets(look: Inspection, service: Service) -> Iterator[Check]:
 
 
 def _platforms(target: Target) -> list[ComputeEngineSettings]:
-    """List every platform that the target's actions use, each once."""
-    found: list[ComputeEngineSettings] = []
-    for settings in (target.platform, *target.actions.values()):
-        if isinstance(settings, ComputeEngineSettings) and settings not in found:
-            found.append(settings)
-    return found
+    return [settings for settings in target.platforms if isinstance(settings, ComputeEngineSettings)]

@@ -10,8 +10,8 @@ from msgspec import Struct
 from foretell.google.compute import Operation
 from foretell.google.errors import Failure, Kind
 from foretell.platforms.compute_engine.instance import region
+from foretell.platforms.compute_engine.settings import ComputeEngineSettings
 from foretell.protocol.records import Reason
-from foretell.service.model import ComputeEngineSettings
 
 
 class Verdict(StrEnum):

@@ -13,9 +13,9 @@ from msgspec.structs import replace
 
 from foretell.google.labels import label
 from foretell.platforms.base import NEW, planned
+from foretell.platforms.compute_engine.settings import ComputeEngineSettings
 from foretell.protocol.assignment import NO_LOCK, Assignment
 from foretell.protocol.records import Launch, Request
-from foretell.service.model import ComputeEngineSettings
 from foretell.system import paths
 
 Json: TypeAlias = dict[str, Any]

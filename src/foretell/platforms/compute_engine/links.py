@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from urllib.parse import quote
 
 from foretell.google.console import page
+from foretell.platforms.compute_engine.settings import ComputeEngineSettings
 from foretell.protocol.records import Launch, Request
-from foretell.service.model import ComputeEngineSettings
 
 AROUND = timedelta(hours=1)
 """How much of the log is shown before and after what a run may take; without a time the last hour is."""

@@ -22,9 +22,10 @@ from foretell.platforms.base import Fate, Machine, Platform
 from foretell.platforms.compute_engine import checks, errors, instance
 from foretell.platforms.compute_engine.errors import Fault, Verdict
 from foretell.platforms.compute_engine.links import links
+from foretell.platforms.compute_engine.settings import ComputeEngineSettings
 from foretell.protocol.records import Host, Launch, Reason, Request
 from foretell.protocol.rules import MachineState
-from foretell.service.model import ComputeEngineSettings, Service, Target
+from foretell.service.model import Service, Target
 from foretell.system import times
 from foretell.system.check import Check
 

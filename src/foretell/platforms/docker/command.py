@@ -8,8 +8,8 @@ from pathlib import Path
 from foretell.errors import RefusedError
 from foretell.google import adc
 from foretell.platforms.base import assignment
+from foretell.platforms.docker.settings import DockerSettings
 from foretell.protocol.records import Launch, Request
-from foretell.service.model import DockerSettings, DuckDBSettings
 from foretell.store import local_directory
 from foretell.system import paths
 from foretell.system.processes import marker
@@ -106,8 +106,8 @@ def _directories(request: Request, store: str) -> list[Path]:
     """Return what lies on this machine: the store's directory, and the warehouse's; none within another."""
     warehouse = request.target.warehouse
     places = {directory for directory in (local_directory(store),) if directory}
-    if isinstance(warehouse, DuckDBSettings):
-        places.add(Path(warehouse.path).parent)  # it keeps files beside its own
+    if warehouse.file:
+        places.add(warehouse.file.parent)  # it keeps files beside its own
     return sorted(place for place in places if not any(other in place.parents for other in places))
 
 

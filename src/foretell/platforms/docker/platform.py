@@ -22,9 +22,10 @@ from foretell.errors import ForetellError, PlatformError, RefusedError
 from foretell.google.inspection import Inspection
 from foretell.platforms.base import NEW, Fate, Machine, Platform, planned
 from foretell.platforms.docker.command import LABELS, PROMPT, command, make_directories
+from foretell.platforms.docker.settings import DockerSettings
 from foretell.protocol.records import Host, Launch, Request
 from foretell.protocol.rules import MachineState
-from foretell.service.model import DockerSettings, Service, Target
+from foretell.service.model import Service, Target
 from foretell.system import container_engine as engines
 from foretell.system import times
 from foretell.system.check import Check, failed, missing, ok

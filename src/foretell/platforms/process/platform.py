@@ -22,9 +22,10 @@ from msgspec import Struct
 from foretell.errors import PlatformError, RefusedError
 from foretell.google.inspection import Inspection
 from foretell.platforms.base import NEW, Fate, Machine, Platform, assignment, planned
+from foretell.platforms.process.settings import ProcessSettings
 from foretell.protocol.records import Launch, Request
 from foretell.protocol.rules import MachineState
-from foretell.service.model import ProcessSettings, Service, Target
+from foretell.service.model import Service, Target
 from foretell.system import locks, standby
 from foretell.system.check import Check, missing, not_writable, ok
 from foretell.system.processes import descendants, kill, kill_survivors, marker

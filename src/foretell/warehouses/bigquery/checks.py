@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from foretell.google.errors import Failure, Kind
 from foretell.google.inspection import Inspection
-from foretell.service.model import BigQuerySettings
 from foretell.system.check import Check, missing, ok, warning
 from foretell.warehouses.bigquery.location import readable
+from foretell.warehouses.bigquery.settings import BigQuerySettings
 
 ROWS = (
     "bigquery.jobs.create",

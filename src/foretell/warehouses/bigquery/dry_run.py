@@ -18,8 +18,8 @@ from msgspec.structs import replace
 from requests.adapters import BaseAdapter
 
 from foretell.google.credentials import nobody
-from foretell.service.model import BigQuerySettings
 from foretell.warehouses.base import Shipment
+from foretell.warehouses.bigquery.settings import BigQuerySettings
 
 Json: TypeAlias = dict[str, Any]
 

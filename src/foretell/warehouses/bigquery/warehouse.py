@@ -26,7 +26,6 @@ from foretell.google.inspection import Inspection
 from foretell.protocol import keys
 from foretell.protocol.records import Receipt
 from foretell.service.delivery import Delivery
-from foretell.service.model import BigQuerySettings
 from foretell.system.backoff import Backoff
 from foretell.system.check import Check
 from foretell.warehouses.base import Rows, SchemaMismatchError, Shipment, Warehouse
@@ -38,6 +37,7 @@ from foretell.warehouses.bigquery.dry_run import drawing, shipped
 from foretell.warehouses.bigquery.errors import CHANGED, FAILURES, PermanentError, RetryableError, told
 from foretell.warehouses.bigquery.jobs import ONCE, REQUEST, RETRY, Jobs
 from foretell.warehouses.bigquery.reading import ask, read
+from foretell.warehouses.bigquery.settings import BigQuerySettings
 from foretell.warehouses.bigquery.staging import stage
 from foretell.warehouses.bigquery.table import MADE_BY, Table
 

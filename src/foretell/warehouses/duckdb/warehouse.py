@@ -24,7 +24,6 @@ from foretell.errors import UsageError, WarehouseError
 from foretell.protocol import scope
 from foretell.protocol.records import Receipt, Verdict
 from foretell.service.delivery import Delivery
-from foretell.service.model import DuckDBSettings
 from foretell.system.backoff import Backoff
 from foretell.warehouses.base import (
     NEVER,
@@ -38,6 +37,7 @@ from foretell.warehouses.base import (
     run_column,
     unmarked,
 )
+from foretell.warehouses.duckdb.settings import DuckDBSettings
 from foretell.warehouses.duckdb.table import LAID, Table, columns, put, said, select
 from foretell.warehouses.duckdb.withdrawal import held, withdraw
 

@@ -8,7 +8,7 @@ from foretell.google.compute import Operation
 from foretell.google.errors import Failure
 from foretell.platforms.compute_engine import errors
 from foretell.platforms.compute_engine.errors import Verdict
-from foretell.service.model import ComputeEngineSettings
+from foretell.platforms.compute_engine.settings import ComputeEngineSettings
 
 SETTINGS = ComputeEngineSettings(project="example", zones=("europe-west1-b",))
 CODES = {

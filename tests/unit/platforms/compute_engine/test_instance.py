@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from foretell.platforms.compute_engine import instance
+from foretell.platforms.compute_engine.settings import ComputeEngineSettings
 from foretell.protocol.records import Launch
-from foretell.service.model import ComputeEngineSettings
 from tests.support.records import IMAGE, RUN, STORE, launch, request, settings
 
 

@@ -9,9 +9,10 @@ import pytest
 from msgspec.structs import replace
 
 from foretell.platforms.docker.command import command
+from foretell.platforms.docker.settings import DockerSettings
 from foretell.protocol.records import Launch, Request
 from foretell.service.load import load
-from foretell.service.model import DockerSettings, DuckDBSettings
+from foretell.warehouses.duckdb.settings import DuckDBSettings
 
 LAUNCH = Launch(nonce="n", machine="toy-training-1-n", failures_left=0, losses_left=0)
 
