@@ -16,7 +16,7 @@ from foretell.agent.lifecycle import Left
 from foretell.errors import StoreError
 from foretell.platforms.compute_engine.settings import ComputeEngineSettings
 from foretell.platforms.process.settings import ProcessSettings
-from foretell.protocol import effects, keys, models, steps, withdrawal
+from foretell.protocol import effects, models, steps, withdrawal
 from foretell.protocol.effects import Create, End, Sleep
 from foretell.protocol.keys import Run
 from foretell.protocol.reconciler import Reconciler
@@ -257,13 +257,13 @@ class Cast:
             answer = yield from self.lookup(plan.service, plan.input, date)
             if answer:
                 pins = (Pin(action=plan.input, run=answer.run.folder, digest="digest", path="output"),)
-        asked = yield from steps.request(
-            plan.first(date),
-            key,
-            lambda run, wanted: self.request_of(process, run, wanted, plan, pins),
-            retried=keys.retried,
-            again=again,
-        )
+        wanted = steps.Place(plan.first(date), key)
+        found = yield from steps.find(wanted, again=again)
+        if isinstance(found, steps.Place):
+            mine = self.request_of(process, *found, plan, pins)
+            asked = yield from steps.submit(wanted, mine, again=again)
+        else:
+            asked = steps.StartResult(found, new=False)
         for follow in self.started:
             follow(asked.run, asked.request)
         yield from self.witness(process, asked.request).round()

@@ -37,11 +37,12 @@ from foretell.errors import (
 )
 from foretell.protocol import effects, keys
 from foretell.protocol.assignment import Assignment
-from foretell.protocol.effects import Create, Effect, Effects, Folders, Get, Put, Revoke, Ship, Sleep, T
+from foretell.protocol.effects import Effect, Effects, Revoke, Ship, Sleep, T
 from foretell.protocol.keys import Attempt, run_of
 from foretell.protocol.records import CommandFault, Exit, Host, Outcome, Request, Step, encode
 from foretell.sources.left_out import missed
 from foretell.store import Store
+from foretell.store.handler import StoreHandler
 from foretell.system import paths
 from foretell.system.times import rfc3339
 from foretell.warehouses import settle
@@ -54,7 +55,7 @@ def main(assigned: Assignment, guard: int) -> int:
     store = Store(assigned.store)
     fence = Fence(guard)
     fence.start()
-    request = effects.execute(_known(run_of(assigned.folder).request), _StoreWorld(store))
+    request = effects.execute(_known(run_of(assigned.folder).request), StoreHandler(store))
     fence.allow(request.target.times.fence)
     agent = Agent(
         request=request,
@@ -92,30 +93,7 @@ def _known(key: str) -> Effects[Request]:
     return request
 
 
-class _StoreWorld:
-    """What needs the store alone."""
-
-    def __init__(self, store: Store) -> None:
-        self.store = store
-
-    def perform(self, op: Effect | Task) -> object:
-        match op:
-            case Get(key):
-                return self.store.get(key)
-            case Folders(prefix):
-                return self.store.folders(prefix)
-            case Create(key, data):
-                return self.store.create(key, data)
-            case Put(key, data):
-                self.store.put(key, data)
-            case Sleep(seconds):
-                time.sleep(seconds)
-            case _:
-                raise AssertionError(op)
-        return None
-
-
-class Session(_StoreWorld):
+class Session(StoreHandler):
     """One agent at work."""
 
     def __init__(self, agent: Agent, store: Store, assigned: Assignment, fence: Fence) -> None:

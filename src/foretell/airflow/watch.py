@@ -16,12 +16,13 @@ from foretell.controller.resolve import now
 from foretell.errors import CorruptError, ForetellError, RefusedError, StoreError, UsageError
 from foretell.platforms.base import Platform
 from foretell.protocol import effects, keys, steps
-from foretell.protocol.effects import Create, Effect, Effects, End, Get, Probe, Sleep
+from foretell.protocol.effects import Effect, Effects, End, Get, Probe, Sleep
 from foretell.protocol.keys import Run
 from foretell.protocol.reconciler import Reconciler
 from foretell.protocol.records import Launch, Outcome, Request
 from foretell.protocol.rules import MachineState, Step, Wait
 from foretell.store import Store
+from foretell.store.handler import StoreHandler
 
 T = TypeVar("T")
 
@@ -111,12 +112,10 @@ class Watch:
                 await asyncio.sleep(seconds)
             case Probe(_, launch):
                 return await asyncio.to_thread(self._probe, launch)
-            case Create(key, data):
-                return await asyncio.to_thread(self._store.create, key, data)
             case End(_, launch):
                 await asyncio.to_thread(self._stop, launch)
             case _:
-                raise AssertionError(op)
+                return await asyncio.to_thread(StoreHandler(self._store).perform, op)
         return None
 
     def _probe(self, launch: Launch) -> tuple[MachineState, str]:

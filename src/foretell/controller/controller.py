@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import suppress
-from datetime import UTC, datetime
-from typing import NamedTuple, cast
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from foretell import platforms, warehouses
-from foretell.controller.freeze import freeze
+from foretell.controller.freeze import Frozen, freeze
+from foretell.controller.handler import Handler
 from foretell.controller.patience import GOES_ON, UNTOLD, out_of_patience
-from foretell.controller.resolve import Order, StartOptions, asker, must_agree, must_not_lie_ahead, now
+from foretell.controller.resolve import (
+    StartOptions,
+    asker,
+    must_agree,
+    must_not_lie_ahead,
+    no_model,
+    now,
+    pin,
+    place,
+    resolve,
+)
 from foretell.errors import (
-    RefusedError,
     StoreError,
-    StoreRefusedError,
     UnknownRunError,
     UsageError,
     WarehouseError,
@@ -28,29 +35,26 @@ from foretell.protocol.effects import Effects, T
 from foretell.protocol.keys import Run
 from foretell.protocol.reconciler import Reconciler
 from foretell.protocol.records import (
-    Host,
-    Launch,
     Outcome,
-    Reason,
+    Pin,
     Receipt,
     Request,
     StoreId,
     Withdrawn,
     encode,
 )
-from foretell.protocol.rules import MachineState, State
+from foretell.protocol.rules import State
 from foretell.service.kinds import PlatformSettings
 from foretell.service.model import Action, Service, Target
 from foretell.store import Store
 from foretell.store.directory import STORE_RECORD
+from foretell.system import times
 from foretell.warehouses import settle
 
 PATIENCE_OF_A_VERB = 60.0
 """Seconds for which a verb keeps asking a store that does not answer; a waiter asks for as long as it waits."""
 FAR = (0.25, 2.0)
 """The shortest and longest seconds between two looks into a bucket, whose every read costs time and a little money."""
-REST = 2.0
-"""Seconds between two moments at which whoever rests may do something else."""
 
 
 class Taken(NamedTuple):
@@ -68,8 +72,6 @@ class Controller:
         self.target = target
         self.store = Store(target.store)
         self._platforms: list[tuple[PlatformSettings, Platform]] = []
-        self._deadline: float | None = None
-        self._on_rest: Callable[[], None] | None = None
         self.waits: Callable[[str], None] = lambda _: None
         """Is told once of each delivery that waits for a warehouse in use."""
 
@@ -87,35 +89,47 @@ class Controller:
         model for an input, other parameters under a known key.
         """
         spec = self._action(action)
-        must_not_lie_ahead(asked)
-        if asked.key and not asked.date:
-            raise UsageError(
-                "a key needs a date",
-                why="it says which run of a date is meant, and without one the date is now, another each time",
-                hint="give both: --key NAME --date DATE",
-            )
+        wanted = place(self.service, action, asked, new=keys.nonce())
         self.platform(self.target.platform_of(action))
         if spec.delivery and not asked.trial:
             warehouses.connect(self.target.warehouse).ready(spec.delivery, self.target.store)
-        date = (asked.date or datetime.now(UTC)).astimezone(UTC)
-        date = date.replace(microsecond=date.microsecond // 1000 * 1000)
-        key = asked.key or (keys.key(action, date) if asked.date else keys.nonce())
-        if asked.trial:
-            key = f"{key} (trial)"
-        first = Run(self.service.name, self.service.version, action, date, 1)
-        store_id = self.identify()
+        store = self.identify()
         inputs = {name: self._chosen(name, label) for name, label in asked.inputs.items()}
-        order = Order(
-            self.service, self.target, spec, asked, inputs=inputs, store=store_id, execute=self.execute
-        )
-        found = self.execute(
-            steps.request(first, key, order.request, retried=keys.retried, again=asked.again)
-        )
-        if not found.new:
-            must_agree(found.request, inputs)
-        if found.new or not self.execute(effects.get(found.run.outcome, Outcome)):
-            self.execute(self.witness(found.request).round())
-        return found
+        found = self.execute(steps.find(wanted, again=asked.again))
+        if isinstance(found, steps.Place):
+            request = self._resolve(found, asked, inputs, store)
+            result = self.execute(steps.submit(wanted, request, again=asked.again))
+        else:
+            result = steps.StartResult(found, new=False)
+        if not result.new:
+            must_agree(result.request, inputs)
+        if result.new or not self.execute(effects.get(result.run.outcome, Outcome)):
+            self.execute(self.witness(result.request).round())
+        return result
+
+    def _resolve(
+        self, where: steps.Place, asked: StartOptions, inputs: Mapping[str, models.Model], store: str
+    ) -> Request:
+        service, target, run = self.service, self.target, where.run
+
+        def pins() -> tuple[Pin, ...]:
+            early = f" --date {times.rfc3339(run.date)}" if asked.date else ""
+            return tuple(
+                pin(inputs.get(item.action) or self._current(run, item.action, early), item.path)
+                for item in service.actions[run.action].inputs
+            )
+
+        def code() -> Frozen:
+            return asked.code or freeze(service, target, run.action, image=asked.image, tell=asked.tell)
+
+        return resolve(where, service, target, asked, store=store, pins=pins, code=code)
+
+    def _current(self, run: Run, action: str, early: str) -> models.Model:
+        """Return the model that is current for a run; `early` is the option that makes one for its date."""
+        answer = self.execute(models.current(run.service, run.version, action, run.date))
+        if answer.model is None:
+            raise no_model(run, action, answer, f"--on {self.target.name}{early}")
+        return answer.model
 
     def prepare(
         self, action: str, asked: StartOptions, say: Callable[[str], None] = lambda _: None
@@ -201,9 +215,7 @@ class Controller:
             on_look(seen)
             return patience is not None and time.monotonic() - began >= patience
 
-        self._on_rest = on_rest
-        ended = self.execute(witness.watch(pause, until), patience=None)
-        self._on_rest = None
+        ended = self.execute(witness.watch(pause, until), patience=None, on_rest=on_rest)
         on_look(witness)
         if witness.receipt_due or not ended:
             raise out_of_patience(run, witness)
@@ -304,70 +316,15 @@ class Controller:
 
     # --- carrying out -----------------------------------------------------------------------------------------
 
-    def execute(self, talk: Effects[T], patience: float | None = PATIENCE_OF_A_VERB) -> T:
+    def execute(
+        self,
+        talk: Effects[T],
+        patience: float | None = PATIENCE_OF_A_VERB,
+        on_rest: Callable[[], None] | None = None,
+    ) -> T:
         """Carry out a talk; with a patience, a store that does not answer for so long ends it."""
-        before = self._deadline
-        self._deadline = None if patience is None else time.monotonic() + patience
-        try:
-            return effects.execute(talk, self)
-        finally:
-            self._deadline = before
-
-    def perform(self, op: effects.Effect) -> object:
-        """Carry out one wish of a talk."""
-        match op:
-            case effects.Get(key):
-                return self.store.get(key)
-            case effects.Folders(prefix):
-                return self.store.folders(prefix)
-            case effects.Create(key, data):
-                return self.store.create(key, data)
-            case effects.Put(key, data):
-                self.store.put(key, data)
-            case effects.Sleep(seconds, error):
-                self._sleep(seconds, error)
-            case effects.Ship() | effects.Revoke():
-                return settle.settle(self.store, op, self.waits)
-            case effects.Probe(request, launch):
-                return self._probe(request, launch)
-            case effects.Begin(request, launch):
-                self._begin(request, launch)
-            case effects.End(request, launch):
-                self.platform(request.target.platform).stop(launch)
-        return None
-
-    def _probe(self, request: Request, launch: Launch) -> tuple[MachineState, str]:
-        """Ask the platform; what it saw die without a word is put on record, for whoever cannot ask it."""
-        fate = self.platform(request.target.platform).probe(launch)
-        if fate.host:
-            self._testify(request, launch, fate.host)
-        return fate.life, fate.cause
-
-    def _begin(self, request: Request, launch: Launch) -> None:
-        """Have the platform launch; that it never will is put on record, as the word of a host without a start."""
-        try:
-            platform = self.platform(request.target.platform)
-            platform.launch(request, launch, store=self.store.url)
-        except RefusedError as error:
-            cause = ": ".join(part for part in (error.what, error.why) if part)
-            reason = cast("Reason", error.reason)
-            word = Host(boot="", cause=cause, reason=reason, final=error.final, at=now())
-            self._testify(request, launch, word)
-            raise
-
-    def _testify(self, request: Request, launch: Launch, host: Host) -> None:
-        with suppress(StoreError):  # who told it goes on without
-            self.store.create(request.run.attempt(launch.number).host, encode(host))
-
-    def _sleep(self, seconds: float, error: Exception | None) -> None:
-        impatient = self._deadline is not None and time.monotonic() + seconds > self._deadline
-        if error and (isinstance(error, StoreRefusedError) or impatient):
-            raise error
-        end = time.monotonic() + seconds
-        while self._on_rest and end - time.monotonic() > REST:
-            time.sleep(REST)
-            self._on_rest()
-        time.sleep(max(0.0, end - time.monotonic()))
+        deadline = None if patience is None else time.monotonic() + patience
+        return effects.execute(talk, Handler(self.store, self.platform, self.waits, deadline, on_rest))
 
 
 def _unknown(label: str, why: str) -> UnknownRunError:

@@ -8,16 +8,15 @@ from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from msgspec import Struct, field
 
-from foretell.controller.freeze import Frozen, freeze
+from foretell.controller.freeze import Frozen
 from foretell.errors import NoModelError, UsageError
 from foretell.protocol import keys, models, scope
-from foretell.protocol.effects import Effects
 from foretell.protocol.keys import Run, run_of
 from foretell.protocol.records import Interval, Pin, Request
+from foretell.protocol.steps import Place
 from foretell.service import env_file, schedule
 from foretell.service.model import Action, Service, Target
 from foretell.sources.left_out import secrets
@@ -55,119 +54,114 @@ class StartOptions(Struct, frozen=True, kw_only=True):
     """Gets what a person should know while the code is frozen."""
 
 
-class Order:
-    """One start's way to a request. `execute` carries out talks, `store` is the store's id."""
-
-    def __init__(
-        self,
-        service: Service,
-        target: Target,
-        spec: Action,
-        asked: StartOptions,
-        *,
-        inputs: Mapping[str, models.Model],
-        store: str,
-        execute: Callable[[Effects[Any]], Any],
-    ) -> None:
-        self._service = service
-        self._target = target
-        self._spec = spec
-        self._asked = asked
-        self._inputs = inputs
-        self._store = store
-        self._execute = execute
-
-    def request(self, run: Run, key: str) -> Request:
-        """Resolve everything for a place and key; UsageError where an input has no model."""
-        service, spec = self._service, self._spec
-        if service.env_file:
-            env_file.read(
-                Path(service.env_file), os.environ
-            )  # what the attempt would fail of is told before it
-        with ask_revision(service.root, service.not_code) or nullcontext() as git:
-            pins = tuple(self._pin(run, item.action, item.path) for item in spec.inputs)
-            code = self._asked.code or self._freeze()
-            revision = read_revision(git)
-        request = Request(
-            key=key,
-            uid=keys.nonce(),
-            service=run.service,
-            version=run.version,
-            action=run.action,
-            date=times.rfc3339(run.date),
-            n=run.n,
-            store=self._store,
-            interval=self._interval(run.date),
-            inputs=pins,
-            spec=spec,
-            target=self._resolved_target(),
-            source=service.source,
-            env={**service.env, **spec.env},
-            env_file=service.env_file,
-            timezone=service.timezone,
-            partition=self._partition(run.date),
-            fingerprint=code.fingerprint,
-            revision=revision if code.revision is None else code.revision,
-            snapshot=str(code.snapshot) if code.snapshot else None,
-            image=code.image,
-            left_out=secrets(code.left_out),
-            trial=self._asked.trial,
-            is_model=any(
-                spec.name == item.action for other in service.actions.values() for item in other.inputs
-            ),
-            asked_at=now(),
-            asked_by=asker(),
+def place(service: Service, action: str, asked: StartOptions, *, new: str) -> Place:
+    """Return where the run that is asked for is to stand; `new` is the key of one without a key or date."""
+    must_not_lie_ahead(asked)
+    if asked.key and not asked.date:
+        raise UsageError(
+            "a key needs a date",
+            why="it says which run of a date is meant, and without one the date is now, another each time",
+            hint="give both: --key NAME --date DATE",
         )
-        code.must_heed(request)
-        return request
+    date = (asked.date or datetime.now(UTC)).astimezone(UTC)
+    date = date.replace(microsecond=date.microsecond // 1000 * 1000)
+    key = asked.key or (keys.key(action, date) if asked.date else new)
+    return Place(
+        Run(service.name, service.version, action, date, 1), f"{key} (trial)" if asked.trial else key
+    )
 
-    def _pin(self, run: Run, action: str, path: str) -> Pin:
-        model = self._inputs.get(action) or self._current(run, action)
-        if model.outcome.manifest is None:
-            raise AssertionError(model)
-        return Pin(action=action, run=model.run.folder, digest=model.outcome.manifest, path=path)
 
-    def _current(self, run: Run, action: str) -> models.Model:
-        answer: models.Answer = self._execute(models.current(run.service, run.version, action, run.date))
-        if answer.model:
-            return answer.model
-        newest = answer.passed[0] if answer.passed else None
-        early = f" --date {times.rfc3339(run.date)}" if self._asked.date else ""
-        raise NoModelError(
-            f'"{run.action}" needs a model of "{action}", and there is none as of {times.rfc3339(run.date)}',
-            why=f'the newest run, "{newest.run.label}", is none: {newest.reason}'
-            if newest
-            else f'"{action}" has never run for a date so early, in version {run.version}',
-            hint=f"run `foretell run {action} --on {self._target.name}{early}` first",
-        )
+def resolve(
+    where: Place,
+    service: Service,
+    target: Target,
+    asked: StartOptions,
+    *,
+    store: str,
+    pins: Callable[[], tuple[Pin, ...]],
+    code: Callable[[], Frozen],
+) -> Request:
+    """
+    Return the request of a run, with everything resolved; it may take a while.
 
-    def _freeze(self) -> Frozen:
-        return freeze(
-            self._service, self._target, self._spec.name, image=self._asked.image, tell=self._asked.tell
-        )
+    `store` is the store's id. While Git is asked for the revision, `pins` looks up the inputs and `code` freezes.
+    """
+    run, spec = where.run, service.actions[where.run.action]
+    if service.env_file:
+        env_file.read(Path(service.env_file), os.environ)  # what the attempt would fail of is told before it
+    with ask_revision(service.root, service.not_code) or nullcontext() as git:
+        inputs = pins()
+        frozen = code()
+        revision = read_revision(git)
+    request = Request(
+        key=where.key,
+        uid=keys.nonce(),
+        service=run.service,
+        version=run.version,
+        action=run.action,
+        date=times.rfc3339(run.date),
+        n=run.n,
+        store=store,
+        interval=asked.interval or _interval(service, spec, run.date),
+        inputs=inputs,
+        spec=spec,
+        target=Target(
+            name=target.name,
+            store=target.store,
+            platform=target.platform_of(spec.name),
+            warehouse=target.warehouse,
+            times=target.times,
+        ),
+        source=service.source,
+        env={**service.env, **spec.env},
+        env_file=service.env_file,
+        timezone=service.timezone,
+        partition=_partition(service, spec, run.date),
+        fingerprint=frozen.fingerprint,
+        revision=revision if frozen.revision is None else frozen.revision,
+        snapshot=str(frozen.snapshot) if frozen.snapshot else None,
+        image=frozen.image,
+        left_out=secrets(frozen.left_out),
+        trial=asked.trial,
+        is_model=any(spec.name == item.action for other in service.actions.values() for item in other.inputs),
+        asked_at=now(),
+        asked_by=asker(),
+    )
+    frozen.must_heed(request)
+    return request
 
-    def _interval(self, date: datetime) -> Interval | None:
-        if self._asked.interval:
-            return self._asked.interval
-        if self._spec.schedule is None:
-            return None
-        start, end = schedule.interval(self._spec.schedule, self._service.timezone, date)
-        return Interval(start=times.rfc3339(start), end=times.rfc3339(end))
 
-    def _partition(self, date: datetime) -> str | None:
-        delivery = self._spec.delivery
-        if delivery is None or delivery.mode != "partition":
-            return None
-        return scope.partition(delivery.granularity, date, self._service.timezone)
+def pin(model: models.Model, path: str) -> Pin:
+    """Return a model as the input of a run."""
+    if model.outcome.manifest is None:
+        raise AssertionError(model)
+    return Pin(action=model.run.action, run=model.run.folder, digest=model.outcome.manifest, path=path)
 
-    def _resolved_target(self) -> Target:
-        return Target(
-            name=self._target.name,
-            store=self._target.store,
-            platform=self._target.platform_of(self._spec.name),
-            warehouse=self._target.warehouse,
-            times=self._target.times,
-        )
+
+def no_model(run: Run, action: str, answer: models.Answer, again: str) -> NoModelError:
+    """Return the error that says why a run lacks an input; `again` are options of the command that makes one."""
+    newest = answer.passed[0] if answer.passed else None
+    return NoModelError(
+        f'"{run.action}" needs a model of "{action}", and there is none as of {times.rfc3339(run.date)}',
+        why=f'the newest run, "{newest.run.label}", is none: {newest.reason}'
+        if newest
+        else f'"{action}" has never run for a date so early, in version {run.version}',
+        hint=f"run `foretell run {action} {again}` first",
+    )
+
+
+def _interval(service: Service, spec: Action, date: datetime) -> Interval | None:
+    if spec.schedule is None:
+        return None
+    start, end = schedule.interval(spec.schedule, service.timezone, date)
+    return Interval(start=times.rfc3339(start), end=times.rfc3339(end))
+
+
+def _partition(service: Service, spec: Action, date: datetime) -> str | None:
+    delivery = spec.delivery
+    if delivery is None or delivery.mode != "partition":
+        return None
+    return scope.partition(delivery.granularity, date, service.timezone)
 
 
 def now() -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
 from foretell.errors import StoreError, WarehouseError
 from foretell.protocol.effects import (
@@ -26,7 +26,7 @@ from foretell.protocol.effects import (
     create,
     get,
 )
-from foretell.protocol.keys import Attempt, Run, machine
+from foretell.protocol.keys import Attempt, Run, machine, retried
 from foretell.protocol.records import (
     Beat,
     Claimed,
@@ -53,6 +53,13 @@ BACKOFF = Backoff(first=1, longest=10)
 # --- beginning ----------------------------------------------------------------------------------------------------
 
 
+class Place(NamedTuple):
+    """Where a run is to stand, and the key that it has there."""
+
+    run: Run
+    key: str
+
+
 class StartResult(NamedTuple):
     """A run that a start came to, and whether this start made it."""
 
@@ -64,35 +71,35 @@ class StartResult(NamedTuple):
         return self.request.run
 
 
-def request(
-    first: Run,
-    key: str,
-    make: Callable[[Run, str], Request],
-    *,
-    retried: Callable[[str, int], str],
-    again: bool,
-) -> Effects[StartResult]:
+def find(wanted: Place, *, again: bool) -> Effects[Request | Place]:
     """
-    Find or make the one run of a key (P6): the first number of the date that is free or carries it.
+    Find the one run of a key (P6), or where it is to stand: the first number of the date that is free.
 
     With `again`, a run of this key that ended without success counts as used up, and the next one carries a key
-    derived from how many there were, so that two starters agree. `make` gives the request of a place and key.
+    derived from how many there were, so that two starters agree.
     """
     failures = 0
-    run = first
+    run = wanted.run
     while True:
-        wanted = retried(key, failures)
+        key = retried(wanted.key, failures)
         there = yield from get(run.request, Request)
         if there is None:
-            mine = make(run, wanted)
-            if (yield from create(run.request, mine)):
-                return StartResult(mine, new=True)
-            there = yield from get(run.request, Request)
-        if there is not None and there.key == wanted:
+            return Place(run, key)
+        if there.key == key:
             if not (again and (yield from failed(there))):
-                return StartResult(there, new=False)
+                return there
             failures += 1
         run = run._replace(n=run.n + 1)
+
+
+def submit(wanted: Place, mine: Request, *, again: bool) -> Effects[StartResult]:
+    """Write a request where `find` said; where somebody else was faster, take their run or the next free place."""
+    while not (yield from create(mine.run.request, mine)):
+        found = yield from find(wanted, again=again)
+        if isinstance(found, Request):
+            return StartResult(found, new=False)
+        mine = replace(mine, n=found.run.n, key=found.key)
+    return StartResult(mine, new=True)
 
 
 def failed(request: Request) -> Effects[bool]:

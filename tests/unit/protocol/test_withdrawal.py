@@ -143,14 +143,12 @@ def test_the_key_of_a_withdrawn_run_begins_another(tmp_path: Path, end: str) -> 
     request = request_of(past, run)
 
     def ask() -> steps.StartResult:
-        talk = steps.request(
-            run,
-            key,
-            lambda place, wanted: replace(request, n=place.n, key=wanted),
-            retried=keys.retried,
-            again=True,
-        )
-        return past.controller.execute(talk)
+        wanted = steps.Place(run, key)
+        found = past.controller.execute(steps.find(wanted, again=True))
+        if isinstance(found, Request):
+            return steps.StartResult(found, new=False)
+        mine = replace(request, n=found.run.n, key=found.key)
+        return past.controller.execute(steps.submit(wanted, mine, again=True))
 
     assert (ask().run, ask().new) == (run, False)
     past.write(run.withdrawn, WORD)
