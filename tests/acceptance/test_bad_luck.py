@@ -243,5 +243,5 @@ def test_predictions_that_leave_no_room_to_check_them_have_failed(small: Stage) 
     small.action("application", f"{lines} > output/predictions.csv", delivery=DELIVERY)
     run, state = ended(small, "application")
     assert (state.phase, state.attempt) == ("failed", 1)
-    assert 'there is no room to check "predictions.csv"' in state.cause
+    assert 'not enough disk space to validate "predictions.csv"' in state.cause
     small.must_be_settled(run, "failed")

@@ -131,8 +131,8 @@ def test_a_model_that_was_cut_is_not_used(stage: Stage) -> None:
     (run,) = stage.runs("application")
     outcome = stage.read(run.outcome, Outcome)
     assert isinstance(outcome, Outcome)
-    assert 'the object of "deep/model" is not what was saved' in outcome.cause
-    assert "it has 1,946 bytes where 3,893 were saved" in outcome.cause
+    assert 'the stored object of "deep/model" has changed' in outcome.cause
+    assert "it has 1,946 bytes instead of 3,893" in outcome.cause
     assert "foretell withdraw" in outcome.cause
     assert not [line for line in stage.begun() if line.startswith("application")]
 
@@ -140,7 +140,7 @@ def test_a_model_that_was_cut_is_not_used(stage: Stage) -> None:
 def test_a_model_whose_bytes_changed_is_not_used(stage: Stage) -> None:
     path = stage.store / trained(stage).attempt(1).output("deep/model")
     path.write_bytes(path.read_bytes().replace(b"500", b"501"))
-    with pytest.raises(CorruptError, match="is not what was saved"):
+    with pytest.raises(CorruptError, match="has changed"):
         history.fetch(stage.controller, stage.runs("training")[0], stage.root / "fetched")
     assert not (stage.root / "fetched" / "deep" / "model").exists()
     assert stage.act("run", "application") == "failed"
@@ -162,7 +162,7 @@ def test_a_manifest_that_was_changed_is_not_believed(stage: Stage) -> None:
     assert stage.act("run", "application") == "failed"
     outcome = stage.read(stage.runs("application")[0].outcome, Outcome)
     assert isinstance(outcome, Outcome)
-    assert "the manifest is not the one that was decided" in outcome.cause
+    assert "the manifest is not the one that the outcome names" in outcome.cause
 
 
 @pytest.mark.parametrize("record", ["request", "outcome"])

@@ -118,8 +118,8 @@ def test_too_little_room_is_told_before_anything_is_copied(root: Path, tmp_path:
         (root / "large.bin").write_bytes(os.urandom(20_000_000))
         said = foretell(root, "run", "application")
         assert said.code == 3, said.err
-        assert "too little room for the copies that a run works on" in said.err
-        assert "they take 40.0 MB" in said.err
+        assert "not enough disk space for the copies that a run works on" in said.err
+        assert "they need 40.0 MB" in said.err
         assert f'the largest file is "{root}/large.bin"' in said.err
         assert not list((root / ".foretell").rglob("request.json"))
         assert sum(path.stat().st_size for path in small.rglob("*") if path.is_file()) < 10_000
@@ -138,7 +138,7 @@ def test_a_long_copy_is_told(root: Path) -> None:
             file.write(b"\0" * 300_000_000)
     said = foretell(root, "run", "application")
     assert said.code == 0, said.err
-    assert "froze the sources: copied 6 files, 1.2 GB, in " in said.err
+    assert "took a snapshot of the sources: copied 6 files, 1.2 GB, in " in said.err
     assert "foretell: made the working directory: copied 6 files, 1.2 GB, in " in said.err
 
 

@@ -112,10 +112,10 @@ def notes(stage: Stage, run: Run) -> str:
         ("touch output/$(printf '\\377')", r'"\udcff" of the output is left out: its name is not UTF-8'),
         (
             "ln -s /etc/passwd output/deep/odd",
-            'is left out: it is a link that leads outside, to "/etc/passwd"',
+            'is left out: it is a link to "/etc/passwd"',
         ),
-        ("ln -s nowhere output/deep/odd", 'is left out: it is a link that leads nowhere: "nowhere", no such'),
-        ("ln -s .. output/deep/odd", "is left out: it is a link to a directory that it lies in"),
+        ("ln -s nowhere output/deep/odd", 'is left out: it is a dangling link: "nowhere", no such'),
+        ("ln -s .. output/deep/odd", "is left out: it is a link to one of its parent directories"),
         ("mkfifo output/deep/odd", "is left out: it is neither a file nor a directory"),
     ],
 )

@@ -167,7 +167,7 @@ def test_an_object_that_was_changed_is_no_output(store: Store, tmp_path: Path) -
     (tmp_path / "output" / "model").write_bytes(b"model")
     found = artifacts.save(store, RUN.attempt(1), contents.survey(tmp_path / "output"))
     store.put(found.files[0].key, b"MODEL")
-    with pytest.raises(CorruptError, match="not what was saved"):
+    with pytest.raises(CorruptError, match="has changed"):
         artifacts.load(store, found.files, tmp_path / "loaded")
 
 

@@ -180,7 +180,7 @@ def test_a_full_disk_before_the_command_fails_the_run_for_that(
     toy.command("training", "echo model > output/model")
     failed = toy.foretell("run", "training", code=None)
     assert failed.returncode in (1, 3)
-    assert "there is too little room for the copies" in failed.stderr
+    assert "not enough disk space for the copies" in failed.stderr
     assert engine.containers() == []
 
 

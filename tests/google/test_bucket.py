@@ -283,7 +283,7 @@ def test_a_bucket_that_is_not_there_is_no_empty_bucket(name: str) -> None:
     """P7: that nothing was found proves nothing where nothing could be."""
     with pytest.raises(StoreRefusedError) as told:
         ALL[name](Store("gs://nowhere"))
-    assert told.value.why == "there is no such bucket"
+    assert told.value.why == "the bucket does not exist"
     assert told.value.hint.startswith("gcloud storage buckets create gs://nowhere ")
 
 

@@ -262,7 +262,7 @@ def test_a_bucket_that_is_not_there_is_told_with_the_command_that_makes_it(
     with service.spawn("run", "training") as process:
         _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 3
-    assert "there is no such bucket" in errors
+    assert "the bucket does not exist" in errors
     assert "next  gcloud storage buckets create gs://nowhere" in " ".join(errors.split(": ")).replace(
         "next ", "next  "
     )

@@ -124,7 +124,7 @@ def infer(delivery: Delivery, output: Path, into: Path) -> tuple[Column, ...]:
         wanted = known if delivery.columns else {name for source in opened for name in source.path}
         sources = _with_paths(opened, wanted)
         if not sources:
-            raise DeliveryRejectedError(f'"{files[0].name}" has no rows, and so no columns')
+            raise DeliveryRejectedError(f'"{files[0].name}" has no rows, so its columns are unknown')
         own = sources[0].index - known.keys()
         there = {
             name: cell
@@ -137,7 +137,7 @@ def infer(delivery: Delivery, output: Path, into: Path) -> tuple[Column, ...]:
         ):
             raise DeliveryRejectedError(
                 f'"{files[0].name}" and "{other.files[0].name}" have different columns',
-                hint="name one of them",
+                hint="name one of the files",
             )
         try:
             trials = {name: _trials(connection, sources, name, cell) for name, cell in cells.items()}

@@ -130,8 +130,8 @@ def _text(source: FileSource, column: Column, cell: Cell) -> str:
     if cell.type == "BLOB" or (nested and (kind != "JSON" or INEXACT.search(cell.type))):
         declared = "declare JSON" if nested and kind != "JSON" else "declare BYTES"
         raise DeliveryRejectedError(
-            f'column "{column.source}" of "{source.files[0].name}" holds {shown(cell.type)}, not {column.type}',
-            hint=f"convert it before it is written{'' if nested and kind == 'JSON' else f', or {declared}'}",
+            f'column "{column.source}" of "{source.files[0].name}" has the type {shown(cell.type)}, not {column.type}',
+            hint=f"convert it before writing{'' if nested and kind == 'JSON' else f', or {declared}'}",
         )
     if nested:
         return f"CAST(to_json({cell.sql}) AS VARCHAR)"
@@ -180,7 +180,7 @@ def _other_columns(
     parts += [f"missing: {listed(missing)}"] if missing else []
     parts += [f"not declared: {listed(extra)}"] if extra else []
     return DeliveryRejectedError(
-        f'the columns of "{name}" are not the declared ones',
+        f'the columns of "{name}" differ from the declared ones',
         why="; ".join(parts),
         hint=_mending(source, contract.delivery.columns, missing, extra),
     )
@@ -191,10 +191,10 @@ def _mending(source: FileSource, columns: tuple[Column, ...], missing: list[str]
     hints = []
     names = list(source.columns)
     if "" in extra and names.index("") == len(names) - 1 and len(names) > 1:
-        hints.append("the header ends with a delimiter: leave it out at the end of every line")
+        hints.append("the header ends with a delimiter: remove it at the end of every line")
     elif "" in extra:
         hints.append(
-            "the column without a name is the index of a pandas frame: to_csv(..., index=False) leaves it out"
+            "the column without a name is the index of a pandas data frame: write with to_csv(..., index=False)"
         )
     if len(names) == 1 and (other := re.search("[;|\t,]", names[0])):
         sep, between = {".tsv": ("\\t", "tabs")}.get(source.files[0].suffix, (",", "commas"))
@@ -207,5 +207,5 @@ def _mending(source: FileSource, columns: tuple[Column, ...], missing: list[str]
     elif not hints:
         hints.append("write exactly the declared columns, or change `columns` in the action's delivery")
     if extra and not missing:
-        hints.append('extra = "ignore" leaves out what is not declared')
+        hints.append('extra = "ignore" skips columns that are not declared')
     return "; ".join(hints)

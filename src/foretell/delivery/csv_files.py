@@ -93,8 +93,8 @@ def _header(file: DataFile) -> list[str]:
         first = lines.readline()
         if re.fullmatch(r'(?i)"?sep=.?"?\s*', first):
             between = {",": "commas", "\t": "tabs"}[DELIMITERS[file.suffix]]
-            why = f"its first line, {first.strip()}, is a word to Excel and no header"
-            raise unreadable(file, why=why, hint=f"leave that line out, and write {between} between fields")
+            why = f"its first line, {first.strip()}, is an instruction to Excel, not a header"
+            raise unreadable(file, why=why, hint=f"remove that line, and write {between} between fields")
         lines.seek(0)
         header = next(csv.reader(lines, delimiter=DELIMITERS[file.suffix]), [])
     if any("\ufffd" in name or "\0" in name for name in header):
@@ -103,7 +103,7 @@ def _header(file: DataFile) -> list[str]:
         raise unreadable(file, why="its first line, the header, is empty")
     twice = [name for name, times in Counter(header).items() if times > 1]
     if twice:
-        raise unreadable(file, why=f"its header has {listed(twice)} more than once")
+        raise unreadable(file, why=f"its header repeats {listed(twice)}")
     return header
 
 
@@ -158,8 +158,8 @@ def refuse_closing_delimiter(files: Iterable[DataFile], width: int) -> None:
                 if len(row) > width:
                     raise DeliveryRejectedError(
                         f'line {reader.line_num} of "{file.name}" ends with a delimiter',
-                        why=f"the header has {width} fields, and the line {len(row)}",
-                        hint="leave the delimiter out at the end of every line",
+                        why=f"the header has {width} fields, the line {len(row)}",
+                        hint="remove the delimiter at the end of every line",
                     )
 
 

@@ -94,7 +94,7 @@ def broken(file: DataFile, error: duckdb.Error) -> DeliveryRejectedError | Wareh
     said = str(error).strip()
     first = said.partition("\n")[0].partition(": ")[2] or said
     if isinstance(error, duckdb.OutOfMemoryException) or "No space left" in said:
-        return WarehouseError(f'there is no room to check "{file.name}" on this machine', why=first)
+        return WarehouseError(f'not enough memory or disk space to validate "{file.name}" here', why=first)
     found = re.search(r"CSV Error on Line: (\d+)\s+Original Line: ?(.*?)\n(.+)", said)
     if not found:
         return unreadable(file, why=first)
@@ -103,7 +103,7 @@ def broken(file: DataFile, error: duckdb.Error) -> DeliveryRejectedError | Wareh
         f'line {line} of "{file.name}" cannot be read',
         where=shown(text),
         why=why[:1].lower() + why[1:].rstrip("."),
-        hint="write it as UTF-8, every row with as many fields as the header",
+        hint="write it as UTF-8, with as many fields in each row as in the header",
     )
 
 
@@ -128,7 +128,7 @@ def no_room(file: DataFile, error: Exception) -> WarehouseError | None:
     """Return what is told where a copy of a file found no room; None where the error is another."""
     if not isinstance(error, OSError) or error.errno != ENOSPC:
         return None
-    return WarehouseError(f'there is no room to check "{file.name}" on this machine', why=str(error))
+    return WarehouseError(f'not enough disk space to validate "{file.name}" here', why=str(error))
 
 
 def scratch(work: Path, file: DataFile) -> Path:
@@ -140,9 +140,9 @@ def scratch(work: Path, file: DataFile) -> Path:
 
 
 MAGIC = {
-    b"\x1f\x8b": ("gzip", 'call it "{name}.gz"'),
+    b"\x1f\x8b": ("gzip", 'rename it to "{name}.gz"'),
     b"PK\x03\x04": ("a ZIP archive or an Excel workbook", "write it as text, or as Parquet"),
-    b"PAR1": ("Parquet", 'call it "….parquet"'),
+    b"PAR1": ("Parquet", 'rename it to "….parquet"'),
     b"\x28\xb5\x2f\xfd": ("zstd", "write it without compression, or with gzip as .gz"),
     b"\xfd7zXZ": ("xz", "write it without compression, or with gzip as .gz"),
     b"BZh91AY&SY": ("bzip2", "write it without compression, or with gzip as .gz"),

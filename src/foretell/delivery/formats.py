@@ -24,7 +24,7 @@ def find(pattern: str, output: Path) -> list[DataFile]:
     """Return the files in `output` that a path or glob means, sorted; a name that is there is not read as a glob."""
     if not pattern or Path(pattern).is_absolute() or ".." in Path(pattern).parts:
         raise DeliveryRejectedError(
-            f'"{pattern}" is not in the output directory', hint="name a file in it by `file`"
+            f'"{pattern}" is not in the output directory', hint="set `file` to a path in it"
         )
     exact = output / pattern
     found = [DataFile(exact, Path(pattern).as_posix())] if exact.is_file() else _globbed(pattern, output)
@@ -33,12 +33,12 @@ def find(pattern: str, output: Path) -> list[DataFile]:
     there = [file.name for file in _globbed("**/*", output)]
     inside = exact.is_dir() and any(file.path.is_relative_to(exact) for file in _globbed("**/*", output))
     raise DeliveryRejectedError(
-        f'the command wrote no "{pattern}"',
+        f'the command did not write "{pattern}"',
         where="the output directory",
-        why=f"there is {listed(there)}" if there else "it is empty",
-        hint=f'"{pattern}" is a directory: its files are file = "{pattern}/**"'
+        why=f"it contains {listed(there)}" if there else "it is empty",
+        hint=f'"{pattern}" is a directory: for its files write file = "{pattern}/**"'
         if inside
-        else "write the predictions there, or name their file by `file` in the action's delivery",
+        else "write the predictions to that file, or correct `file` in the action's delivery",
     )
 
 
@@ -73,11 +73,11 @@ def open_all(
     for file in files:
         if file.suffix not in DELIMITERS.keys() | NDJSON and (file.suffix != ".parquet" or file.zipped):
             raise DeliveryRejectedError(
-                f'"{file.name}" is in no format that can be delivered', hint=f"write {SUPPORTED}"
+                f'the format of "{file.name}" is not supported', hint=f"write {SUPPORTED}"
             )
     full = [file for file in files if file.suffix == ".parquet" or not empty(file)]
     if not full and not any(file.suffix in NDJSON for file in files):
-        raise DeliveryRejectedError(f'"{files[0].name}" is empty', hint="write at least a header")
+        raise DeliveryRejectedError(f'"{files[0].name}" is empty', hint="write at least the header")
     opened = _opened(connection, full, work, null)
     alike = groupby(opened, key=lambda source: replace(source, files=(), lines=None, closing=0))
     return [_together(list(sources)) for _, sources in alike]

@@ -92,18 +92,18 @@ def _unsound(file: DataFile, row: int) -> DeliveryRejectedError:
     for name, value in pairs:
         place, times = f'{where}, column "{name}"', names.count(name)
         if times > 1:
-            what = f'the key "{name}" is there {times} times'
-            return DeliveryRejectedError(what, where=place, hint="write every key once")
+            what = f'the key "{name}" occurs {times} times'
+            return DeliveryRejectedError(what, where=place, hint="write each key once")
         try:
             json.dumps(value, allow_nan=False)
         except ValueError:
             return DeliveryRejectedError(
                 f'the value in column "{name}" is not JSON',
                 where=place,
-                why=f"NaN, Infinity and numbers beyond FLOAT64 are none: {shown(line)}",
+                why=f"NaN, Infinity and numbers beyond FLOAT64 are not allowed: {shown(line)}",
                 hint="write null where there is no value",
             )
-    why = "it is not UTF-8, or has half of a surrogate pair"
+    why = "it is not UTF-8, or contains half of a surrogate pair"
     return DeliveryRejectedError(
         f"{where} is not a JSON object", why=why, hint='write it with encoding="utf-8"'
     )

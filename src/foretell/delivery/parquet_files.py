@@ -26,7 +26,7 @@ def opened(connection: Connection, file: DataFile) -> FileSource:
     names = _top(tree)
     twice = [name for name, times in Counter(names).items() if times > 1]
     if twice:
-        raise unreadable(file, why=f"it has {listed(twice)} more than once")
+        raise unreadable(file, why=f"it has duplicate columns: {listed(twice)}")
     columns = {name: _cell(ours, kind) for name, (ours, kind, *_) in zip(names, described, strict=True)}
     return FileSource((file,), RELATION, columns, index=_index(str(told[0])) if told else frozenset())
 

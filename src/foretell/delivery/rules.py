@@ -69,7 +69,7 @@ def _shallow(text: str) -> str:
     )
 
 
-DATES = "dates are from 0001-01-01 to 9999-12-31"
+DATES = "the range is 0001-01-01 to 9999-12-31"
 WHOLE = (
     "CASE WHEN strlen({text}) < 16 OR contains({text}, '.') THEN true"
     f" WHEN NOT {_form('[+-]?[0-9]+')} THEN true"
@@ -102,9 +102,7 @@ RULES = {
         f"write dates as 2026-11-21, or declare DATETIME; {DATES}",
         _between("DATE", "0001-01-01", "9999-12-31"),
     ),
-    "TIME": Rule(
-        _form(CLOCK), "write times as 06:00:00, the last being 23:59:59.999999", "{value} < TIME '24:00:00'"
-    ),
+    "TIME": Rule(_form(CLOCK), "write times as 06:00:00, up to 23:59:59.999999", "{value} < TIME '24:00:00'"),
     "TIMESTAMP": Rule(
         _form(f"{DAY}([ T]{CLOCK})?"),
         f"write 2026-11-21 06:00:00, without offset, or declare TIMESTAMP; {DATES}",
@@ -143,11 +141,11 @@ def hint(kind: str, text: str) -> str:
         if re.fullmatch(
             r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?|[+-]?\d{1,3}([ '\u00a0\u202f]\d{3})+([.,]\d*)?", plain
         ):
-            return "write numbers without separators of thousands"
+            return "write numbers without thousands separators"
         if re.fullmatch(r"[+-]?\d{1,3}(\.\d{3})+,\d*|[+-]?\d*,\d+", plain):
-            return "write numbers with a decimal point, not a comma, and without separators of thousands"
+            return "write numbers with a decimal point, not a comma, and without thousands separators"
         if kind == "DOUBLE" and re.fullmatch(r"[+-]?\d+", plain):
-            return "FLOAT64 does not hold this whole number exactly: declare INT64, NUMERIC or STRING"
+            return "FLOAT64 cannot represent this whole number exactly: declare INT64, NUMERIC or STRING"
     return RULES[kind].hint
 
 

@@ -109,7 +109,9 @@ def _write(connection: Connection, contract: Contract, source: FileSource, part:
     if not whole:
         records = count_records(source.files)
         if records != count:
-            raise unreadable(source.files[0], why=f"{records} records are there, and {count} rows were read")
+            raise unreadable(
+                source.files[0], why=f"the file has {records} records, but {count} rows were read"
+            )
     _none_too_many(connection, source)
     return count
 
@@ -225,7 +227,10 @@ def _told(
     renamed = column.source not in (column.name, *contract.constants)
     origin = f' (in the file "{column.source}")' if renamed else ""
     what, hint = {
-        "null": (f'column "{column.name}" is REQUIRED and has no value', "fill it, or declare it NULLABLE"),
+        "null": (
+            f'column "{column.name}" is REQUIRED and has no value',
+            "fill it, or declare the column NULLABLE",
+        ),
         "type": (
             f'{shown(text)} in column "{column.name}" is not {column.type}',
             hint_of(TYPES[column.type], str(text)),
@@ -235,8 +240,8 @@ def _told(
             "write it as text, or declare JSON",
         ),
         "partition": (
-            f'{shown(text)} in column "{column.name}" is not in the run\'s partition, {contract.partition}',
-            "leave the column out of the file, and it is filled with the run's date",
+            f'{shown(text)} in column "{column.name}" is outside of the run\'s partition, {contract.partition}',
+            "remove the column from the file; it is then filled with the run's date",
         ),
     }[str(fault)]
     where = f'row {number} of "{file.name}", column "{column.name}"{origin}'

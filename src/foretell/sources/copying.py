@@ -146,10 +146,10 @@ def must_fit(place: Path, large: Iterable[FileToCopy], small: int) -> None:
         return
     named = f'; the largest file is "{largest.path}", {size(largest.info.st_size)}' if largest else ""
     raise NoRoomError(
-        "there is too little room for the copies that a run works on",
+        "not enough disk space for the copies that a run works on",
         where=str(place),
-        why=f"they take {size(need)} and {size(free)} are free{named}",
-        hint="free some room, name what is not needed in .foretellignore, or what is too large to copy in "
+        why=f"they need {size(need)}, and {size(free)} are free{named}",
+        hint="free some space, list files that are not needed in .foretellignore, or files too large to copy in "
         "`link` of [source]",
     )
 
@@ -163,10 +163,10 @@ def telling_no_room(place: Path) -> Iterator[None]:
         if error.errno not in FULL:
             raise
         raise NoRoomError(
-            "there is too little room for the copies that a run works on",
+            "not enough disk space for the copies that a run works on",
             where=str(place),
             why=(error.strerror or str(error)).lower(),
-            hint="free some room, then run it again",
+            hint="free some space, then run it again",
         ) from error
 
 

@@ -17,10 +17,10 @@ Reason: TypeAlias = Literal["secret", "git", "docker", "large", "outside", "link
 REASONS: dict[Reason, str] = {
     "secret": "looks like a secret",
     "git": "ignored by Git",
-    "docker": "named in .dockerignore",
+    "docker": "listed in .dockerignore",
     "large": "over 10 MB",
     "outside": "a link that leads outside",
-    "linked": "linked by [source]",
+    "linked": "linked in [source]",
 }
 
 
@@ -70,5 +70,5 @@ def missed(paths: Sequence[str], where: str) -> str:
     return (
         f"{named}{more} {'looks like a secret' if one else 'look like secrets'} and {'is' if one else 'are'} not in "
         f'{where}; `env_file = ".env"` gives a command its variables, "!{printable(paths[0])}" in .foretellignore '
-        f"brings {'it' if one else 'one'} back"
+        f"keeps {'it' if one else 'one'}"
     )

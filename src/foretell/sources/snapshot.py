@@ -72,7 +72,7 @@ def freeze(tree: Tree, snapshots: Path, *, say: Callable[[str], None] = lambda _
         kept.digests.write(tree.root)
     copied = Copied(len(kept.copied), sum(kept.copied), time.monotonic() - began)
     if copied.is_long:
-        say(f"froze the sources: copied {copied}")
+        say(f"took a snapshot of the sources: copied {copied}")
     return mark, place
 
 

@@ -98,7 +98,7 @@ def unreadable(root: Path, error: OSError, path: Path | None = None) -> UsageErr
         f'"{path or error.filename or root}" cannot be read',
         where=str(root),
         why=(error.strerror or str(error)).lower(),
-        hint=f"make it readable, or name it in {IGNORE_FILE}",
+        hint=f"make it readable, or list it in {IGNORE_FILE}",
     )
 
 

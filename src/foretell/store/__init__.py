@@ -63,9 +63,9 @@ class Store:
             yield from self._place.chunks(key)
         except FileNotFoundError as error:
             raise CorruptError(
-                f'the object "{key}" is not there',
+                f'the object "{key}" does not exist',
                 where=self.url,
-                hint="restore it from a backup, or `foretell withdraw` its run and run the action again",
+                hint="restore it from a backup, or withdraw its run (`foretell withdraw`) and run the action again",
             ) from error
 
     def folders(self, prefix: str) -> list[str]:

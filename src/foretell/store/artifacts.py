@@ -55,7 +55,7 @@ def commit(store: Store, attempt: Attempt, manifest: Manifest) -> str:
     data = encode(manifest)
     if not store.create(attempt.manifest, data) and store.get(attempt.manifest) != data:
         raise CorruptError(
-            "another manifest is there already",
+            "the attempt already has another manifest",
             where=attempt.manifest,
             hint="see `foretell show` for the run",
         )
@@ -99,10 +99,10 @@ def manifest(store: Store, attempt: Attempt, digest: str) -> Manifest:
     data = store.get(attempt.manifest)
     if data is None or hashlib.sha256(data).hexdigest() != digest:
         raise CorruptError(
-            "the manifest is not the one that was decided",
+            "the manifest is not the one that the outcome names",
             where=attempt.manifest,
             why="it is missing" if data is None else "its SHA-256 differs from the outcome's",
-            hint="restore it from a backup, or `foretell withdraw` the run and run the action again",
+            hint="restore it from a backup, or withdraw the run (`foretell withdraw`) and run the action again",
         )
     return decode(data, Manifest, attempt.manifest)
 
@@ -124,9 +124,9 @@ def _inside(root: Path, file: File) -> Path:
     path = PurePosixPath(file.path)
     if path.is_absolute() or ".." in path.parts or not path.parts:
         raise CorruptError(
-            f'the manifest names "{file.path}", which is outside of the output',
+            f'the manifest contains the path "{file.path}", which is outside of the output',
             where=file.key,
-            hint="do not use this run: `foretell withdraw` it",
+            hint="do not use this run: withdraw it with `foretell withdraw`",
         )
     return root.joinpath(*path.parts)
 
@@ -142,12 +142,12 @@ def _download(store: Store, file: File, target: Path) -> None:
     if digest.hexdigest() != file.sha256:
         aside.unlink()
         raise CorruptError(
-            f'the object of "{file.path}" is not what was saved',
+            f'the stored object of "{file.path}" has changed',
             where=f"{store.url}/{file.key}",
-            why=f"it has {size:,} bytes where {file.size:,} were saved"
+            why=f"it has {size:,} bytes instead of {file.size:,}"
             if size != file.size
             else "its SHA-256 differs from the manifest's",
-            hint="`foretell withdraw` the run and run its action again, or restore the object from a backup",
+            hint="withdraw the run (`foretell withdraw`) and run its action again, or restore the object from a backup",
         )
     aside.replace(target)
 

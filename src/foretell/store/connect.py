@@ -37,7 +37,7 @@ def connect(url: str, *, timeout: float, retries: int = 0) -> ObjectStore:
         raise UsageError(
             f'the store "{url}" cannot be opened',
             why=str(error).partition("\n")[0],
-            hint="see `store` in foretell.toml: file://, gs:// or s3://",
+            hint="check `store` in foretell.toml: file://, gs:// or s3://",
         ) from error
 
 
@@ -62,7 +62,7 @@ def _tokens() -> Callable[[], dict[str, Any]]:
         from foretell.google.credentials import find
     except ImportError as error:
         raise UsageError(
-            "these Google credentials need google-auth",
+            "these Google credentials need the package google-auth",
             why=str(error),
             hint=INSTALL,
         ) from error

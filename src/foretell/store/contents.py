@@ -103,14 +103,14 @@ class _Walk:
         elif os.path.isdir(self._root):  # noqa: PTH112
             self._folders.append(_Folder("", self._root))
         elif self._directory.is_symlink():
-            self._leave("", "it is a link that leads nowhere")
+            self._leave("", "it is a dangling link")
         while self._folders or self._links:
             if not self._folders:
                 self._follow(*self._links.popleft())
                 continue
             folder = self._folders.pop()
             if folder.trail and self._through_links >= THROUGH_LINKS:
-                self._leave(folder.name, f"links lead to more than {THROUGH_LINKS:,} files")
+                self._leave(folder.name, f"its links lead to more than {THROUGH_LINKS:,} files")
             else:
                 self._list(folder)
         return Contents(
@@ -167,20 +167,20 @@ class _Walk:
         except OSError as error:
             self._leave(
                 name,
-                f'it is a link that leads nowhere: "{printable(str(Path(link).readlink()))}", {_said(error)}',
+                f'it is a dangling link: "{printable(str(Path(link).readlink()))}", {_said(error)}',
             )
             return
         if not _is_within(goal, self._root):
             self._leave(
                 name,
-                f'it is a link that leads outside, to "{printable(goal)}"; to keep that, copy it (`cp -L`)',
+                f'it is a link to "{printable(goal)}", outside of the output; to keep it, copy it (`cp -L`)',
             )
         elif stat.S_ISREG(mode):
             self._take(name, goal)
         elif not stat.S_ISDIR(mode):
-            self._leave(name, "it is a link to what is neither a file nor a directory")
+            self._leave(name, "it is a link to something that is neither a file nor a directory")
         elif any(_is_within(place, goal) for place in (folder.path, *folder.trail)):
-            self._leave(name, "it is a link to a directory that it lies in")
+            self._leave(name, "it is a link to one of its parent directories")
         else:
             self._folders.append(_Folder(name, goal, (*folder.trail, folder.path)))
 

@@ -47,7 +47,7 @@ class Directory:
             raise (StoreRefusedError if refused else UsageError)(
                 f'the store "{self.url}" cannot be opened',
                 why=str(error).partition("\n")[0],
-                hint="see `store` in foretell.toml: file://, gs:// or s3://",
+                hint="check `store` in foretell.toml: file://, gs:// or s3://",
             ) from error
 
     def get(self, key: str) -> bytes | None:
@@ -167,10 +167,10 @@ class Directory:
     def _must_be_there(self) -> None:
         if not self.is_there():
             raise StoreError(
-                "the store is not there",
+                "the store does not exist",
                 where=str(self.directory),
-                why=f'its "{STORE_RECORD}" cannot be found: was the directory unmounted, moved or removed?',
-                hint="bring it back, or run `foretell start` to begin a new one",
+                why=f'its "{STORE_RECORD}" is missing: was the directory unmounted, moved or removed?',
+                hint="restore it, or run `foretell start` to create a new one",
             )
 
     def _unknown(self, verb: str, key: str, error: Exception) -> StoreError:

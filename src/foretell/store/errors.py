@@ -46,12 +46,12 @@ def told(verb: str, key: str, url: str, error: Exception) -> StoreError:
     what = f'cannot {verb} "{key}"'
     code = status(error)
     if TOKEN in str(error):
-        why = f"there are no credentials: {_why(error)}"
+        why = f"no credentials: {_why(error)}"
         return _kind(code)(
             what, where=url, why=why, hint=LOGIN if _of_google(url) else "see `foretell doctor`"
         )
     if NO_BUCKET in str(error) or (code == 404 and verb == "write"):
-        return StoreRefusedError(what, where=url, why="there is no such bucket", hint=_make(url))
+        return StoreRefusedError(what, where=url, why="the bucket does not exist", hint=_make(url))
     if code is not None and not passes(error):
         return StoreRefusedError(what, where=url, why=_why(error), hint=_mend(code, url, str(error)))
     hint = "repeat the command; if it lasts, see https://status.cloud.google.com" if _of_google(url) else ""
@@ -94,7 +94,7 @@ def _mend(code: int, url: str, text: str) -> str:
 
 def _make(url: str) -> str:
     if not _of_google(url):
-        return "make it, or mend `store` in foretell.toml"
+        return "create it, or correct `store` in foretell.toml"
     return f"gcloud storage buckets create {_bucket(url)} --location=EU --uniform-bucket-level-access"
 
 

@@ -117,7 +117,7 @@ def test_the_index_that_pandas_writes_is_called_that(desk: Desk) -> None:
         ("player_id,label,score", 'not declared: "score"'),
         ("Player_Id,label", 'missing: "player_id"; not declared: "Player_Id"'),
         ("player_id;label", 'in the file: "player_id;label"'),
-        ("player_id,player_id,label", '"player_id" more than once'),
+        ("player_id,player_id,label", 'repeats "player_id"'),
     ],
 )
 def test_any_other_header_is_refused(desk: Desk, header: str, why: str) -> None:
@@ -203,8 +203,8 @@ def test_nothing_found_is_told_with_what_is_there(desk: Desk) -> None:
     assert desk.refusal(PLAYER).why == "it is empty"
     desk.write("prediction.csv", "player_id\na\n")
     refusal = desk.refusal(PLAYER, file="predictions*.csv")
-    assert refusal.what == 'the command wrote no "predictions*.csv"'
-    assert refusal.why == 'there is "prediction.csv"'
+    assert refusal.what == 'the command did not write "predictions*.csv"'
+    assert refusal.why == 'it contains "prediction.csv"'
 
 
 def test_a_header_alone_is_no_rows(desk: Desk) -> None:
@@ -234,8 +234,8 @@ def test_a_header_alone_is_no_rows(desk: Desk) -> None:
         ("p.json", b'[{"player_id": "a", "label": true}]', "orient="),
         ("p.json", b'{"player_id": "a",\n "label": true}', "row 1"),
         ("p.parquet", b"PAR1 but not really PAR1", '"p.parquet" cannot be read'),
-        ("p.xlsx", b"PK", "in no format"),
-        ("p.parquet.gz", b"PK", "in no format"),
+        ("p.xlsx", b"PK", "is not supported"),
+        ("p.parquet.gz", b"PK", "is not supported"),
     ],
 )
 def test_what_cannot_be_read_is_told(desk: Desk, name: str, content: bytes, told: str) -> None:
@@ -388,8 +388,8 @@ def test_a_null_in_a_required_column_is_told(desk: Desk) -> None:
         ("2::INTEGER", "BOOL", '"2" in column "x" is not BOOL'),
         ("TIMESTAMP '2026-11-21 06:00:00'", "DATE", '"2026-11-21 06:00:00" in column "x" is not DATE'),
         ("TIMESTAMP_NS '2026-11-21 06:00:00.000000001'", "DATETIME", "is not DATETIME"),
-        ("'\\xFF'::BLOB", "STRING", 'holds "BLOB", not STRING'),
-        ("[1, 2]", "STRING", 'holds "INTEGER[]", not STRING'),
+        ("'\\xFF'::BLOB", "STRING", 'has the type "BLOB", not STRING'),
+        ("[1, 2]", "STRING", 'has the type "INTEGER[]", not STRING'),
     ],
 )
 def test_parquet_of_another_type_is_refused_where_something_would_be_lost(
@@ -519,5 +519,5 @@ def test_little_memory_is_enough(desk: Desk) -> None:
 
 def test_no_room_at_all_is_not_the_models_fault(desk: Desk) -> None:
     desk.parquet("p.parquet", "SELECT repeat(md5(range::VARCHAR), 20) AS x FROM range(400000)")
-    with pytest.raises(WarehouseError, match="no room"):
+    with pytest.raises(WarehouseError, match="not enough memory"):
         desk.check(column("x"), file="p.parquet", connection=open_desk(desk.into, memory="3MB"))

@@ -126,9 +126,9 @@ def test_too_little_room_is_told_before_anything_is_copied(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     free(monkeypatch, 500_000)
-    with pytest.raises(NoRoomError, match="too little room") as caught:
+    with pytest.raises(NoRoomError, match="not enough disk space") as caught:
         freeze(scan(root, []), tmp_path / "snapshots")
-    assert "600 kB and 500 kB are free" in caught.value.why
+    assert "600 kB, and 500 kB are free" in caught.value.why
     assert "large.bin" in caught.value.why
     assert caught.value.exit_code == 3
     assert not kept(root)
@@ -144,7 +144,7 @@ def test_what_is_kept_needs_room_for_the_working_directory_alone(
     _, place = freeze(scan(root, []), tmp_path / "snapshots")
     free(monkeypatch, 100_000)
     (tmp_path / "work").mkdir()
-    with pytest.raises(NoRoomError, match="too little room"):
+    with pytest.raises(NoRoomError, match="not enough disk space"):
         copy_directory(place, tmp_path / "work")
     assert not list((tmp_path / "work").iterdir())
 
@@ -229,7 +229,7 @@ def test_what_takes_long_is_told(root: Path, tmp_path: Path, monkeypatch: pytest
     (root / "main.py").write_text("print(2)")
     freeze(scan(root, []), tmp_path / "snapshots", say=said.append)
     (one,) = said
-    assert one.startswith("froze the sources: copied ")
+    assert one.startswith("took a snapshot of the sources: copied ")
     assert Copied(2, 3_100_000_000, 4.2).is_long
     assert str(Copied(2, 3_100_000_000, 4.2)) == "2 files, 3.1 GB, in 4.2 s"
 

@@ -458,7 +458,7 @@ def test_up_to_twenty_are_listed_secrets_first_then_the_largest() -> None:
 def test_a_sentence_says_what_is_missed_and_what_brings_it_back() -> None:
     assert missed([".env"], "the working directory") == (
         '".env" looks like a secret and is not in the working directory; `env_file = ".env"` gives a command its '
-        'variables, "!.env" in .foretellignore brings it back'
+        'variables, "!.env" in .foretellignore keeps it'
     )
     assert missed([".env", "a\nb"], "x").startswith('".env", "a\\nb" look like secrets and are not in x; ')
     assert " and 5 more look" in missed([f"{number}.pem" for number in range(25)], "x")

@@ -85,7 +85,7 @@ def test_a_store_that_was_moved_away_is_not_empty(store: Store, tmp_path: Path) 
         lambda: list(store.chunks("a/b.json")),
         lambda: Store(store.url).get("a/b.json"),
     ):
-        with pytest.raises(StoreError, match="the store is not there"):
+        with pytest.raises(StoreError, match="the store does not exist"):
             ask()
     assert not store.directory.exists()
     away.rename(store.directory)
