@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import NoReturn
 
 from airflow.exceptions import SerializationError
 from airflow.sdk import DAG
@@ -28,12 +28,12 @@ class BrokenDag(DAG):
         )
 
     @property
-    def edge_info(self) -> Any:
+    def edge_info(self) -> NoReturn:
         """Asked for when a graph is stored, and then this one says what is wrong with it."""
         raise SerializationError(self.__dict__["_message"])
 
     @edge_info.setter
-    def edge_info(self, value: Any) -> None:
+    def edge_info(self, value: object) -> None:
         """Keep none."""
 
     @property

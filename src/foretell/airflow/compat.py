@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeAlias
 
 PLACES = {
     "AirflowException": ("airflow.sdk.exceptions", "airflow.exceptions"),
@@ -14,6 +15,11 @@ PLACES = {
     "conf": ("airflow.sdk", "airflow.configuration"),
 }
 """The newest place first."""
+
+Context: TypeAlias = Mapping[str, Any]
+"""What Airflow tells a task: its own objects by name."""
+Report: TypeAlias = dict[str, object]
+"""What a task leaves for whoever looks at it: values of JSON."""
 
 
 @cache

@@ -6,11 +6,12 @@ import os
 from collections.abc import Callable, Mapping
 from logging import Logger
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import msgspec
 
 from foretell.airflow.assets import target_name
+from foretell.airflow.compat import Report
 from foretell.airflow.identity import Identity
 from foretell.airflow.trigger import RunTrigger
 from foretell.controller import history, links, survey, tick
@@ -80,7 +81,7 @@ class RunTask:
 
     # --- start ------------------------------------------------------------------------------------------------
 
-    def start(self, cleared: int, log: Logger) -> dict[str, Any]:
+    def start(self, cleared: int, log: Logger) -> Report:
         """Ask for the run; after a clearing stop what was asked for before, and ask for the next of that date."""
         key = keys.retried(self.who.key, cleared)
         for run, request in self.runs():
@@ -125,7 +126,7 @@ class RunTask:
         run, request = self.newest()
         return RunTrigger(store=self.controller.store.url, run=run.folder, poll=request.target.times.poll)
 
-    def advance(self, event: Mapping[str, Any] | None, log: Logger) -> bool:
+    def advance(self, event: Mapping[str, object] | None, log: Logger) -> bool:
         """Take what is due and the step that a trigger came to; whether the run has ended."""
         run, request = self.newest()
         told = event if event and event.get("run") == run.folder else {}
@@ -141,7 +142,7 @@ class RunTask:
         state = witness.state
         if done:
             self.controller.store.sync(run.outcome)
-        if bool(told) != done and (attempt := told.get("attempt") or state.attempt):
+        if bool(told) != done and (attempt := cast("int | None", told.get("attempt")) or state.attempt):
             self.print_log(run, attempt, log)
         log.info("%s is %s%s", run.label, state.phase, f": {state.cause}" if state.cause else "")
         return done
@@ -169,11 +170,11 @@ class RunTask:
     def succeeded(self) -> bool:
         return self.state.phase.success
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> Report:
         """Return what became of the run, as values of JSON."""
         line, state = self.story.line, self.state
         outcome, receipt = line.outcome, line.receipt
-        report: dict[str, Any] = {
+        report: Report = {
             "run": line.run.label,
             "target": self.controller.target.name,
             "date": line.request.date,
@@ -242,7 +243,7 @@ class RunTask:
         self._story = None
 
 
-def _step(event: Mapping[str, Any]) -> Step:
+def _step(event: Mapping[str, object]) -> Step:
     """Read the step that a trigger came to; one that another version of Foretell wrote may say nothing to this one."""
     try:
         step: Step = msgspec.convert(event.get("step"), Step)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from airflow.sdk import DAG, Asset, TaskGroup, get_parsing_context
 
@@ -31,10 +31,11 @@ LEAST_RETRIES = 2
 """Of `wait`: Airflow may take a resumed task for one that died, and the next try goes on where it was."""
 SOON = timedelta(seconds=10)
 
+Options: TypeAlias = Mapping[str, Any]
+"""Arguments of a DAG, whatever Python has for them."""
 
-def dags(
-    path: str | Path, *, actions: Mapping[str, Mapping[str, Any]] | None = None, **options: Any
-) -> dict[str, Any]:
+
+def dags(path: str | Path, *, actions: Mapping[str, Options] | None = None, **options: Any) -> dict[str, DAG]:
     """
     Return the graphs of the service, or of all the services, that the file `path` stands for, by name.
 
@@ -55,10 +56,8 @@ def dags(
     return _several(services, options, chosen)
 
 
-def _several(
-    files: list[Path], options: Mapping[str, Any], chosen: Mapping[str, Mapping[str, Any]]
-) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _several(files: list[Path], options: Options, chosen: Mapping[str, Options]) -> dict[str, DAG]:
+    found: dict[str, DAG] = {}
     services: dict[Path, Service] = {}
     homes: dict[str, Path] = {}
     # In two passes, for each finds its code in the processor's caches: together they take a third longer.
@@ -74,7 +73,7 @@ def _several(
 
 
 @contextmanager
-def _apart(file: Path, found: dict[str, Any]) -> Iterator[None]:
+def _apart(file: Path, found: dict[str, DAG]) -> Iterator[None]:
     """Have whatever is wrong with a service told in its place; it must not take the other services with it."""
     try:
         yield
@@ -114,9 +113,7 @@ def _mentions(file: Path, names: set[str]) -> bool:
 # --- one service ------------------------------------------------------------------------------------------------------
 
 
-def _graphs(
-    service: Service, options: Mapping[str, Any], chosen: Mapping[str, Mapping[str, Any]]
-) -> dict[str, Any]:
+def _graphs(service: Service, options: Options, chosen: Mapping[str, Options]) -> dict[str, DAG]:
     return {
         dag.dag_id: dag
         for action in service.actions.values()
@@ -164,7 +161,7 @@ def _tasks(service: Service, action: Action) -> None:
     stop.as_teardown(on_failure_fail_dagrun=True)
 
 
-def _defaults(settings: AirflowSettings) -> dict[str, Any]:
+def _defaults(settings: AirflowSettings) -> dict[str, object]:
     told = {"owner": settings.owner, "pool": settings.pool, "queue": settings.queue}
     return {
         "retries": settings.retries,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from airflow.sdk import BaseOperatorLink
 
 
@@ -12,7 +10,7 @@ class _Link(BaseOperatorLink):
 
     name = ""
 
-    def get_link(self, operator: Any, *, ti_key: Any) -> str:
+    def get_link(self, operator: object, *, ti_key: object) -> str:
         del ti_key
         places: dict[str, str] = getattr(operator, "places", {})
         return places.get(self.name.lower(), "")

@@ -22,12 +22,13 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from foretell.errors import InfrastructureError, UsageError
 from foretell.system import locks
 from foretell.system.processes import directory, kill, kill_survivors, processes
 
+Json: TypeAlias = dict[str, Any]
 HOST = "127.0.0.1"
 PORT = 8080
 COMPONENTS: dict[str, tuple[str, ...]] = {
@@ -255,7 +256,7 @@ class LocalAirflow:
         """Return what Airflow says of graphs that it cannot read."""
         return [str(error["stack_trace"]) for error in self.ask("/api/v2/importErrors")["import_errors"]]
 
-    def ask(self, path: str) -> Any:
+    def ask(self, path: str) -> Json:
         """Ask the api-server; OSError or ValueError where it does not answer."""
         try:
             return self._fetch(path)
@@ -267,11 +268,12 @@ class LocalAirflow:
         ]  # before Airflow 3.2 nobody is let in without
         return self._fetch(path)
 
-    def _fetch(self, path: str) -> Any:
+    def _fetch(self, path: str) -> Json:
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
         request = urllib.request.Request(f"{self.url}{path}", headers=headers)  # noqa: S310 - our own address
         with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
-            return json.loads(answer.read())
+            told: Json = json.loads(answer.read())
+            return told
 
     def check(self) -> None:
         """Raise InfrastructureError when a component has ended."""

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from airflow.sdk import BaseOperator
 
-from foretell.airflow.compat import find
+from foretell.airflow.compat import Context, Report, find
 from foretell.airflow.identity import generation, identity
 from foretell.airflow.links import LINKS
 from foretell.errors import ForetellError, UsageError
@@ -37,7 +37,7 @@ class ForetellOperator(BaseOperator):
         return self
 
     @contextmanager
-    def duty(self, context: Any) -> Iterator[Any]:
+    def duty(self, context: Context) -> Iterator[Any]:
         """
         Open the service and target that this task is about; what goes wrong becomes Airflow's errors.
 
@@ -54,7 +54,7 @@ class ForetellOperator(BaseOperator):
             finally:
                 self.places = duty.places
 
-    def report(self, context: Any, report: dict[str, Any]) -> dict[str, Any]:
+    def report(self, context: Context, report: Report) -> Report:
         """Leave what became of the run for whoever looks at the task, also at one that fails."""
         context["ti"].xcom_push(key="return_value", value=report)
         return report
@@ -63,7 +63,7 @@ class ForetellOperator(BaseOperator):
 class StartOperator(ForetellOperator):
     """Ask for the run and launch it; cleared, stop the run that it began before and begin another of that date."""
 
-    def execute(self, context: Any) -> dict[str, Any]:
+    def execute(self, context: Context) -> Report:
         with self.duty(context) as duty:
             return self.report(
                 context, duty.start(generation(context["ti"].max_tries, self.retries or 0), self.log)
@@ -73,10 +73,10 @@ class StartOperator(ForetellOperator):
 class WaitOperator(ForetellOperator):
     """Wait, without a worker, until the run has ended, however it ended."""
 
-    def execute(self, context: Any) -> dict[str, Any]:
+    def execute(self, context: Context) -> Report:
         return self.resume(context, None)
 
-    def resume(self, context: Any, event: dict[str, Any] | None) -> dict[str, Any]:
+    def resume(self, context: Context, event: Mapping[str, object] | None) -> Report:
         """Take the step that the trigger came to; wait again unless the run has ended."""
         with self.duty(context) as duty:
             if not duty.advance(event, self.log):
@@ -88,7 +88,7 @@ class WaitOperator(ForetellOperator):
 class CheckOperator(ForetellOperator):
     """Return the verdict: green means a model, or rows in the warehouse; red has the reason in its first line."""
 
-    def execute(self, context: Any) -> dict[str, Any]:
+    def execute(self, context: Context) -> Report:
         with self.duty(context) as duty:
             report = self.report(context, duty.report())
             duty.acknowledge()
@@ -103,7 +103,7 @@ class CheckOperator(ForetellOperator):
 class StopOperator(ForetellOperator):
     """End what is left of the run, and be red unless it succeeded, so that nothing turns a failure green."""
 
-    def execute(self, context: Any) -> dict[str, Any]:
+    def execute(self, context: Context) -> Report:
         with self.duty(context) as duty:
             duty.stop(f'ended by the task "{self.task_id}" of {context["dag_run"].run_id}', self.log)
             report = self.report(context, duty.report())

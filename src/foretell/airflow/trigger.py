@@ -16,7 +16,7 @@ from typing import Any
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from foretell.airflow.compat import find
+from foretell.airflow.compat import Report, find
 from foretell.airflow.watch import Watch
 from foretell.errors import CorruptError
 from foretell.protocol import keys
@@ -31,13 +31,13 @@ UNWANTED = frozenset({"failed", "skipped", "removed", "upstream_failed"})
 class RunTrigger(BaseTrigger):
     """Fires when `next_step` of a run is not Wait. `store` is a URL, `run` the run's folder, `poll` seconds."""
 
-    def __init__(self, store: str, run: str, poll: float, **_: Any) -> None:
+    def __init__(self, store: str, run: str, poll: float, **_: object) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.store = store
         self.folder = run
         self.poll = poll
 
-    def serialize(self) -> tuple[str, dict[str, Any]]:
+    def serialize(self) -> tuple[str, Report]:
         """Return what another triggerer needs to begin it again."""
         arguments = {"store": self.store, "run": self.folder, "poll": self.poll}
         return "foretell.airflow.trigger.RunTrigger", arguments

@@ -6,11 +6,12 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 import msgspec
 
 from foretell import platforms
+from foretell.airflow.compat import Report
 from foretell.airflow.tail import Tail
 from foretell.controller.resolve import now
 from foretell.errors import CorruptError, ForetellError, RefusedError, StoreError, UsageError
@@ -44,7 +45,7 @@ class Watch:
         self._platform: Platform | None = None
         self._troubled = False
 
-    async def until_due(self) -> dict[str, Any]:
+    async def until_due(self) -> Report:
         """Look until something is to be done; give what, as values of JSON."""
         began = time.monotonic()
         witness = await self._witness()

@@ -6,7 +6,7 @@ import argparse
 import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn
 
 from foretell.cli import streams
 from foretell.cli.output import Terminal
@@ -26,7 +26,7 @@ class Parser(argparse.ArgumentParser):
 
     example: str = ""
 
-    def print_help(self, file: Any = None) -> None:  # noqa: ARG002 - it goes where every result goes
+    def print_help(self, file: object = None) -> None:  # noqa: ARG002 - it goes where every result goes
         """Print the help; argparse itself passes over that it finds no room or no reader."""
         streams.write(self.format_help())
 

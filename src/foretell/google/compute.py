@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
-from typing import Any
 
 from msgspec import Struct
 
@@ -147,7 +146,7 @@ def _operation(told: Json) -> Operation:
     )
 
 
-def _errors(told: Json) -> Iterator[Mapping[str, Any]]:
+def _errors(told: Json) -> Iterator[Json]:
     yield from told.get("error", {}).get("errors", [])
     if told.get("status") == "DONE" and (status := told.get("httpErrorStatusCode")):
         yield {"code": f"HTTP_{status}", "message": told.get("httpErrorMessage", "")}

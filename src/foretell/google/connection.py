@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from typing import Any
 
 import requests
 from google.auth import exceptions
@@ -48,7 +47,9 @@ class Connection:
         """What asks an emulator, which needs no credentials."""
         return AuthorizedSession(credentials.nobody())
 
-    def send(self, method: str, url: str, body: object, query: Mapping[str, Any], timeout: float) -> Answer:
+    def send(
+        self, method: str, url: str, body: object, query: Mapping[str, object], timeout: float
+    ) -> Answer:
         """Send one request and give the answer's body, or the failure."""
         try:
             session = self._plain if url.startswith(emulators(self._environ)) else self.session
@@ -79,7 +80,7 @@ def _credentials_fail(error: exceptions.GoogleAuthError, method: str, url: str) 
     )
 
 
-def _plain(query: Mapping[str, Any]) -> dict[str, Any]:
+def _plain(query: Mapping[str, object]) -> dict[str, object]:
     """Return parameters as they stand in an address: true and false in small letters."""
     return {
         name: str(value).lower() if isinstance(value, bool) else value

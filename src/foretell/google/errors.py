@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
-from typing import Any
 
 from msgspec import Struct
 
@@ -100,12 +99,12 @@ def read(status: int, body: object, text: str = "") -> Failure:
     )
 
 
-def _reasons(error: Mapping[str, Any]) -> Iterator[str]:
+def _reasons(error: Mapping[str, object]) -> Iterator[str]:
     """Return its reasons, the most telling first: of a detail, of a listed error, its status."""
     for key in ("details", "errors"):
         listed = error.get(key)
         for part in listed if isinstance(listed, list) else []:
             if isinstance(part, Mapping) and isinstance(part.get("reason"), str):
                 yield part["reason"]
-    if isinstance(error.get("status"), str):
-        yield error["status"]
+    if isinstance(status := error.get("status"), str):
+        yield status

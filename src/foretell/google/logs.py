@@ -14,10 +14,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import msgspec
 
+from foretell.google.endpoints import Json
 from foretell.google.errors import Failure, Kind
 from foretell.system.backoff import Backoff
 
@@ -40,7 +41,6 @@ SEVERITIES = {
     "Traceback": "ERROR",
 }
 STREAMS = {1: "stdout", 2: "stderr"}
-Json: TypeAlias = dict[str, Any]
 
 
 class LogSource(NamedTuple):

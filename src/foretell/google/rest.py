@@ -10,7 +10,7 @@ import functools
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 from msgspec.structs import replace
 
@@ -36,7 +36,9 @@ class Sender(Protocol):
         """Who asks, as an IAM policy names it."""
         ...
 
-    def send(self, method: str, url: str, body: object, query: Mapping[str, Any], timeout: float) -> Answer:
+    def send(
+        self, method: str, url: str, body: object, query: Mapping[str, object], timeout: float
+    ) -> Answer:
         """Send one request and give the answer's body, or the failure."""
 
 
@@ -83,11 +85,11 @@ class Rest:
         """Who asks, as an IAM policy names it."""
         return self._connection.member
 
-    def get(self, service: str, path: str, query: Mapping[str, Any] | None = None) -> Answer:
+    def get(self, service: str, path: str, query: Mapping[str, object] | None = None) -> Answer:
         """Read; repeated where that helps."""
         return self.call("GET", service, path, query=query, again=True)
 
-    def pages(self, service: str, path: str, query: Mapping[str, Any] | None = None) -> Iterator[Answer]:
+    def pages(self, service: str, path: str, query: Mapping[str, object] | None = None) -> Iterator[Answer]:
         """Read all pages of a list; a failure is the last that comes."""
         told = dict(query or {})
         while True:
@@ -104,7 +106,7 @@ class Rest:
         path: str,
         *,
         body: object = None,
-        query: Mapping[str, Any] | None = None,
+        query: Mapping[str, object] | None = None,
         again: bool = False,
         timeout: float | None = None,
     ) -> Answer:

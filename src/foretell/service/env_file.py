@@ -6,7 +6,7 @@ import io
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from foretell.errors import UsageError
 
@@ -24,36 +24,41 @@ def read(path: Path, inherited: Mapping[str, str]) -> dict[str, str]:
     Raises UsageError where the file cannot be read, or a line of it is not understood. No message repeats a value.
     """
     found: dict[str, str] = {}
-    for line, binding in _bindings(path):
-        if binding.error or (binding.key is not None and binding.value is None):
-            quoted = '"' in binding.original.string or "'" in binding.original.string
-            why = (
-                "a quote is not closed, or text follows the closing quote"
-                if binding.error and quoted
-                else "= is missing"
-            )
+    for line, text, key, value, error in _statements(path):
+        if error or (key is not None and value is None):
+            quoted = error and ('"' in text or "'" in text)
+            why = "a quote is not closed, or text follows the closing quote" if quoted else "= is missing"
             raise _wrong(path, line, why, "write NAME=value, and quote a value of several lines")
-        if binding.key is None:
+        if key is None or value is None:
             continue
-        _insist_on_a_name(path, line, binding.key)
-        value = binding.value
-        if not LITERAL.match(binding.original.string):
-            value = _filled(value, {**inherited, **found}, path, line)
-        if "\0" in value:
-            raise _wrong(path, line, f'"{binding.key}" holds a NUL character, which no variable can')
-        found[binding.key] = value
+        _insist_on_a_name(path, line, key)
+        filled = value if LITERAL.match(text) else _filled(value, {**inherited, **found}, path, line)
+        if "\0" in filled:
+            raise _wrong(path, line, f'"{key}" holds a NUL character, which no variable can')
+        found[key] = filled
     return found
 
 
-def _bindings(path: Path) -> Iterator[tuple[int, Any]]:
-    """Yield every statement of a file as python-dotenv parses it, with its line counted from 1."""
+class Statement(NamedTuple):
+    """One statement of a file: `text` as it stands there, and its line, counted from 1."""
+
+    line: int
+    text: str
+    key: str | None
+    value: str | None
+    error: bool
+
+
+def _statements(path: Path) -> Iterator[Statement]:
+    """Yield every statement of a file as python-dotenv parses it."""
     # Loaded here, for few services have such a file, and it takes longer than a service without one takes to load.
     from dotenv.parser import parse_stream
 
-    for binding in parse_stream(io.StringIO(_text(path))):
-        text = binding.original.string
+    for found in parse_stream(io.StringIO(_text(path))):
+        text = found.original.string
         blank = text[: len(text) - len(text.lstrip())]
-        yield binding.original.line + len(re.findall(r"\r\n|\n|\r", blank)), binding
+        line = found.original.line + len(re.findall(r"\r\n|\n|\r", blank))
+        yield Statement(line, text, found.key, found.value, found.error)
 
 
 def _text(path: Path) -> str:

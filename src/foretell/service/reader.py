@@ -7,7 +7,7 @@ import types
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, time
 from functools import cache
-from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeAlias, Union, cast, get_args, get_origin
 
 import msgspec
 from msgspec import Meta, Struct
@@ -29,7 +29,7 @@ SEVERAL = {
     "times that do not fit in one line need a second action"
 }
 """How several values are written of a key that takes one, where that is not plain."""
-WORDS = {str: "a string", int: "an integer", float: "a number", bool: "true or false"}
+WORDS: dict[object, str] = {str: "a string", int: "an integer", float: "a number", bool: "true or false"}
 LARGEST = 2**63
 WIDEST = 60
 """Characters of a value that a message shows."""
@@ -53,7 +53,7 @@ def fields(
             continue
         read = _value(known[key].type, value, (*path, key), faults)
         if known[key].is_duration and read is not NOTHING:
-            read = seconds(read, (*path, key), faults)
+            read = seconds(cast("str | float", read), (*path, key), faults)
         if read is not NOTHING:
             result[known[key].field.name] = read
     return result
@@ -69,11 +69,11 @@ def required(kind: type) -> list[str]:
     return [name for name, key in declaration.keys(kind).items() if key.field.required]
 
 
-def _value(kind: Any, value: object, path: KeyPath, faults: Faults) -> Any:
+def _value(kind: object, value: object, path: KeyPath, faults: Faults) -> object:
     if isinstance(value, dict) and (option := _tabular(kind)):
         if get_origin(option) is dict:
             return _entries(get_args(option)[1], value, path, faults)
-        return fields(option, value, path, faults)
+        return fields(cast("type[Struct]", option), value, path, faults)
     if kind is object:
         return _free(value, path, faults)
     try:
@@ -86,7 +86,7 @@ def _value(kind: Any, value: object, path: KeyPath, faults: Faults) -> Any:
         return NOTHING
 
 
-def _entries(kind: Any, values: Table, path: KeyPath, faults: Faults) -> Given:
+def _entries(kind: object, values: Table, path: KeyPath, faults: Faults) -> Given:
     read = {key: _value(kind, value, (*path, key), faults) for key, value in values.items()}
     return {key: value for key, value in read.items() if value is not NOTHING}
 
@@ -105,7 +105,7 @@ def _free(value: object, path: KeyPath, faults: Faults) -> object:
 
 
 @cache
-def _tabular(kind: Any) -> Any:
+def _tabular(kind: object) -> object:
     """Return what of a type a table can be: a struct, or one of any keys; None where it cannot be one."""
     for option in _options(_plain(kind)):
         if get_origin(option) is dict or (isinstance(option, type) and issubclass(option, Struct)):
@@ -113,18 +113,18 @@ def _tabular(kind: Any) -> Any:
     return None
 
 
-def _plain(kind: Any) -> Any:
+def _plain(kind: object) -> object:
     return get_args(kind)[0] if get_origin(kind) is Annotated else kind
 
 
-def _options(kind: Any) -> tuple[Any, ...]:
+def _options(kind: object) -> tuple[object, ...]:
     """Return the alternatives of a type, without what says that it may be left out."""
     if get_origin(kind) not in {Union, types.UnionType}:
         return (kind,)
     return tuple(_plain(option) for option in get_args(kind) if option is not types.NoneType)
 
 
-def _words(kind: Any) -> str:
+def _words(kind: object) -> str:
     """Say a type as a person would."""
     if get_origin(kind) is Annotated:
         return _words(_plain(kind)) + "".join(_limits(meta) for meta in get_args(kind)[1:])
@@ -137,7 +137,7 @@ def _words(kind: Any) -> str:
     return WORDS.get(kind, "a table")
 
 
-def _many(kind: Any) -> str:
+def _many(kind: object) -> str:
     """Say several of a type."""
     if get_origin(kind) in {Union, types.UnionType}:
         return " or ".join(map(_many, get_args(kind)))
@@ -176,7 +176,7 @@ def _shown(value: object) -> str:
     return f"{names[type(value)]} {text if len(text) <= WIDEST else text[: WIDEST - 1] + '…'}"
 
 
-def _mended(kind: Any, value: object) -> str:
+def _mended(kind: object, value: object) -> str:
     """Return the fix where it is plain: a number or date where text is asked for."""
     if str in _options(kind) and isinstance(value, int | float | date) and not isinstance(value, bool):
         return "; put it in quotes"

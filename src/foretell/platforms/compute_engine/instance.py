@@ -7,18 +7,17 @@ import re
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import cast
 
 from msgspec.structs import replace
 
+from foretell.google.endpoints import Json
 from foretell.google.labels import label
 from foretell.platforms.base import NEW, planned
 from foretell.platforms.compute_engine.settings import ComputeEngineSettings
 from foretell.protocol.assignment import NO_LOCK, Assignment
 from foretell.protocol.records import Launch, Request
 from foretell.system import paths
-
-Json: TypeAlias = dict[str, Any]
 
 TEXTS = Path(__file__).parent
 IMAGE = "projects/cos-cloud/global/images/family/cos-stable"
@@ -90,7 +89,7 @@ def plan(settings: ComputeEngineSettings, request: Request) -> Json:
     }
 
 
-def _shown(told: Any) -> Any:
+def _shown(told: object) -> object:
     """Put <…> in the place of what only a start can know."""
     match told:
         case str():
@@ -205,7 +204,7 @@ def script() -> str:
     return (TEXTS / "attempt.sh").read_text().replace("@ASSIGNMENT@", assigned)
 
 
-def merge(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Json:
+def merge(ours: Mapping[str, object], theirs: Mapping[str, object]) -> Json:
     """Lay one body over another: tables merge, and anything else is replaced."""
     made = dict(ours)
     for key, value in theirs.items():

@@ -8,7 +8,6 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeAlias
 from urllib.parse import unquote
 
 import requests
@@ -18,10 +17,9 @@ from msgspec.structs import replace
 from requests.adapters import BaseAdapter
 
 from foretell.google.credentials import nobody
+from foretell.google.endpoints import Json
 from foretell.warehouses.base import Shipment
 from foretell.warehouses.bigquery.settings import BigQuerySettings
-
-Json: TypeAlias = dict[str, Any]
 
 PROJECT = "<the project of the credentials>"
 ROWS = 1_000_000_000_000_007
@@ -81,7 +79,7 @@ def shipped(shipment: Shipment) -> Iterator[Shipment]:
         yield replace(shipment, rows=ROWS, files=tuple(files))
 
 
-def _told(body: Any) -> Json | None:
+def _told(body: object) -> Json | None:
     """Read what is sent: JSON alone, or as the first part of an upload."""
     text = body.decode("utf-8", "replace") if isinstance(body, bytes) else str(body or "")
     start = text.find("{")
@@ -89,7 +87,7 @@ def _told(body: Any) -> Json | None:
     return found if isinstance(found, dict) else None
 
 
-def _shown(told: Any) -> Any:
+def _shown(told: object) -> object:
     """Put <…> in the place of what only a delivery can know."""
     match told:
         case str():

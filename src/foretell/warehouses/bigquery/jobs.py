@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable
-from typing import Any, cast
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, TypeVar, cast
 
 from google.api_core.exceptions import Conflict, Forbidden, NotFound
 from google.api_core.retry import Retry
@@ -35,6 +35,19 @@ BACKOFF = Backoff(first=0.05, longest=2, factor=1.5)
 """Between two looks at a job that runs."""
 
 
+class Job(Protocol):
+    """What all of Google's jobs have in common; their classes have no public base."""
+
+    @property
+    def state(self) -> object: ...
+
+    @property
+    def error_result(self) -> Mapping[str, object] | None: ...
+
+
+J = TypeVar("J", bound=Job)
+
+
 class Jobs:
     """The jobs of one client. `member` is who asks, as IAM names it, for messages."""
 
@@ -46,11 +59,11 @@ class Jobs:
     def finish(
         self,
         stem: str,
-        ask: Callable[[str], Any],
+        ask: Callable[[str], J],
         *,
-        same: Callable[[Any], bool],
-        stands: Callable[[Any], bool] = lambda _: True,
-    ) -> Any:
+        same: Callable[[J], bool],
+        stands: Callable[[J], bool] = lambda _: True,
+    ) -> J:
         """
         Have one job of this stem done, by us or by whoever asked for it before, and give it.
 
@@ -60,16 +73,17 @@ class Jobs:
         for number in itertools.count(1):
             name = f"{stem}_{number}"
             job, ours = self._asked(name, ask)
-            if not ours and (job is None or not same(job)):
+            if job is None or not (ours or same(job)):
                 continue
             done = self._wait(name, job)
-            if done.error_result is None and (ours or stands(done)):
+            failure = done.error_result
+            if failure is None and (ours or stands(done)):
                 return done
-            if ours:
-                raise judged(done.error_result, project=self.client.project, member=self.member)
+            if ours and failure is not None:
+                raise judged(failure, project=self.client.project, member=self.member)
         raise AssertionError(stem)
 
-    def _asked(self, name: str, ask: Callable[[str], Any]) -> tuple[Any, bool]:
+    def _asked(self, name: str, ask: Callable[[str], J]) -> tuple[J | None, bool]:
         """Ask for a job; give it and whether it is ours. None for one of a stranger, which we may not see."""
         try:
             return ask(name), True
@@ -100,7 +114,7 @@ class Jobs:
     def _get(self, name: str) -> Any:
         return self.client.get_job(name, location=self.client.location, retry=RETRY, timeout=REQUEST)
 
-    def _wait(self, name: str, job: Any) -> Any:
+    def _wait(self, name: str, job: J) -> J:
         end = time.monotonic() + LONGEST
         pauses = BACKOFF.pauses()
         while job.state != "DONE":

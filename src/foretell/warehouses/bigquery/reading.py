@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from google.cloud import bigquery
+from google.cloud.bigquery.table import Row
 
 from foretell.protocol.records import Receipt
 from foretell.warehouses.bigquery import scripts as script
@@ -16,7 +16,7 @@ from foretell.warehouses.bigquery.table import Table
 LONGEST_QUERY = 600.0
 
 
-def ask(jobs: Jobs, query: str, values: Mapping[str, str | int]) -> list[Any]:
+def ask(jobs: Jobs, query: str, values: Mapping[str, str | int]) -> list[Row]:
     """Return the rows of a query, which changes nothing and may be asked again."""
     found = jobs.client.query_and_wait(
         query,
@@ -31,7 +31,7 @@ def ask(jobs: Jobs, query: str, values: Mapping[str, str | int]) -> list[Any]:
 
 def read(
     jobs: Jobs, table: Table, there: bigquery.Table, standing: Sequence[Receipt], limit: int | None
-) -> tuple[list[Any], int]:
+) -> tuple[list[Row], int]:
     """Return rows of a table, and their number: of a plain table for nothing, of a partitioned one from its end."""
     clip = "" if limit is None else f" LIMIT {limit}"
     if there.table_type == "VIEW":

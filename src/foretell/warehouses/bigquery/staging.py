@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
-from google.cloud.bigquery import Client, LoadJobConfig
+from google.cloud.bigquery import Client, LoadJob, LoadJobConfig
 from google.cloud.bigquery.format_options import ParquetOptions
 
 from foretell.errors import WarehouseError
@@ -53,7 +52,7 @@ class Load:
         """Return the table that the job of a name fills."""
         return self._table.beside(f"{STAGING}{job.removeprefix('foretell_load_')}")
 
-    def ask(self, name: str) -> object:
+    def ask(self, name: str) -> LoadJob:
         staging = self.staging(name)
         described = tables.staged(staging, self._shipment.delivery.columns, datetime.now(UTC) + KEPT)
         self._client.create_table(described, exists_ok=True, retry=ONCE, timeout=REQUEST)
@@ -65,7 +64,7 @@ class Load:
             decimal_target_types=["NUMERIC", "BIGNUMERIC"],
             labels={**MADE_BY, "run": label(self._shipment.run)},
         )
-        config.parquet_options = ParquetOptions()  # type: ignore[no-untyped-call]
+        config.parquet_options = ParquetOptions()
         config.parquet_options.enable_list_inference = True
         if self._shipment.uris:
             return self._client.load_table_from_uri(
@@ -78,7 +77,7 @@ class Load:
             )
         return self._upload(staging, name, config)
 
-    def _upload(self, staging: Table, name: str, config: LoadJobConfig) -> object:
+    def _upload(self, staging: Table, name: str, config: LoadJobConfig) -> LoadJob:
         path = self._shipment.files[self._part]
         try:
             opened, size = path.open("rb"), path.stat().st_size
@@ -91,14 +90,14 @@ class Load:
                 file, staging.id, job_id=name, job_config=config, size=size, timeout=REQUEST
             )
 
-    def same(self, job: Any) -> bool:
+    def same(self, job: LoadJob) -> bool:
         staging = self.staging(job.job_id)
         into = (job.destination.project, job.destination.dataset_id, job.destination.table_id)
         return into == (staging.project, staging.dataset, staging.name) and tuple(
             job.source_uris or ()
         ) == tuple(self._shipment.uris)
 
-    def stands(self, job: Any) -> bool:
+    def stands(self, job: LoadJob) -> bool:
         """Whether what was loaded is still there: a staging table expires, and is removed by who has delivered."""
         there = tables.find(self._client, self.staging(job.job_id))
         return there is not None and there.num_rows == job.output_rows

@@ -12,12 +12,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 from google.api_core.exceptions import Forbidden, NotFound
 from google.cloud import bigquery
 from google.cloud.bigquery import Client
+from google.cloud.bigquery.job import QueryJob
+from google.cloud.bigquery.table import Row
 from msgspec.structs import replace
 
 from foretell.errors import UsageError, WarehouseError
@@ -279,7 +281,7 @@ class BigQueryWarehouse(Warehouse):
         rows = ask(jobs, query, {"uid": uid})
         return self._told(rows[0]) if rows else None
 
-    def _told(self, row: Mapping[str, Any]) -> Receipt:
+    def _told(self, row: Row) -> Receipt:
         fields = {field: row[field] for field in FIELDS}
         at = row["at"].astimezone(UTC).isoformat(timespec="milliseconds")
         return msgspec.convert(fields | {"table": self._shown(row["table"]), "at": at}, Receipt)
@@ -318,11 +320,11 @@ class BigQueryWarehouse(Warehouse):
         text: str,
         values: Mapping[str, str | int],
         *,
-        stands: Callable[[Any], bool] = lambda _: True,
-    ) -> Any:
+        stands: Callable[[QueryJob], bool] = lambda _: True,
+    ) -> QueryJob:
         """Run a script that changes something, once."""
 
-        def asked(name: str) -> object:
+        def asked(name: str) -> QueryJob:
             config = script.parameters(values)
             return jobs.client.query(
                 text, job_id=name, job_config=config, retry=ONCE, timeout=REQUEST, job_retry=None
