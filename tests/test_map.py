@@ -51,7 +51,9 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "contract/test_platforms.py": "platforms/__init__ platforms/base platforms/process/platform controller/controller",
         "contract/test_warehouses.py": "warehouses/__init__ warehouses/base warehouses/duckdb/table"
         " warehouses/duckdb/warehouse warehouses/duckdb/withdrawal warehouses/bigquery/reading"
-        " warehouses/bigquery/scripts warehouses/bigquery/table warehouses/bigquery/withdrawal",
+        " warehouses/bigquery/scripts warehouses/bigquery/table warehouses/bigquery/withdrawal"
+        " testing/__init__ testing/warehouses/__init__ testing/warehouses/candidate testing/warehouses/deliveries"
+        " testing/warehouses/refusals testing/warehouses/shipping testing/warehouses/withdrawals",
     },
     "Google's services answer, or stand-ins for them": {
         "google/test_rest.py": "google/connection google/credentials google/endpoints google/rest",

@@ -20,11 +20,11 @@ from google.cloud.bigquery import Client
 
 from foretell.errors import UsageError, WarehouseError
 from foretell.service.delivery import Column, Delivery
+from foretell.testing.warehouses.shipping import APPEND, DAYS, OTHER, PARTITION, REPLACE, Shipper, ids
 from foretell.warehouses.base import Shipment
 from foretell.warehouses.bigquery import errors as failures
 from foretell.warehouses.bigquery.settings import BigQuerySettings
 from foretell.warehouses.bigquery.warehouse import BigQueryWarehouse
-from tests.contract.test_warehouses import APPEND, DAYS, OTHER, PARTITION, REPLACE, Shipper, ids
 from tests.standins.google.bigquery import PROJECT, BigQuery
 from tests.standins.google.faults import Fault
 from tests.standins.google.storage import Storage
