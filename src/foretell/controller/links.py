@@ -18,12 +18,8 @@ def addresses(request: Request, launch: Launch | None = None) -> dict[str, str]:
     project = target.platform.google_project
     found = dict(platforms.connect(target.platform).links(request, launch))
     found["bucket"] = console.bucket(target.store, request.run.folder, project)
-    owner = target.warehouse.google_project or project
-    if (
-        request.spec.delivery and target.warehouse.needs_google and owner
-    ):  # else that of whoever's credentials are used
-        dataset, _, name = request.spec.delivery.table.rpartition(".")
-        found["table"] = console.table(owner, dataset or target.warehouse.dataset, name)
+    if request.spec.delivery:
+        found["table"] = target.warehouse.link(request.spec.delivery.table, project)
     return {name: address for name, address in found.items() if address}
 
 

@@ -21,8 +21,9 @@ def kinds(service: Service, target: Target) -> Iterator[Check]:
     look = None
     try:
         warehouse = warehouses.connect(target.warehouse)
-    except ForetellError as error:  # what it needs is not installed
-        yield failed("warehouse", error)
+    except ForetellError as error:  # what it needs is not installed; `doctor.warehouse` tells it too
+        if target.needs_google:
+            yield missing("google", error.why or error.what, error.hint)
     else:
         if target.needs_google:
             look = yield from _google(service, target, platform, warehouse)

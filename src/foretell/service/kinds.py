@@ -151,6 +151,10 @@ class WarehouseSettings(KindSettings):
         """Return a table's address in Airflow's own conventions; empty where a part of it is not known."""
         return ""
 
+    def link(self, table: str, project: str | None) -> str:  # noqa: ARG002
+        """Return the page where a person looks at a table, "" where there is none; `project` is its machines'."""
+        return ""
+
     def connect(self, waits: Callable[[str], None]) -> object:
         """Return the `warehouses.base.Warehouse` of these settings, of a kind that another package brings."""
         raise NotImplementedError

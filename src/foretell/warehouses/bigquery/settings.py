@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta, Struct, field
 
+from foretell.google import console
 from foretell.service.kinds import Defaults, WarehouseSettings, bad_dataset
 
 
@@ -51,6 +52,10 @@ class BigQuerySettings(
 
     def reads_store(self, store: str) -> bool:
         return store.startswith("gs://")
+
+    def link(self, table: str, project: str | None) -> str:
+        owner = self.project or project  # else that of whoever's credentials are used
+        return console.table(owner, *self._qualified(table)) if owner else ""
 
     def address(self, table: str) -> str:
         dataset, name = self._qualified(table)
