@@ -12,10 +12,11 @@ from datetime import datetime
 from typing import Literal, TypeAlias, TypeVar
 
 import msgspec
-from msgspec import NODEFAULT, Struct, field
+from msgspec import Struct, field
 
 from foretell.errors import CorruptError
 from foretell.protocol.keys import Run
+from foretell.service.declaration import defaults
 from foretell.service.delivery import Delivery
 from foretell.service.kinds import decoded
 from foretell.service.model import Action, Source, Target
@@ -364,7 +365,7 @@ def _leave_defaults_out(value: Struct, fields: dict[str, object]) -> set[str]:
     found: set[str] = set()
     since_2, only_here = (table.get(type(value), frozenset[str]()) for table in (SINCE_2, ONLY_HERE))
     for name in since_2 | only_here:
-        if getattr(value, name) == _default(type(value), name):
+        if getattr(value, name) == defaults(type(value))[name]:
             fields.pop(name, None)
         elif name in since_2:
             found.add(name)
@@ -373,12 +374,6 @@ def _leave_defaults_out(value: Struct, fields: dict[str, object]) -> set[str]:
         if isinstance(inner, Struct) and isinstance(below, dict):
             found |= _leave_defaults_out(inner, below)
     return found
-
-
-def _default(kind: type[Struct], name: str) -> object:
-    """Return what a field is when nobody has said anything about it."""
-    known = next(one for one in msgspec.structs.fields(kind) if one.name == name)
-    return known.default if known.default_factory is NODEFAULT else known.default_factory()
 
 
 def decode(data: bytes, kind: type[R], key: str) -> R:

@@ -67,6 +67,15 @@ def keys(kind: type[Struct]) -> dict[str, Key]:
     return {key.name: key for key in found if key}
 
 
+@cache
+def defaults(kind: type[Struct]) -> dict[str, object]:
+    """Return what fields are when nobody has said anything about them; to find out takes a millisecond."""
+    return {
+        field.name: field.default if field.default_factory is NODEFAULT else field.default_factory()
+        for field in msgspec.structs.fields(kind)
+    }
+
+
 def _key(field: FieldInfo) -> Key | None:
     plain, *marks = get_args(field.type) if get_origin(field.type) is Annotated else (field.type,)
     if RESOLVED in marks:
