@@ -165,7 +165,7 @@ class StreamError(InfrastructureError):
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         why = "" if full else error.strerror or str(error)
         super().__init__(
-            "no room on standard output" if full else "standard output cannot be written", why=why
+            "no space left on standard output" if full else "cannot write to standard output", why=why
         )
 
 

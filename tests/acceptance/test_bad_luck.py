@@ -137,7 +137,7 @@ def test_a_training_that_writes_nothing_has_failed(stage: Stage) -> None:
     stage.action("application", PREDICTIONS, more='inputs = ["training"]', delivery=DELIVERY)
     run, state = ended(stage, "training")
     assert state.phase == "failed"
-    assert 'wrote nothing into "output/"' in state.cause
+    assert 'wrote nothing to "output/"' in state.cause
     stage.must_be_settled(run, "failed")
 
 

@@ -95,13 +95,16 @@ def test_a_command_dies_when_its_store_is_away_for_long(hasty: Stage) -> None:
         must_be_gone(map(int, hasty.pids.read_text().split()))
         hasty.must_be_dead([machine])
         last_words = (hasty.root / ".foretell" / "machines" / machine / "agent.err").read_text()
-        assert last_words.endswith("the store was out of reach for 1 s\n")
+        assert last_words.endswith("the store could not be reached for 1 s\n")
         away.rename(hasty.store)
         assert waiter.communicate(timeout=30) == ("succeeded\n", "")
     assert hasty.read(run.attempt(1).host, Host) is None
     second = hasty.read(run.attempt(2).launch, Launch)
     assert isinstance(second, Launch)
-    assert (second.after, second.cause) == ("lost", "the agent is dead: the store was out of reach for 1 s")
+    assert (second.after, second.cause) == (
+        "lost",
+        "the agent is dead: the store could not be reached for 1 s",
+    )
     hasty.must_be_settled(run, "succeeded")
 
 

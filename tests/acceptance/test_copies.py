@@ -139,7 +139,7 @@ def test_a_long_copy_is_told(root: Path) -> None:
     said = foretell(root, "run", "application")
     assert said.code == 0, said.err
     assert "took a snapshot of the sources: copied 6 files, 1.2 GB, in " in said.err
-    assert "foretell: made the working directory: copied 6 files, 1.2 GB, in " in said.err
+    assert "foretell: created the working directory: copied 6 files, 1.2 GB, in " in said.err
 
 
 @pytest.mark.soak

@@ -32,14 +32,14 @@ def test_what_is_written_beside_the_output_is_told_with_the_key_that_keeps_it(st
     )
     assert stage.act("run", "training") == "succeeded", stage.tell()
     assert ended(stage, "training")[1] == (
-        'not kept, for it is outside of "output/": models/model.pkl (4 B), models/deep/x (2 B); '
+        'not kept, because outside of "output/": models/model.pkl (4 B), models/deep/x (2 B); '
         'to keep it, set output = "models" in [actions.training]\n'
-        'kept nothing, for the command wrote nothing into "output/"\n'
+        'nothing was kept: the command wrote nothing to "output/"\n'
     )
     stage.action("training", "echo 1 > output/x; mkdir a b; echo 1 > a/1; echo 1 > b/1")
     assert stage.act("run", "training", "1") == "succeeded", stage.tell()
     assert ended(stage, "training")[1] == (
-        'not kept, for it is outside of "output/": a/1 (2 B), b/1 (2 B); to keep it, have the command write into "output/"\n'
+        'not kept, because outside of "output/": a/1 (2 B), b/1 (2 B); to keep it, let the command write to "output/"\n'
     )
 
 
@@ -47,7 +47,7 @@ def test_a_command_that_writes_nothing_at_all_is_told_and_its_log_is_its_own(sta
     stage.action("training", "echo printed")
     assert stage.act("run", "training") == "succeeded", stage.tell()
     run, told = ended(stage, "training")
-    assert told == 'kept nothing, for the command wrote nothing into "output/"\n'
+    assert told == 'nothing was kept: the command wrote nothing to "output/"\n'
     assert history.tail(stage.controller.store, run, 1) == b"printed\n"
 
 
@@ -77,7 +77,7 @@ def test_what_an_input_brought_is_nothing_that_was_kept(stage: Stage) -> None:
     stage.action("application", "cat output/model", more='inputs = ["calibration"]')
     assert stage.act("run", "training") == "succeeded", stage.tell()
     assert stage.act("run", "calibration") == "failed"
-    assert 'wrote nothing into "output/"' in ended(stage, "calibration")[1]
+    assert 'wrote nothing to "output/"' in ended(stage, "calibration")[1]
 
 
 def test_an_input_is_put_where_its_action_wrote_it_and_a_namesake_is_told(stage: Stage) -> None:
@@ -93,7 +93,7 @@ def test_an_input_is_put_where_its_action_wrote_it_and_a_namesake_is_told(stage:
     label = stage.runs("training")[0].label
     assert (stage.store / run.attempt(1).output("used")).read_text() == "new\n"
     assert told == (
-        f'the working directory has "old/models/model" of its own, beside "models/model" of the input {label}: '
+        f'the working directory has its own "old/models/model", beside "models/model" of the input {label}: '
         'if the command reads the former, set inputs = {training = "old/models"}\n'
     )
 
@@ -109,13 +109,13 @@ def test_inputs_that_are_in_each_others_way_are_refused_with_the_table_that_mend
         assert stage.act("run", action) == "succeeded", stage.tell()
     assert stage.act("run", "application", "1") == "failed"
     mend = 'inputs = {left = "output", right = "right"}'
-    assert 'two inputs both bring "model" to "output"' in ended(stage, "application")[1]
+    assert 'two inputs both contain "model" for "output"' in ended(stage, "application")[1]
     assert mend in ended(stage, "application")[1]
     stage.action(
         "application", "cat output/model right/model > output/both", more='inputs = {left = "config"}'
     )
     assert stage.act("run", "application", "2") == "failed"
-    assert 'cannot be put into "config"' in ended(stage, "application")[1]
+    assert 'cannot be placed in "config"' in ended(stage, "application")[1]
     stage.action("application", "cat output/model right/model > output/both", more=mend)
     assert stage.act("run", "application", "3") == "succeeded", stage.tell()
     run, _ = ended(stage, "application")

@@ -242,11 +242,11 @@ def ran(root: Path, more: str = "", code: int = 1, **files: str) -> tuple[str, s
 @pytest.mark.slow
 def test_a_module_that_nobody_declared_is_told_with_what_lies_there_unread(tmp_path: Path) -> None:
     cause, log = ran(tmp_path / "a", environment_yml="dependencies: [tiny]\n")
-    assert cause.startswith('the command ended with exit code 1: the module "tiny" is not there')
+    assert cause.startswith('the command ended with exit code 1: the module "tiny" is not installed')
     assert "environment.yml is not read: write its packages into a requirements.txt" in cause
     assert "foretell: no packages are installed: no supported file declares any" in log
     cause, _ = ran(tmp_path / "b")
-    assert cause.endswith("no file that is read says which packages are needed; write a requirements.txt")
+    assert cause.endswith("no supported file declares packages; write a requirements.txt")
     cause, _ = ran(tmp_path / "c", "[source]\npython = false\n", requirements_txt="tiny\n")
     assert "python = false makes no environment" in cause
 
@@ -254,7 +254,7 @@ def test_a_module_that_nobody_declared_is_told_with_what_lies_there_unread(tmp_p
 @pytest.mark.slow
 def test_a_module_that_is_not_among_the_declared_is_told(tmp_path: Path) -> None:
     cause, log = ran(tmp_path / "a", requirements_txt="", poetry_lock="", train_py="import other\n")
-    assert cause.endswith('the module "other" is not among the packages of requirements.txt')
+    assert cause.endswith('the module "other" is not in the packages of requirements.txt')
     assert "foretell: packages are installed from requirements.txt\n" in log
     assert "foretell: not read: poetry.lock" in log
 
@@ -276,7 +276,7 @@ def test_a_package_that_is_not_there_is_named(snapshot: Path, cache: Path, missi
     with pytest.raises(EnvironmentFailedError) as caught:
         ensure(SOURCE, snapshot, cache, log=printed.append, environ=ENVIRON)
     assert b"pip is tried" not in b"".join(printed)
-    assert caught.value.what == f'there is no package or version "{missing}"'
+    assert caught.value.what == f'no such package or version: "{missing}"'
     assert missing in caught.value.why
     assert environments(cache) == []
 
@@ -314,7 +314,7 @@ def test_an_interpreter_that_is_not_there_is_told_with_where_was_searched(
         make(snapshot, cache, Source(python="3.99"))
     assert caught.value.what == 'no Python "3.99" is found'
     assert "pyenv" in caught.value.where
-    assert "switched off" in caught.value.where
+    assert "disabled" in caught.value.where
     assert "uv python install 3.99" in caught.value.hint
 
 

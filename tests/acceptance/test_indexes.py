@@ -225,7 +225,7 @@ def test_another_file_than_the_pinned_one_is_told_as_one(
 ) -> None:
     address = index.add("a", "1.0")
     error = failure(install, f"--index-url {address}\ntiny==1.0 --hash=sha256:{SHA}\n")
-    assert error.what == 'the package "tiny==1.0" is not the one that was pinned'
+    assert error.what == 'the hash of the package "tiny==1.0" differs from the pinned one'
     assert SHA in error.why
     assert "Computed" in error.why
     assert "network" not in str(error)
@@ -239,7 +239,7 @@ def test_a_file_that_is_gone_is_told_as_one(index: Index, install: Callable[...,
         '<a href="/gone/tiny-1.0-py3-none-any.whl">tiny-1.0-py3-none-any.whl</a>'
     )
     error = failure(install, f"--index-url {index.address}/a/\ntiny==1.0\n")
-    assert error.what.startswith("a file of a package is not there: 404 for http://127.0.0.1"), str(error)
+    assert error.what.startswith("a package file does not exist: 404 for http://127.0.0.1"), str(error)
     assert "network" not in str(error)
 
 
@@ -288,8 +288,8 @@ def test_an_older_python_that_has_wheels_is_named(
     environ = ENVIRON | {"UV_OFFLINE": "0", "PYENV_ROOT": str(pyenv), "PATH": "/nowhere"}
     with pytest.raises(EnvironmentFailedError) as caught:
         make(root, tmp_path / "cache", SOURCE, environ)
-    assert "there are packages ready for Python 3.7" in caught.value.hint
-    assert ("is on this machine" in caught.value.hint) is there
+    assert "prebuilt packages exist for Python 3.7" in caught.value.hint
+    assert ("is installed here" in caught.value.hint) is there
     assert '[source] python = "3.7"' in caught.value.hint
 
 

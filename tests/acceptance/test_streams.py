@@ -19,7 +19,7 @@ pytestmark = [
     pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full on this system"),
 ]
 
-NO_ROOM = "error: no room on standard output"
+NO_ROOM = "error: no space left on standard output"
 VERBS = [
     "run application",
     "start application",

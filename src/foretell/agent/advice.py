@@ -25,7 +25,7 @@ OTHER = re.compile(r"Hash mismatch for `([^`]+)`|HASHES DO NOT MATCH|DO NOT MATC
 ANSWER = re.compile(r"HTTP status [a-z]+ error \((\d{3})[^)]*\) for url \(([^)\s]+)\)")
 TELLING = re.compile(r"^\s*(error|hint|cause)|^\s*ERROR", re.IGNORECASE)
 SINGLE = re.compile(r"^\s+\S+$")
-BY_HAND = "try it by hand in a fresh virtual environment; all that the tools said is in the run's log"
+BY_HAND = "try it by hand in a fresh virtual environment; the full output of the tools is in the run's log"
 
 
 def failed(what: str, errors: str, *, also: str = "", hint: str = "") -> EnvironmentFailedError:
@@ -62,10 +62,10 @@ def older_python(
     version = next((version for version in able if has_wheels(every, version)), able[0])
     found = there(version, tools.ask, tools.environ)
     where = (
-        f"is on this machine ({found})" if found else f"is not on this machine: `uv python install {version}`"
+        f"is installed here ({found})" if found else f"is not installed here: `uv python install {version}`"
     )
     mend = f'in foretell.toml: [source] python = "{version}"'
-    return f"there are packages ready for Python {version}, which {where}; {mend}"
+    return f"prebuilt packages exist for Python {version}, which {where}; {mend}"
 
 
 def _meaning(errors: str, what: str) -> tuple[str, str]:
@@ -74,26 +74,26 @@ def _meaning(errors: str, what: str) -> tuple[str, str]:
     if found := OTHER.search(errors):
         name = f' "{found[1]}"' if found[1] else ""
         return (
-            f"the package{name} is not the one that was pinned",
-            "find out why it is another: only if that is right, pin what was found",
+            f"the hash of the package{name} differs from the pinned one",
+            "find out why the package changed; pin the new hash only if that is right",
         )
     if answer := ANSWER.search(errors):
         code, address = answer[1], answer[2]
         if code in ("401", "403"):
             return (
-                f"the package index refuses: {code} for {address}",
-                "give it a login: in ~/.netrc, or in its URL",
+                f"the package index denies access: {code} for {address}",
+                "add a login for it in ~/.netrc, or in its URL",
             )
         if code in ("404", "410"):
             return (
-                f"a file of a package is not there: {code} for {address}",
-                "pin another version, or have it put back",
+                f"a package file does not exist: {code} for {address}",
+                "pin another version, or restore the file in the index",
             )
     if absent := ABSENT.search(errors):
         name = next(filter(None, absent.groups()))
         return (
-            f'there is no package or version "{name}"',
-            "mend its line in the requirements, or name its index",
+            f'no such package or version: "{name}"',
+            "correct its line in the requirements, or add its index",
         )
     if UNREACHABLE.search(errors):
         hint = "check the network and the index's address (UV_DEFAULT_INDEX, UV_INDEX), then run it again"

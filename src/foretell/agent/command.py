@@ -281,7 +281,7 @@ def _cause(code: int, reason: str, limits: Limits, *, oom: bool, counted: bool) 
     if code and oom:
         return "out of memory: the kernel killed the command or a child of it"
     if code == -signal.SIGKILL and not counted:
-        return "the command was killed, perhaps out of memory"
+        return "the command was killed, possibly out of memory"
     if code < 0:
         return f"the command was killed by signal {-code} ({signal.strsignal(-code)})"
     return f"the command ended with exit code {code}" if code else ""
@@ -298,16 +298,16 @@ def _not_started(program: str, cwd: Path, error: Exception) -> Ended:
     if isinstance(error, FileNotFoundError) and "/" in program and path.is_file():
         return Ended(
             code=NOT_EXECUTABLE,
-            cause=f'the program "{program}" begins with "{_first_line(path)}", which is not found',
+            cause=f'the program "{program}" begins with "{_first_line(path)}", but there is no such interpreter',
         )
     if isinstance(error, FileNotFoundError):
         place = "in the working directory" if "/" in program else "on the PATH"
         return Ended(code=NOT_FOUND, cause=f'the program "{program}" is not found {place}')
     if isinstance(error, PermissionError):
-        why = "is a directory" if path.is_dir() and "/" in program else 'may not be executed; "chmod +x" it'
+        why = "is a directory" if path.is_dir() and "/" in program else 'is not executable; "chmod +x" it'
         return Ended(code=NOT_EXECUTABLE, cause=f'the program "{program}" {why}')
     if isinstance(error, OSError) and error.errno == errno.ENOEXEC:
-        why = 'is neither a program of this machine nor a script that begins with "#!"'
+        why = 'is neither a program for this machine nor a script that begins with "#!"'
         return Ended(code=NOT_EXECUTABLE, cause=f'the program "{program}" {why}')
     why = str(getattr(error, "strerror", None) or error).lower()
     return Ended(code=NOT_EXECUTABLE, cause=f'the program "{program}" cannot be started: {why}')

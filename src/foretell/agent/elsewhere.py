@@ -49,12 +49,10 @@ class Lost(Struct, frozen=True, kw_only=True):
         """Say how they would be kept, where the output is `output` and what it holds is `kept` or nothing."""
         if self.place and (not kept or output.startswith(f"{self.place}/")):
             return f'set output = "{printable(self.place)}" in [actions.{action}]'
-        other = (
-            "" if kept else f", or into a directory of its own and set `output` of [actions.{action}] to it"
-        )
+        other = "" if kept else f", or to another directory and set `output` of [actions.{action}] to that"
         first = printable(self.files[0][0]) if len(self.files) == 1 else ""
-        step = f', or move it there by a last step, commands = ["…", "mv {first} {output}/"]' if first else ""
-        return f'have the command write into "{output}/"{other}{step}'
+        step = f', or move it there in a last step, commands = ["…", "mv {first} {output}/"]' if first else ""
+        return f'let the command write to "{output}/"{other}{step}'
 
     def __str__(self) -> str:
         return self.listed(MOST)
@@ -119,13 +117,13 @@ class Namesake(NamedTuple):
 
     def told(self, run: str) -> str:
         """Say what there is, with the input's run."""
-        there = f'the working directory has "{printable(self.name)}" of its own'
+        there = f'the working directory has its own "{printable(self.name)}"'
         return f'{there}, beside "{printable(self.brought)}" of the input {run}'
 
     def mend(self, run: str) -> str:
         """Say what to do about it."""
         action = run.partition("/")[0]
-        mend = f'set inputs = {{{action} = "{self.place}"}}' if self.place else "have it read the latter"
+        mend = f'set inputs = {{{action} = "{self.place}"}}' if self.place else "let it read the latter"
         return f"if the command reads the former, {mend}"
 
 

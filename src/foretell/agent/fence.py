@@ -19,7 +19,7 @@ PATIENCE_WITH_THE_DYING = 5.0
 
 class Fence(threading.Thread):
     """
-    Kills the command and leaves when the store was out of reach for too long, or the guard is dead.
+    Kills the command and leaves when the store could not be reached for too long, or the guard is dead.
 
     A fenced agent never comes back: a replacement may be running by now (P5).
     """
@@ -57,7 +57,7 @@ class Fence(threading.Thread):
         That the command was killed for it is no word about the command.
         """
         if time.monotonic() - self._reached > self._seconds:
-            self._fall(f"the store was out of reach for {self._seconds:.0f} s")
+            self._fall(f"the store could not be reached for {self._seconds:.0f} s")
         while self._leaving.is_set():
             time.sleep(LEAVING_PAUSE)
 

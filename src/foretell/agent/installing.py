@@ -30,7 +30,7 @@ def fill(needs: Needs, place: Path, tools: Tools) -> None:
         return
     said = tools.uv("venv", "--no-project", "--python", str(python), str(place))
     if not said.ok:
-        raise advice.failed("the virtual environment cannot be made", said.errors)
+        raise advice.failed("the virtual environment cannot be created", said.errors)
     install(needs, python, place, tools)
 
 

@@ -97,11 +97,11 @@ def _may_download(environ: Mapping[str, str]) -> bool:
 
 def _not_found(python: str, pyenv: Sequence[Path], said: str, *, downloads: bool) -> EnvironmentFailedError:
     versions = ", ".join(place.parent.name for place in pyenv) or "none"
-    download = "uv's download failed" if downloads else "uv's download is switched off"
+    download = "uv's download failed" if downloads else "uv's download is disabled"
     causes = [line.partition(":")[2].strip() for line in said.splitlines() if LABELLED.match(line)]
     mend = f'"uv python install {python}", or "pyenv install {python}", or change [source] python'
     if not re.match(r"[~<>=!]*\s*\d|(cpython|pypy|python)\b", python):
-        mend = 'that is no version, perhaps a name of pyenv\'s own: write python = "3.11" into [source]'
+        mend = 'that is not a version, perhaps a pyenv name: write python = "3.11" into [source]'
     return EnvironmentFailedError(
         f'no Python "{python}" is found',
         where=f"searched: the PATH without shims, pyenv's versions ({versions}); {download}",

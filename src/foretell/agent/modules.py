@@ -34,12 +34,11 @@ class LastWords:
 def explained(module: str, source: Source, said: Sequence[str]) -> str:
     """Return why a module is not there; `said` is what the log says of the files that lie beside the code."""
     if not source.environment:
-        return f'the module "{module}" is not where the command\'s own Python is: python = false makes no environment'
+        own = "the command's own Python: python = false creates no environment"
+        return f'the module "{module}" is not installed in {own}'
     taken = source.requirements if source.locked is None else (f"{source.locked}/uv.lock",)
     if taken:
-        return f'the module "{module}" is not among the packages of {" and ".join(taken).replace("./", "")}'
+        return f'the module "{module}" is not in the packages of {" and ".join(taken).replace("./", "")}'
     others = [sentence for sentence in said if "is not read" in sentence]
     mend = "; ".join(others) or "write a requirements.txt"
-    return (
-        f'the module "{module}" is not there, and no file that is read says which packages are needed; {mend}'
-    )
+    return f'the module "{module}" is not installed: no supported file declares packages; {mend}'

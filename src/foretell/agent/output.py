@@ -70,7 +70,7 @@ class Output:
             outcome = execute(get(run.outcome, Outcome), self._world)
             if outcome is None or outcome.attempt is None or outcome.manifest != pin.digest:
                 raise CorruptError(
-                    f'the input "{run.label}" is not what was pinned',
+                    f'the output of the input "{run.label}" differs from the pinned one',
                     where=run.outcome,
                     hint=f"run `foretell start {self._request.action}` again, with another --input",
                 )
@@ -87,16 +87,16 @@ class Output:
         into = self._work / pin.path
         both = [file.path for file in manifest.files if into.joinpath(file.path) in self._placed]
         if both:
-            raise OutputError(f'two inputs both bring "{both[0]}" to "{pin.path}"', hint=self._apart(pin))
+            raise OutputError(f'two inputs both contain "{both[0]}" for "{pin.path}"', hint=self._apart(pin))
         try:
             self._placed |= artifacts.load(self._store, manifest.files, into)
             for name in manifest.directories:
                 (into / name).mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
             raise OutputError(
-                f'the input "{run_of(pin.run).label}" cannot be put into "{pin.path}"',
+                f'the input "{run_of(pin.run).label}" cannot be placed in "{pin.path}"',
                 where=str(error.filename),
-                why="a file is there where it needs a directory, or a directory where it needs a file",
+                why="a file is in the place of a directory, or a directory in the place of a file",
                 hint=self._apart(pin),
             ) from error
 
@@ -104,7 +104,7 @@ class Output:
         """Say how one input gets a place of its own, and the others stay where they are."""
         places = {other.action: other.path for other in self._request.inputs} | {pin.action: pin.action}
         table = ", ".join(f'{action} = "{place}"' for action, place in places.items())
-        return f"give it a place of its own: inputs = {{{table}}}"
+        return f"give it a separate directory: inputs = {{{table}}}"
 
     def load_in_background(self) -> None:
         """Load once, while the command runs, what delivers: it takes longer than everything else of the agent."""
@@ -138,19 +138,19 @@ class Output:
         kept = bool(self._contents.files)
         mend = lost.mend(spec.name, spec.output, kept=kept)
         if lost.files:
-            self._world.note(f'not kept, for it is outside of "{spec.output}/": {lost}; to keep it, {mend}')
+            self._world.note(f'not kept, because outside of "{spec.output}/": {lost}; to keep it, {mend}')
         if kept:
             return
-        nothing = f'wrote nothing into "{spec.output}/"'
+        nothing = f'wrote nothing to "{spec.output}/"'
         if self._request.is_model:
             raise OutputError(
-                f"the command succeeded and {nothing}",
-                why=f'other actions take the output of "{spec.name}" as their model'
-                + (f"; elsewhere it wrote {lost.listed(FEW)}" if lost.files else ""),
+                f"the command succeeded but {nothing}",
+                why=f'other actions use the output of "{spec.name}" as their model'
+                + (f"; it wrote {lost.listed(FEW)} elsewhere" if lost.files else ""),
                 hint=mend,
             )
         # Where nothing was lost, the log stays what the command printed.
-        self._world.note(f"kept nothing, for the command {nothing}", logged=bool(lost.files))
+        self._world.note(f"nothing was kept: the command {nothing}", logged=bool(lost.files))
 
     def save(self, attempt: Attempt, *, by: str, at: str) -> Outcome:
         """Upload everything, the manifest last, and give the outcome that names it."""

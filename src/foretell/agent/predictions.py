@@ -23,13 +23,13 @@ def check(
     DeliveryRejectedError says with which `columns` they would be accepted.
     """
     if request.spec.delivery is None:
-        raise UsageError(f'the action "{request.action}" declares no delivery')
+        raise UsageError(f'the action "{request.action}" has no delivery')
     for file in formats.find(request.spec.delivery.file, output.directory):
         if why := output.why_not(file.name):
             raise DeliveryRejectedError(
                 f'"{file.name}" cannot be delivered',
                 why=why,
-                hint="write the predictions into the output directory",
+                hint="write the predictions to the output directory",
             )
     date = datetime.fromisoformat(request.date).astimezone(ZoneInfo(request.timezone))
     model = run_of(request.inputs[0].run).id if request.inputs else None

@@ -50,7 +50,7 @@ def values(request: Request, inherited: Mapping[str, str]) -> dict[str, str]:
         named = ", ".join(f'"{name}"' for name in missing)
         raise EnvironmentFailedError(
             f'the action "{request.action}" needs {"secrets" if missing[1:] else "the secret"} {named}',
-            why="a secret is taken from the variable of the same name, which is not set here",
+            why="on this machine a secret comes from the variable of the same name, which is not set",
             hint=f"export {missing[0]}=…",
         )
     return {name: inherited[name] for name in wanted}

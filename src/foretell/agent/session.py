@@ -137,7 +137,7 @@ class Session(StoreHandler):
         asked = datetime.fromisoformat(self.request.asked_at)
         self.stages["queued"] = max(0.0, (datetime.now(UTC) - asked).total_seconds())
         threading.Thread(target=self._beat, daemon=True).start()
-        self.log.event("INFO", f"attempt {self.agent.number} begins", machine=self.assigned.machine)
+        self.log.event("INFO", f"attempt {self.agent.number} starts", machine=self.assigned.machine)
 
     def _beat(self) -> None:
         beating = pulse(self.agent, sign=lambda: (self.stage, self.log.chunks), alive=self.fence.reached)
@@ -223,7 +223,7 @@ class Session(StoreHandler):
             self.note(missed(self.request.left_out, "the working directory"))
         copied = workspace.prepare(snapshot, self.work, output=self.request.spec.output)
         if copied.is_long:
-            self._remark(f"made the working directory: copied {copied}")
+            self._remark(f"created the working directory: copied {copied}")
         if self.request.image:
             place = Path(paths.IMAGE_ENVIRONMENT)
             return place if place.is_dir() else None
@@ -320,7 +320,7 @@ class Session(StoreHandler):
         facts = ended or Ended()
         cause = self.log.clean(cause)  # it may repeat a value that the command wrote
         self.log.event(
-            "ERROR" if fault else "INFO", cause or "the command has succeeded", fault=fault, code=facts.code
+            "ERROR" if fault else "INFO", cause or "the command succeeded", fault=fault, code=facts.code
         )
         return Exit(
             nonce=self.agent.nonce,

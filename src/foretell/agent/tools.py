@@ -91,4 +91,4 @@ class Tools:
 
 def stopped() -> EnvironmentFailedError:
     """Return the error for a making that was stopped."""
-    return EnvironmentFailedError("the making of the environment was stopped")
+    return EnvironmentFailedError("the creation of the environment was stopped")

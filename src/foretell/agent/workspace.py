@@ -34,9 +34,9 @@ def prepare(snapshot: Path, into: Path, *, output: str) -> Copied:
     parent = Path(os.path.realpath(place.parent))
     if ".." in place.parts or place == into or not parent.is_relative_to(os.path.realpath(into)):
         raise EnvironmentFailedError(
-            f'the output directory "{output}" lies outside of the working directory',
+            f'the output directory "{output}" is outside of the working directory',
             why=f'it leads to "{parent / place.name}"',
-            hint="give a path below the directory of foretell.toml, with no symlink on its way",
+            hint="use a path below the directory of foretell.toml that contains no symlink",
         )
     place.mkdir(parents=True)
     return copied

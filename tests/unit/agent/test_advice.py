@@ -18,10 +18,10 @@ OTHER = "Hash mismatch for `tiny==1.0` Expected: sha256:00 Computed: sha256:11"
 @pytest.mark.parametrize(
     ("said", "meant"),
     [
-        (GONE, "a file of a package is not there: 404 for http://127.0.0.1:34529/gone/tiny-1.0.whl"),
-        (REFUSED, "the package index refuses: 401 for http://127.0.0.1:34529/simple/tiny/"),
-        (NONE, 'there is no package or version "tiny"'),
-        (OTHER, 'the package "tiny==1.0" is not the one that was pinned'),
+        (GONE, "a package file does not exist: 404 for http://127.0.0.1:34529/gone/tiny-1.0.whl"),
+        (REFUSED, "the package index denies access: 401 for http://127.0.0.1:34529/simple/tiny/"),
+        (NONE, 'no such package or version: "tiny"'),
+        (OTHER, 'the hash of the package "tiny==1.0" differs from the pinned one'),
     ],
 )
 def test_a_failure_means_the_same_in_lines_of_any_width(said: str, meant: str, width: int) -> None:

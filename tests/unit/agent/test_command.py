@@ -162,9 +162,13 @@ def test_a_program_that_is_not_there(program: str, place: str) -> None:
 @pytest.mark.parametrize(
     ("text", "mode", "cause"),
     [
-        ("#!/no/such/interpreter\n", 0o755, 'begins with "#!/no/such/interpreter", which is not found'),
-        ("echo hello\n", 0o755, 'is neither a program of this machine nor a script that begins with "#!"'),
-        ("#!/bin/sh\n", 0o644, 'may not be executed; "chmod +x" it'),
+        (
+            "#!/no/such/interpreter\n",
+            0o755,
+            'begins with "#!/no/such/interpreter", but there is no such interpreter',
+        ),
+        ("echo hello\n", 0o755, 'is neither a program for this machine nor a script that begins with "#!"'),
+        ("#!/bin/sh\n", 0o644, 'is not executable; "chmod +x" it'),
     ],
 )
 def test_a_program_that_cannot_be_executed(tmp_path: Path, text: str, mode: int, cause: str) -> None:

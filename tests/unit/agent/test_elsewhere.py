@@ -71,15 +71,15 @@ def test_a_directory_that_holds_an_input_alone_can_be_the_output(tmp_path: Path)
         ([], ["models/a", "models/deep/b"], False, 'set output = "models" in [actions.t]'),
         ([], ["data/06/a"], False, 'set output = "data/06" in [actions.t]'),
         ([], ["results/a"], True, 'set output = "results" in [actions.t]'),
-        ([], ["models/a"], True, 'have the command write into "results/out/"'),
+        ([], ["models/a"], True, 'let the command write to "results/out/"'),
         (
             ["models/code.py"],
             ["models/a"],
             False,
-            "or into a directory of its own and set `output` of [actions.t] to it",
+            "or to another directory and set `output` of [actions.t] to that",
         ),
-        ([], ["a"], False, 'have the command write into "results/out/", or into'),
-        ([], ["models/a", "logs/b"], False, 'have the command write into "results/out/", or into'),
+        ([], ["a"], False, 'let the command write to "results/out/", or to'),
+        ([], ["models/a", "logs/b"], False, 'let the command write to "results/out/", or to'),
     ],
 )
 def test_the_key_that_would_keep_it_is_named_where_it_takes_nothing_away(
@@ -121,7 +121,7 @@ def test_a_namesake_is_found_with_the_place_that_would_cover_it(
 ) -> None:
     (one,) = namesakes([there, "main.py"], place, [file])
     assert (one.name, one.brought, one.place) == (there, f"{place}/{file}", found)
-    mend = f'inputs = {{training = "{found}"}}' if found else "have it read the latter"
+    mend = f'inputs = {{training = "{found}"}}' if found else "let it read the latter"
     assert mend in one.mend("training/20261121T060000Z-1")
 
 

@@ -47,7 +47,7 @@ def test_a_kill_where_nothing_counts_is_perhaps_out_of_memory(monkeypatch: pytes
         ["sh", "-c", "kill -KILL $$"], cwd=Path("/"), env=os.environ, sink=lambda _s, _d: None, limits=limits
     )
     assert (ended.signal, ended.oom) == (signal.SIGKILL, False)
-    assert ended.cause == "the command was killed, perhaps out of memory"
+    assert ended.cause == "the command was killed, possibly out of memory"
 
 
 def with_package() -> dict[str, str]:

@@ -42,9 +42,9 @@ def test_everything_goes_on_to_the_log() -> None:
 @pytest.mark.parametrize(
     ("source", "why"),
     [
-        (Source(environment=False), "python = false makes no environment"),
-        (Source(requirements=("./requirements.txt",)), "not among the packages of requirements.txt"),
-        (Source(locked="."), "not among the packages of uv.lock"),
+        (Source(environment=False), "python = false creates no environment"),
+        (Source(requirements=("./requirements.txt",)), "not in the packages of requirements.txt"),
+        (Source(locked="."), "not in the packages of uv.lock"),
         (Source(), "setup.cfg is not read"),
     ],
 )

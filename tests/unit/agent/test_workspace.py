@@ -102,7 +102,7 @@ def test_an_output_outside_is_refused(snapshot: Path, tmp_path: Path, output: st
     outside = tmp_path / "outside"
     outside.mkdir()
     (snapshot / "away").symlink_to(outside)
-    with pytest.raises(EnvironmentFailedError, match="lies outside"):
+    with pytest.raises(EnvironmentFailedError, match="is outside"):
         prepare(snapshot, tmp_path / "work", output=output.format(outside=outside))
     assert names(outside) == []
 

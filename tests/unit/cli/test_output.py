@@ -47,7 +47,7 @@ def test_what_finds_no_room_ends_no_verb_halfway(output: Leading, capfd: pytest.
     out.tell("word")
     assert out.lost
     assert (out.end(0), out.end(5)) == (3, 5)
-    assert capfd.readouterr().err.splitlines() == ["word", *["error: no room on standard output"] * 2]
+    assert capfd.readouterr().err.splitlines() == ["word", *["error: no space left on standard output"] * 2]
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full on this system")
