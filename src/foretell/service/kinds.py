@@ -288,4 +288,6 @@ def decoded(annotation: type, value: object) -> object:
         return PLATFORMS.decoded(value)
     if annotation is WarehouseSettings:
         return WAREHOUSES.decoded(value)
+    if annotation is object:  # any JSON, as the metrics of an outcome are
+        return value
     raise NotImplementedError(annotation)

@@ -17,6 +17,7 @@ from foretell.protocol.records import (
     FORMAT,
     Exit,
     FirstSight,
+    Outcome,
     Record,
     Request,
     Told,
@@ -101,3 +102,10 @@ def test_what_only_this_machine_heeds_changes_no_format(monkeypatch: pytest.Monk
 def test_records_of_other_kinds_keep_their_format() -> None:
     assert json.loads(encode(Exit(nonce="n"))) == {"format": 1, "nonce": "n"}
     assert msgspec.json.decode(encode(Exit(nonce="n", notes=("so",))))["notes"] == ["so"]
+
+
+def test_metrics_are_read_as_they_were_written() -> None:
+    outcome = Outcome(
+        kind="produced", by="0123", at="2026-11-21T06:00:00.000Z", metrics={"mae": 0.5, "by": {"a": [1]}}
+    )
+    assert decode(encode(outcome), Outcome, "outcome.json") == outcome
