@@ -15,6 +15,7 @@ from foretell.platforms.compute_engine import platform
 from foretell.platforms.compute_engine.platform import ComputeEnginePlatform
 from foretell.protocol.records import Launch
 from foretell.protocol.rules import MachineState
+from foretell.system.backoff import Backoff
 from tests.standins.google.cloud import Cloud
 from tests.standins.google.compute import Fails, Machine
 from tests.standins.google.standin import Misbehaviour
@@ -57,7 +58,7 @@ class Bench:
 
 @pytest.fixture
 def bench(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    monkeypatch.setattr("foretell.google.compute.SHORT", 0.02)
+    monkeypatch.setattr("foretell.google.compute.BACKOFF", Backoff(first=0.02, longest=3))
     yield Bench(cloud)
     assert len({machine.name for machine in cloud.compute.machines.values()}) <= 1
 

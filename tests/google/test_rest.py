@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from foretell.google.errors import Failure, Kind
+from foretell.google.errors import Category, Failure
 from foretell.google.rest import Rest
 from tests.standins.google.cloud import PROJECT, Cloud
 from tests.standins.google.standin import Misbehaviour
@@ -46,24 +46,24 @@ def test_another_account_is_acted_as_where_that_is_asked_for(cloud: Cloud) -> No
 @pytest.mark.parametrize(
     ("status", "reason", "kind"),
     [
-        (403, "rateLimitExceeded", Kind.BUSY),
-        (429, "", Kind.BUSY),
-        (403, "forbidden", Kind.DENIED),
-        (403, "quotaExceeded", Kind.QUOTA),
-        (401, "", Kind.DENIED),
-        (404, "", Kind.ABSENT),
-        (409, "", Kind.EXISTS),
-        (412, "", Kind.WRONG),
-        (503, "", Kind.AWAY),
+        (403, "rateLimitExceeded", Category.BUSY),
+        (429, "", Category.BUSY),
+        (403, "forbidden", Category.DENIED),
+        (403, "quotaExceeded", Category.QUOTA),
+        (401, "", Category.DENIED),
+        (404, "", Category.ABSENT),
+        (409, "", Category.EXISTS),
+        (412, "", Category.INVALID),
+        (503, "", Category.AWAY),
     ],
 )
 def test_a_failure_is_told_apart_by_status_and_reason(
-    cloud: Cloud, status: int, reason: str, kind: Kind
+    cloud: Cloud, status: int, reason: str, kind: Category
 ) -> None:
     cloud.stand_in.misbehave(Misbehaviour(method="*", how="refuse", count=None, status=status, reason=reason))
     said = Rest().call("GET", "compute", INSTANCES)
     assert isinstance(said, Failure)
-    assert (said.kind, said.status, said.passes) == (kind, status, kind in (Kind.BUSY, Kind.AWAY))
+    assert (said.category, said.status, said.passes) == (kind, status, kind in (Category.BUSY, Category.AWAY))
     assert "as the test wants it" in said.why
 
 
@@ -78,7 +78,7 @@ def test_what_is_not_safe_to_repeat_is_sent_once(cloud: Cloud) -> None:
     cloud.stand_in.misbehave(Misbehaviour(method="compute.instances.insert", how="lose"))
     said = Rest().call("POST", "compute", INSTANCES, body=body())
     assert isinstance(said, Failure)
-    assert said.kind is Kind.AWAY
+    assert said.category is Category.AWAY
     assert len(cloud.stand_in.seen("compute.instances.insert")) == 1
     assert [machine.name for machine in cloud.compute.machines.values()] == ["one"]
 
@@ -97,7 +97,7 @@ def test_no_credentials_are_a_failure_with_a_reason(cloud: Cloud, monkeypatch: p
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "/nowhere/key.json")
     said = Rest().get("compute", INSTANCES)
     assert isinstance(said, Failure)
-    assert (said.kind, said.reason) == (Kind.DENIED, "credentials")
+    assert (said.category, said.reason) == (Category.DENIED, "credentials")
 
 
 def test_all_pages_of_a_list_are_read(cloud: Cloud) -> None:
@@ -157,7 +157,7 @@ def test_the_same_request_id_is_the_same_operation_and_no_second_machine(cloud: 
     assert first["name"] == second["name"]
     third = Rest().call("POST", "compute", INSTANCES, body=body())
     assert isinstance(third, Failure)
-    assert (third.kind, third.reason) == (Kind.EXISTS, "alreadyExists")
+    assert (third.category, third.reason) == (Category.EXISTS, "alreadyExists")
 
 
 def test_logs_secrets_and_a_look_around_are_answered(cloud: Cloud) -> None:
@@ -176,7 +176,7 @@ def test_logs_secrets_and_a_look_around_are_answered(cloud: Cloud) -> None:
     name = f"projects/{PROJECT}/secrets/key/versions/3"
     missing = rest.get("secretmanager", f"v1/{name}:access")
     assert isinstance(missing, Failure)
-    assert missing.kind is Kind.ABSENT
+    assert missing.category is Category.ABSENT
     cloud.services.secrets[name] = b"hush"
     found = rest.get("secretmanager", f"v1/{name}:access")
     assert not isinstance(found, Failure)
@@ -211,4 +211,4 @@ def test_the_credentials_of_a_person_are_read_without_asking_gcloud(
     (tmp_path / "application_default_credentials.json").write_text("no json")
     answer = Rest().get("storage", "b/x")
     assert isinstance(answer, Failure)
-    assert (answer.kind, answer.reason) == (Kind.DENIED, "credentials")
+    assert (answer.category, answer.reason) == (Category.DENIED, "credentials")

@@ -6,7 +6,8 @@ from collections.abc import Generator
 
 from google.auth.exceptions import GoogleAuthError
 
-from foretell.google.inspection import LOGIN, Inspection
+from foretell.google.inspection import Inspection
+from foretell.google.remedies import LOGIN
 from foretell.platforms.base import Platform
 from foretell.service.model import Service, Target
 from foretell.system.check import Check, missing

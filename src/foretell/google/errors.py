@@ -1,4 +1,4 @@
-"""What a Google service answers when it does not do what was asked, as values."""
+"""What a service answers when it does not do what was asked, as values, and in what categories these fall."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from enum import StrEnum
 from msgspec import Struct
 
 
-class Kind(StrEnum):
-    """What an answer that is no success means for whoever asked."""
+class Category(StrEnum):
+    """What an answer that is no success means for whoever asked, whatever product gave it."""
 
     ABSENT = "absent"
     EXISTS = "exists"
@@ -18,24 +18,46 @@ class Kind(StrEnum):
     QUOTA = "quota"
     """So much is not allowed at a time: machines, not requests."""
     BUSY = "busy"
-    """Too many requests a minute, which Compute says by 403 and others by 429: ask again, later."""
+    """Too many ask, or another was first, or there is no room at present: ask again, later or elsewhere."""
     AWAY = "away"
     """The service or the way to it is broken: nobody knows whether it was done."""
-    WRONG = "wrong"
+    INVALID = "invalid"
     """The request itself: malformed, or not as things stand."""
 
 
-RATES = frozenset(
-    {
-        "rateLimitExceeded",
-        "userRateLimitExceeded",
-        "RATE_LIMIT_EXCEEDED",
-        "resourceExhausted",
-        "RESOURCE_EXHAUSTED",
-        "jobRateLimitExceeded",
-    }
-)
-QUOTAS = frozenset({"quotaExceeded", "QUOTA_EXCEEDED", "limitExceeded"})
+PASSING = frozenset({Category.BUSY, Category.AWAY})
+"""What may be otherwise a little later."""
+REASONS = {
+    **dict.fromkeys(
+        (
+            "rateLimitExceeded",
+            "userRateLimitExceeded",
+            "RATE_LIMIT_EXCEEDED",
+            "resourceExhausted",
+            "RESOURCE_EXHAUSTED",
+            "jobRateLimitExceeded",
+        ),
+        Category.BUSY,
+    ),
+    **dict.fromkeys(("quotaExceeded", "QUOTA_EXCEEDED", "limitExceeded"), Category.QUOTA),
+}
+"""What a refusal, 403, means by Google's word for it; Compute Engine says by it that too many ask."""
+STATUSES = {
+    0: Category.AWAY,
+    401: Category.DENIED,
+    403: Category.DENIED,
+    404: Category.ABSENT,
+    408: Category.AWAY,
+    409: Category.EXISTS,
+    429: Category.BUSY,
+}
+
+
+def categorise(status: int, reason: str = "") -> Category:
+    """Return what a status of HTTP means, 0 where nothing was answered, with a reason of Google's if there is one."""
+    if status == 403 and reason in REASONS:
+        return REASONS[reason]
+    return Category.AWAY if status >= 500 else STATUSES.get(status, Category.INVALID)
 
 
 class Failure(Struct, frozen=True, kw_only=True):
@@ -53,31 +75,13 @@ class Failure(Struct, frozen=True, kw_only=True):
     url: str = ""
 
     @property
-    def kind(self) -> Kind:
-        match self.status:
-            case 404:
-                return Kind.ABSENT
-            case 409:
-                return Kind.EXISTS
-            case 429:
-                return Kind.BUSY
-            case 403 if self.reason in RATES:
-                return Kind.BUSY
-            case 403 if self.reason in QUOTAS:
-                return Kind.QUOTA
-            case 401 | 403:
-                return Kind.DENIED
-            case 0 | 408:
-                return Kind.AWAY
-            case status if status >= 500:
-                return Kind.AWAY
-            case _:
-                return Kind.WRONG
+    def category(self) -> Category:
+        return categorise(self.status, self.reason)
 
     @property
     def passes(self) -> bool:
         """Whether the same request may succeed a little later."""
-        return self.kind in (Kind.BUSY, Kind.AWAY)
+        return self.category in PASSING
 
     @property
     def why(self) -> str:

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from functools import cached_property
 from urllib.parse import quote, urlsplit
 
+from foretell.google import remedies
 from foretell.google.endpoints import Answer
-from foretell.google.errors import Failure, Kind
+from foretell.google.errors import Category, Failure
 from foretell.google.rest import Rest
 from foretell.system.check import Check, missing, ok, warning
 
-LOGIN = "gcloud auth application-default login"
 OBJECTS = (
     "storage.objects.create",
     "storage.objects.delete",
@@ -44,17 +44,17 @@ class Inspection:
 
     def grant(self, role: str) -> str:
         """Return the command that lets whoever asks do something in the project."""
-        return f"gcloud projects add-iam-policy-binding {self.project} --member={self.member} --role={role}"
+        return remedies.grant(self.project, self.member, role)
 
     def told(self, name: str, failure: Failure, *, role: str) -> Check:
         """Say that it could not be looked at, and what would let us."""
         if failure.reason == "credentials":
-            return missing(name, f"there are no credentials: {failure.why}", LOGIN)
+            return missing(name, f"there are no credentials: {failure.why}", remedies.LOGIN)
         if failure.passes:
             return warning(name, f"cannot be told now: {failure.why}", "repeat the command")
         if failure.reason in ("SERVICE_DISABLED", "accessNotConfigured"):
             host = f"{failure.url.split('/')[2]}" if failure.url else "serviceusage.googleapis.com"
-            return missing(name, failure.why, f"gcloud services enable {host} --project={self.project}")
+            return missing(name, failure.why, remedies.enable(self.project, host))
         return warning(name, f"cannot be looked at: {failure.why}", self.grant(role))
 
     # --- checks -----------------------------------------------------------------------------------------------
@@ -75,7 +75,7 @@ class Inspection:
         on = {one["config"]["name"] for one in answer.get("services", []) if one.get("state") == "ENABLED"}
         lacking = [name for name in wanted if name not in on]
         if lacking:
-            fix = f"gcloud services enable {' '.join(lacking)} --project={self.project}"
+            fix = remedies.enable(self.project, *lacking)
             return missing("services", f"not enabled: {', '.join(lacking)}", fix)
         return ok("services", f"{len(wanted)} of project {self.project} are enabled")
 
@@ -112,9 +112,8 @@ class Inspection:
     def bucket(self, location: str) -> list[Check]:
         """Whether the store's bucket may be read and written; one that is not there is to be made in `location`."""
         name, about = urlsplit(self.store).netloc, self._bucket
-        if isinstance(about, Failure) and about.kind is Kind.ABSENT:
-            make = f"gcloud storage buckets create gs://{name} --location={location} --project={self.project}"
-            fix = f"{make} --uniform-bucket-level-access --soft-delete-duration=0"
+        if isinstance(about, Failure) and about.category is Category.ABSENT:
+            fix = remedies.make_bucket(name, location, self.project)
             return [missing("bucket", f"there is no gs://{name}", fix)]
         found = [self._objects(name)]
         if isinstance(about, Failure):
@@ -123,17 +122,13 @@ class Inspection:
         if int(kept):
             days = int(kept) / 86400
             detail = f"gs://{name} keeps and bills what is overwritten for {days:.0f} days: every beat of every run"
-            fix = f"gcloud storage buckets update gs://{name} --clear-soft-delete"
-            found.append(warning("soft delete", detail, fix))
+            found.append(warning("soft delete", detail, remedies.stop_soft_delete(name)))
         return found
 
     def _objects(self, name: str) -> Check:
         path = f"b/{quote(name, safe='')}/iam/testPermissions"
         held = self.rest.get("storage", path, {"permissions": list(OBJECTS)})
-        fix = (
-            f"gcloud storage buckets add-iam-policy-binding gs://{name} "
-            f"--member={self.member} --role=roles/storage.objectUser"
-        )
+        fix = remedies.grant_bucket(name, self.member)
         if isinstance(held, Failure):
             return warning("bucket", f"gs://{name} cannot be looked at: {held.why}", fix)
         lacking = [one for one in OBJECTS if one not in held.get("permissions", [])]

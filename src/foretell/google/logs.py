@@ -19,7 +19,7 @@ from typing import NamedTuple
 import msgspec
 
 from foretell.google.endpoints import Json
-from foretell.google.errors import Failure, Kind
+from foretell.google.errors import Category, Failure
 from foretell.system.backoff import Backoff
 
 LOG = "foretell"
@@ -124,7 +124,7 @@ class CloudLogSink(threading.Thread):
             if isinstance(answer, Failure) and answer.passes:
                 self._put_back(batch)
                 time.sleep(next(pauses))
-            elif isinstance(answer, Failure) and answer.kind is Kind.DENIED:
+            elif isinstance(answer, Failure) and answer.category is Category.DENIED:
                 sys.stderr.write(f"Cloud Logging is left alone: {answer.why}\n")
                 return
             else:  # what is refused as it is would be refused again

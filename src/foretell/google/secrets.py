@@ -7,7 +7,8 @@ import base64
 import google_crc32c
 
 from foretell.errors import EnvironmentFailedError, PlatformError
-from foretell.google.errors import Failure, Kind
+from foretell.google import remedies
+from foretell.google.errors import Category, Failure
 from foretell.google.rest import Rest
 
 
@@ -34,11 +35,9 @@ def _refused(reference: str, failure: Failure) -> EnvironmentFailedError | Platf
     what = f'the secret "{reference}" cannot be read'
     if failure.passes:
         return PlatformError(what, why=failure.why)
-    place = f"{name} --project={project}"
     hints = {
-        Kind.ABSENT: f"gcloud secrets versions list {place}",
-        Kind.DENIED: f"gcloud secrets add-iam-policy-binding {place} "
-        "--member=serviceAccount:THE_MACHINES_ACCOUNT --role=roles/secretmanager.secretAccessor",
-        Kind.WRONG: f"gcloud secrets versions describe {version} --secret={place}",
+        Category.ABSENT: remedies.list_secret_versions(project, name),
+        Category.DENIED: remedies.grant_secret(project, name, "serviceAccount:THE_MACHINES_ACCOUNT"),
+        Category.INVALID: remedies.see_secret_version(project, name, version),
     }
-    return EnvironmentFailedError(what, why=failure.why, hint=hints.get(failure.kind, "foretell doctor"))
+    return EnvironmentFailedError(what, why=failure.why, hint=hints.get(failure.category, "foretell doctor"))

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from foretell.errors import ImageError, UsageError
+from foretell.google import remedies
 from foretell.images import context, index, lock, recipe, wheel
 from foretell.images.lock import Locked
 from foretell.protocol.records import FORMAT
@@ -216,7 +217,7 @@ def registry_error(what: str, image: str, errors: str) -> ImageError:
     host = image.partition("/")[0]
     hint = "see whether the registry is reachable from here, then repeat the command"
     if LOGIN.search(errors):
-        hint = f"log in: `docker login {host}`; for Google's: `gcloud auth configure-docker {host}`"
+        hint = remedies.log_into_registry(host)
     lines = [line.strip() for line in errors.splitlines() if line.strip()]
     return ImageError(what, where=host, why=lines[-1] if lines else "", hint=hint)
 

@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 from obstore.exceptions import AlreadyExistsError
 
 from foretell.errors import StoreError, StoreRefusedError
+from foretell.google.errors import PASSING, Category, categorise
+from foretell.google.remedies import LOGIN, grant_bucket, make_bucket, member
 
 STATUS = re.compile(r"status code: (\d{3}) ?([A-Za-z -]*)")
 DETAILS = re.compile(r"<(?:Details|Message)>([^<]+)</")
@@ -16,11 +18,10 @@ DENIED = re.compile(r"([^\s<>]+@\S+) does not have (\S+) access")
 SYSTEM = re.compile(r'message: "([^"]+)"')
 TOKEN = "token request"  # noqa: S105 - no password
 """What obstore says where the credentials are at fault, before anything was asked of the bucket."""
-PASSING = {408, 409, 425, 429}
-"""With everything from 500 on. A 409 is another writer at the same moment, not its success."""
+STATUSES = {409: Category.BUSY, 412: Category.EXISTS, 425: Category.BUSY}
+"""What means another thing here than elsewhere: a 409 is another writer at the same moment, not its success."""
 NO_BUCKET = "NoSuchBucket"
 NO_UPLOAD = "NoSuchUpload"
-LOGIN = "gcloud auth application-default login"
 
 
 def status(error: Exception) -> int | None:
@@ -29,10 +30,17 @@ def status(error: Exception) -> int | None:
     return int(found[1]) if found else None
 
 
+def category(error: Exception) -> Category:
+    """Return what an error of obstore means."""
+    code = status(error)
+    if code is None or NO_UPLOAD in str(error):
+        return Category.AWAY
+    return STATUSES.get(code) or categorise(code)
+
+
 def passes(error: Exception) -> bool:
     """Whether the same request may succeed later: no answer, or one that says so."""
-    code = status(error)
-    return code is None or code in PASSING or code >= 500 or NO_UPLOAD in str(error)
+    return category(error) in PASSING
 
 
 def is_certain(error: Exception) -> bool:
@@ -44,25 +52,22 @@ def is_certain(error: Exception) -> bool:
 def told(verb: str, key: str, url: str, error: Exception) -> StoreError:
     """Return the error for people: what, where, why, and the next step."""
     what = f'cannot {verb} "{key}"'
-    code = status(error)
+    found = category(error)
     if TOKEN in str(error):
         why = f"no credentials: {_why(error)}"
-        return _kind(code)(
-            what, where=url, why=why, hint=LOGIN if _of_google(url) else "see `foretell doctor`"
-        )
-    if NO_BUCKET in str(error) or (code == 404 and verb == "write"):
+        hint = LOGIN if _of_google(url) else "see `foretell doctor`"
+        # a machine's metadata server that is silent or busy will answer; what is refused stays so
+        away = found is Category.AWAY and status(error) is not None
+        return (StoreError if away else StoreRefusedError)(what, where=url, why=why, hint=hint)
+    if NO_BUCKET in str(error) or (found is Category.ABSENT and verb == "write"):
         return StoreRefusedError(what, where=url, why="the bucket does not exist", hint=_make(url))
-    if code is not None and not passes(error):
-        return StoreRefusedError(what, where=url, why=_why(error), hint=_mend(code, url, str(error)))
+    if found not in PASSING:
+        hint = _mend(str(error), url, anonymous=status(error) == 401)
+        return StoreRefusedError(what, where=url, why=_why(error), hint=hint)
     hint = "repeat the command; if it lasts, see https://status.cloud.google.com" if _of_google(url) else ""
     return StoreError(
         what, where=url, why=_why(error), hint=hint or "check the store, then repeat the command"
     )
-
-
-def _kind(code: int | None) -> type[StoreError]:
-    """Credentials that are refused stay so; a machine's metadata server that is silent or busy will answer."""
-    return StoreError if code is not None and code >= 500 else StoreRefusedError
 
 
 def _why(error: Exception) -> str:
@@ -78,28 +83,23 @@ def _why(error: Exception) -> str:
     return f"{first}: {system[1]}" if system else first
 
 
-def _mend(code: int, url: str, text: str) -> str:
+def _mend(text: str, url: str, *, anonymous: bool) -> str:
     if not _of_google(url):
         return "check the permissions of the store"
-    if code == 401:
+    if anonymous:
         return LOGIN
     denied = DENIED.search(text)
-    account = denied[1] if denied else "ACCOUNT"
-    kind = "serviceAccount" if account.endswith("gserviceaccount.com") else "user"
-    return (
-        f"gcloud storage buckets add-iam-policy-binding {_bucket(url)} "
-        f"--member={kind}:{account} --role=roles/storage.objectUser"
-    )
+    return grant_bucket(_bucket(url), member(denied[1]) if denied else "user:ACCOUNT")
 
 
 def _make(url: str) -> str:
     if not _of_google(url):
         return "create it, or correct `store` in foretell.toml"
-    return f"gcloud storage buckets create {_bucket(url)} --location=EU --uniform-bucket-level-access"
+    return make_bucket(_bucket(url), "EU")
 
 
 def _bucket(url: str) -> str:
-    return f"gs://{urlsplit(url).netloc}"
+    return urlsplit(url).netloc
 
 
 def _of_google(url: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from foretell.google import errors
-from foretell.google.errors import Kind
+from foretell.google.errors import Category
 
 
 @pytest.mark.parametrize(
@@ -15,7 +15,7 @@ from foretell.google.errors import Kind
             403,
             {"error": {"code": 403, "message": "m", "errors": [{"reason": "rateLimitExceeded"}]}},
             "rateLimitExceeded",
-            Kind.BUSY,
+            Category.BUSY,
         ),
         (
             403,
@@ -28,20 +28,20 @@ from foretell.google.errors import Kind
                 }
             },
             "SERVICE_DISABLED",
-            Kind.DENIED,
+            Category.DENIED,
         ),
         (
             429,
             {"error": {"code": 429, "message": "m", "status": "RESOURCE_EXHAUSTED"}},
             "RESOURCE_EXHAUSTED",
-            Kind.BUSY,
+            Category.BUSY,
         ),
-        (400, {"error": "invalid_grant", "error_description": "d"}, "http", Kind.WRONG),
-        (502, None, "http", Kind.AWAY),
-        (404, {"error": {"code": 404, "message": "m"}}, "http", Kind.ABSENT),
+        (400, {"error": "invalid_grant", "error_description": "d"}, "http", Category.INVALID),
+        (502, None, "http", Category.AWAY),
+        (404, {"error": {"code": 404, "message": "m"}}, "http", Category.ABSENT),
     ],
 )
-def test_a_reason_is_found_in_every_form(status: int, body: object, reason: str, kind: Kind) -> None:
+def test_a_reason_is_found_in_every_form(status: int, body: object, reason: str, kind: Category) -> None:
     found = errors.read(status, body, "<html>Bad Gateway</html>")
-    assert (found.reason, found.kind) == (reason, kind)
+    assert (found.reason, found.category) == (reason, kind)
     assert found.message

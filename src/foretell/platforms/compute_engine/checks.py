@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from urllib.parse import quote
 
-from foretell.google.errors import Failure, Kind
+from foretell.google import remedies
+from foretell.google.errors import Category, Failure
 from foretell.google.inspection import Inspection
 from foretell.platforms.compute_engine.settings import ComputeEngineSettings
 from foretell.service.model import Service, Target
@@ -66,13 +67,9 @@ def account(look: Inspection, settings: ComputeEngineSettings) -> Check:
     path = f"v1/projects/-/serviceAccounts/{email}:testIamPermissions"
     body = {"permissions": ["iam.serviceAccounts.actAs"]}
     answer = look.rest.call("POST", "iam", path, body=body, again=True)
-    fix = (
-        f"gcloud iam service-accounts add-iam-policy-binding {email} --member={look.member} "
-        f"--role=roles/iam.serviceAccountUser --project={look.project}"
-    )
-    if isinstance(answer, Failure) and answer.kind is Kind.ABSENT:
-        make = f"gcloud iam service-accounts create {email.partition('@')[0]} --project={look.project}"
-        return missing(name, f"there is no {email}", make)
+    fix = remedies.let_act_as(look.project, email, look.member)
+    if isinstance(answer, Failure) and answer.category is Category.ABSENT:
+        return missing(name, f"there is no {email}", remedies.make_account(look.project, email))
     if isinstance(answer, Failure):
         return look.told(name, answer, role="roles/iam.serviceAccountViewer")
     if not answer.get("permissions"):
@@ -89,16 +86,10 @@ def registry(look: Inspection, service: Service) -> Check:
         return ok("registry", told or "none: images stay on this machine") if told else _no_registry(look)
     place, name = host.removesuffix("-docker.pkg.dev"), repository.partition("/")[0]
     about = look.rest.get("artifactregistry", f"v1/projects/{project}/locations/{place}/repositories/{name}")
-    where = f"--repository-format=docker --location={place} --project={project}"
-    if isinstance(about, Failure) and about.kind is Kind.ABSENT:
-        return missing(
-            "registry", f"there is no {told}", f"gcloud artifacts repositories create {name} {where}"
-        )
+    if isinstance(about, Failure) and about.category is Category.ABSENT:
+        return missing("registry", f"there is no {told}", remedies.make_repository(project, place, name))
     if isinstance(about, Failure):
-        fix = (
-            f"gcloud artifacts repositories add-iam-policy-binding {name} --location={place} "
-            f"--project={project} --member={look.member} --role=roles/artifactregistry.writer"
-        )
+        fix = remedies.grant_repository(project, place, name, look.member)
         return warning("registry", f"cannot be looked at: {about.why}", fix)
     return ok("registry", told)
 
@@ -121,10 +112,10 @@ def machines(look: Inspection, settings: ComputeEngineSettings) -> Iterator[Chec
                 "compute", f"projects/{look.project}/zones/{zone}/machineTypes/{quote(kind)}"
             )
             if isinstance(about, Failure):
-                fix = f"gcloud compute machine-types list --zones={zone} --project={look.project}"
+                fix = remedies.list_machine_types(look.project, zone)
                 yield missing("machine", f"no {kind} in {zone}: {about.why}", fix)
             elif free is None:
-                fix = f"gcloud compute regions describe {region} --project={look.project}"
+                fix = remedies.see_region(look.project, region)
                 yield warning("machine", f"{kind} in {zone}; the quota cannot be looked at", fix)
             else:
                 wanted = needs(settings, kind, int(about.get("guestCpus", 0)), free)
@@ -165,11 +156,7 @@ def _room(
         left = ", ".join(f"{free[metric]:.0f} {metric}" for metric in wanted)
         return ok("machine", f"{what}; free in {region}: {left}" if left else what)
     metric = short[0]
-    fix = (
-        f"gcloud beta quotas preferences create --project={look.project} --service=compute.googleapis.com "
-        f"--quota-id={metric.replace('_', '-')}-per-project-region --dimensions=region={region} "
-        f"--preferred-value={wanted[metric]:.0f}"
-    )
+    fix = remedies.raise_quota(look.project, region, metric, wanted[metric])
     detail = f"{what} takes {wanted[metric]:.0f} of quota {metric}, of which {free[metric]:.0f} are free in {region}"
     return missing("machine", detail, fix)
 
@@ -181,12 +168,11 @@ def network(look: Inspection, settings: ComputeEngineSettings) -> Iterator[Check
     name = settings.subnet.rpartition("/")[2]
     for region in dict.fromkeys(zone.rpartition("-")[0] for zone in settings.zones):
         about = look.rest.get("compute", f"projects/{look.project}/regions/{region}/subnetworks/{name}")
-        place = f"{name} --region={region} --project={look.project}"
         if isinstance(about, Failure):
-            fix = f"gcloud compute networks subnets describe {place}"
+            fix = remedies.see_subnet(look.project, region, name)
             yield missing("subnet", f"{name} in {region}: {about.why}", fix)
         elif not about.get("privateIpGoogleAccess"):
-            fix = f"gcloud compute networks subnets update {place} --enable-private-ip-google-access"
+            fix = remedies.open_subnet(look.project, region, name)
             yield missing("subnet", f"{name} in {region} does not reach Google's services", fix)
         else:
             yield ok("subnet", f"{name} in {region}")
@@ -198,14 +184,13 @@ def secrets(look: Inspection, service: Service) -> Iterator[Check]:
     for reference in sorted(named):
         answer = look.rest.get("secretmanager", f"v1/{reference}")
         _, project, _, secret, _, version = reference.split("/")
-        place = f"--secret={secret} --project={project}"
-        if isinstance(answer, Failure) and answer.kind is Kind.ABSENT:
-            fix = f"gcloud secrets versions add {secret} --project={project} --data-file=FILE"
+        if isinstance(answer, Failure) and answer.category is Category.ABSENT:
+            fix = remedies.add_secret_version(project, secret)
             yield missing("secret", f"there is no {reference}", fix)
         elif isinstance(answer, Failure):
             yield look.told("secret", answer, role="roles/secretmanager.viewer")
         elif answer.get("state") != "ENABLED":
-            fix = f"gcloud secrets versions enable {version} {place}"
+            fix = remedies.enable_secret_version(project, secret, version)
             yield missing("secret", f"{reference} is {str(answer.get('state')).lower()}", fix)
         else:
             yield ok("secret", reference)

@@ -7,8 +7,9 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from foretell.google import remedies
 from foretell.google.compute import Operation
-from foretell.google.errors import Failure, Kind
+from foretell.google.errors import Category, Failure
 from foretell.platforms.compute_engine.instance import region
 from foretell.platforms.compute_engine.settings import ComputeEngineSettings
 from foretell.protocol.records import Reason
@@ -36,25 +37,39 @@ class Fault(Struct, frozen=True, kw_only=True):
     hint: str = ""
 
 
-CAPACITY = frozenset(
-    {
-        "ZONE_RESOURCE_POOL_EXHAUSTED",
-        "ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS",
-        "STOCKOUT",
-        "UNSUPPORTED_OPERATION",  # a Spot machine that was taken away while it was made
-        "RESOURCE_NOT_READY",
-        "RESOURCE_OPERATION_RATE_EXCEEDED",
-        "INTERNAL_ERROR",
-    }
-)
-"""Codes of operations after which another zone is tried."""
-QUOTA = frozenset(
-    {"QUOTA_EXCEEDED", "QUOTA_LIMIT_EXCEEDED", "LIMIT_EXCEEDED", "quotaExceeded", "limitExceeded"}
-)
-PERMISSION = frozenset(
-    {"IAM_PERMISSION_DENIED", "PERMISSIONS_ERROR", "FORBIDDEN", "PERMISSION_DENIED", "HTTP_403", "HTTP_401"}
-)
-EXISTS = frozenset({"RESOURCE_ALREADY_EXISTS", "RESOURCE_IN_USE_BY_ANOTHER_RESOURCE", "HTTP_409"})
+CODES = {
+    **dict.fromkeys(
+        (
+            "ZONE_RESOURCE_POOL_EXHAUSTED",
+            "ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS",
+            "STOCKOUT",
+            "UNSUPPORTED_OPERATION",  # a Spot machine that was taken away while it was made
+            "RESOURCE_NOT_READY",
+            "RESOURCE_OPERATION_RATE_EXCEEDED",
+            "INTERNAL_ERROR",
+        ),
+        Category.BUSY,
+    ),
+    **dict.fromkeys(
+        ("QUOTA_EXCEEDED", "QUOTA_LIMIT_EXCEEDED", "LIMIT_EXCEEDED", "quotaExceeded", "limitExceeded"),
+        Category.QUOTA,
+    ),
+    **dict.fromkeys(
+        (
+            "IAM_PERMISSION_DENIED",
+            "PERMISSIONS_ERROR",
+            "FORBIDDEN",
+            "PERMISSION_DENIED",
+            "HTTP_403",
+            "HTTP_401",
+        ),
+        Category.DENIED,
+    ),
+    **dict.fromkeys(
+        ("RESOURCE_ALREADY_EXISTS", "RESOURCE_IN_USE_BY_ANOTHER_RESOURCE", "HTTP_409"), Category.EXISTS
+    ),
+}
+"""What the codes of operations mean; after BUSY another zone is tried."""
 POLICY = frozenset({"CONDITION_NOT_MET", "conditionNotMet", "HTTP_412"})
 NETWORK = re.compile(r"networks?/|subnetworks?/|VPC_NOT_FOUND|network interface", re.IGNORECASE)
 IMAGE = re.compile(r"/images?/", re.IGNORECASE)
@@ -72,40 +87,35 @@ def of_operation(operation: Operation, settings: ComputeEngineSettings) -> Fault
 
 def of_failure(failure: Failure, settings: ComputeEngineSettings, zone: str) -> Fault:
     """Judge an answer that is no success, by its reason rather than its status."""
-    match failure.kind:
-        case Kind.BUSY | Kind.AWAY:
+    match failure.category:
+        case Category.BUSY | Category.AWAY:
             return Fault(verdict=Verdict.UNKNOWN, why=failure.why)
-        case Kind.EXISTS:
+        case Category.EXISTS:
             return Fault(verdict=Verdict.LOOK, why=failure.why)
-        case Kind.QUOTA:
+        case Category.QUOTA:
             return _of("QUOTA_EXCEEDED", failure.why, settings, zone)
-        case Kind.DENIED:
+        case Category.DENIED:
             return _denied(failure.why, settings, failure.reason)
-        case Kind.ABSENT | Kind.WRONG:
-            code = failure.reason if failure.reason in CAPACITY | QUOTA | POLICY else "INVALID"
-            return _of(code, failure.why, settings, zone)
+        case Category.ABSENT | Category.INVALID:
+            return _of(failure.reason, failure.why, settings, zone)
 
 
 def _of(code: str, why: str, settings: ComputeEngineSettings, zone: str) -> Fault:
     project = settings.project
-    if code in EXISTS:
+    category = CODES.get(code, Category.INVALID)
+    if category is Category.EXISTS:
         return Fault(verdict=Verdict.LOOK, why=why)
-    if code in CAPACITY:
+    if category is Category.BUSY:
         return Fault(verdict=Verdict.ELSEWHERE, reason="capacity", why=why)
-    if code in QUOTA:
+    if category is Category.QUOTA:
         metric = found[1] if (found := METRIC.search(why)) else "CPUS"
-        hint = (
-            f"see what is used: `gcloud compute regions describe {region(zone)} --project={project} "
-            f"--flatten=quotas --filter=quotas.metric={metric} --format='table(quotas.metric, quotas.limit, "
-            "quotas.usage)'`, and ask for more: "
-            f"https://console.cloud.google.com/iam-admin/quotas?project={project}"
-        )
+        see = remedies.see_quota(project, region(zone), metric)
+        hint = f"see what is used: `{see}`, and ask for more: {remedies.quotas_page(project)}"
         return Fault(verdict=Verdict.STOP, reason="quota", why=why, hint=hint)
-    if code in PERMISSION or (ACCOUNT.search(why) and USES.search(why)):
+    if category is Category.DENIED or (ACCOUNT.search(why) and USES.search(why)):
         return _denied(why, settings, code)
     if code in POLICY:
-        hint = f"see the organisation's rules: `gcloud org-policies list --project={project}`"
-        return Fault(verdict=Verdict.STOP, reason="permission", why=why, hint=hint)
+        return Fault(verdict=Verdict.STOP, reason="permission", why=why, hint=remedies.see_policies(project))
     return Fault(verdict=Verdict.STOP, reason=_subject(why), why=why, hint=_look_up(why, settings, zone))
 
 
@@ -117,12 +127,12 @@ def _look_up(why: str, settings: ComputeEngineSettings, zone: str) -> str:
     """Return the command that shows what there is of what is missing."""
     project = settings.project
     if IMAGE.search(why):
-        return "see which images there are: `gcloud compute images list --project=cos-cloud --no-standard-images`"
+        return f"see which images there are: `{remedies.list_machine_images()}`"
     if NETWORK.search(why):
         kind = "networks subnets" if "subnet" in why.lower() else "networks"
-        return f"see which there are: `gcloud compute {kind} list --project={project}`"
+        return f"see which there are: `{remedies.list_networks(project, kind)}`"
     if TYPE.search(why):
-        return f"see which there are: `gcloud compute machine-types list --zones={zone} --project={project}`"
+        return f"see which there are: `{remedies.list_machine_types(project, zone)}`"
     return "see [targets.X.platform] in foretell.toml, and `foretell plan`"
 
 
@@ -130,17 +140,11 @@ def _denied(why: str, settings: ComputeEngineSettings, reason: str) -> Fault:
     project = settings.project
     account = ACCOUNT.search(why)
     if reason == "credentials":
-        hint = "log in: `gcloud auth application-default login`"
+        hint = f"log in: `{remedies.LOGIN}`"
     elif reason in ("SERVICE_DISABLED", "accessNotConfigured"):
-        hint = f"enable it: `gcloud services enable compute.googleapis.com --project={project}`"
+        hint = f"enable it: `{remedies.enable(project, 'compute.googleapis.com')}`"
     elif account and USES.search(why):
-        hint = (
-            f"let it be used: `gcloud iam service-accounts add-iam-policy-binding {account[1]} "
-            f"--project={project} --member=MEMBER --role=roles/iam.serviceAccountUser`"
-        )
+        hint = f"let it be used: `{remedies.let_act_as(project, account[1], 'MEMBER')}`"
     else:
-        hint = (
-            f"grant it: `gcloud projects add-iam-policy-binding {project} --member=MEMBER "
-            "--role=roles/compute.instanceAdmin.v1`"
-        )
+        hint = f"grant it: `{remedies.grant(project, 'MEMBER', 'roles/compute.instanceAdmin.v1')}`"
     return Fault(verdict=Verdict.STOP, reason="permission", why=why, hint=hint)

@@ -13,8 +13,9 @@ from datetime import UTC, datetime
 from functools import cached_property
 
 from foretell.errors import PlatformError, RefusedError
+from foretell.google import remedies
 from foretell.google.compute import ENDED, Compute, Instance, Operation
-from foretell.google.errors import Failure, Kind
+from foretell.google.errors import Category, Failure
 from foretell.google.inspection import Inspection
 from foretell.google.labels import label
 from foretell.google.rest import Rest
@@ -145,7 +146,7 @@ class ComputeEnginePlatform(Platform):
                 raise RefusedError(
                     f'the name "{launch.machine}" is taken by another machine',
                     where=zone,
-                    hint=f"see it: `gcloud compute instances describe {launch.machine} --zone={zone}`",
+                    hint=remedies.see_machine(launch.machine, zone),
                 )
             self._insist_on_guard(found)
             return True
@@ -160,7 +161,7 @@ class ComputeEnginePlatform(Platform):
             "settings: the machine was made without a limit of its time, and is deleted again",
             where=f"{found.zone}/{found.name}",
             why="Compute Engine does not show the maxRunDuration and instanceTerminationAction that it was given",
-            hint=f"see the organisation's rules: `gcloud org-policies list --project={self._settings.project}`",
+            hint=remedies.see_policies(self._settings.project),
             reason="settings",
             final=True,
         )
@@ -261,13 +262,13 @@ class ComputeEnginePlatform(Platform):
         found = self._compute.get(zone, name)
         if isinstance(found, Instance):
             return found
-        if found.kind is Kind.ABSENT:
+        if found.category is Category.ABSENT:
             return None
         raise self._trouble(f'nobody knows whether "{name}" is there', found, zone)
 
     def _delete(self, zone: str, name: str) -> None:
         said = self._compute.delete(zone, name)
-        if isinstance(said, Operation) or said.kind is Kind.ABSENT:
+        if isinstance(said, Operation) or said.category is Category.ABSENT:
             return
         raise self._trouble(f'the machine "{name}" cannot be deleted', said, zone)
 
@@ -280,7 +281,7 @@ class ComputeEnginePlatform(Platform):
 
     def _trouble(self, what: str, failure: Failure, zone: str) -> PlatformError:
         fault = errors.of_failure(failure, self._settings, zone)
-        kind = RefusedError if failure.kind in (Kind.DENIED, Kind.WRONG) else PlatformError
+        kind = RefusedError if failure.category in (Category.DENIED, Category.INVALID) else PlatformError
         return kind(what, where=f"{self._settings.project}, {zone}", why=failure.why, hint=fault.hint)
 
 

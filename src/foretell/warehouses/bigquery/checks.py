@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from foretell.google.errors import Failure, Kind
+from foretell.google import remedies
+from foretell.google.errors import Category, Failure
 from foretell.google.inspection import Inspection
 from foretell.system.check import Check, missing, ok, warning
 from foretell.warehouses.bigquery.location import readable
@@ -27,8 +28,8 @@ def dataset(settings: BigQuerySettings, look: Inspection) -> Check:
     bucket_is_in = look.bucket_location
     whole = f"{project}.{settings.dataset}"
     about = look.rest.get("bigquery", f"projects/{project}/datasets/{settings.dataset}")
-    if isinstance(about, Failure) and about.kind is not Kind.ABSENT:
-        fix = f"gcloud projects add-iam-policy-binding {project} --member={look.member} --role=roles/bigquery.user"
+    if isinstance(about, Failure) and about.category is not Category.ABSENT:
+        fix = remedies.grant(project, look.member, "roles/bigquery.user")
         return warning("dataset", f"{whole} cannot be looked at: {about.why}", fix)
     there = settings.location if isinstance(about, Failure) else str(about.get("location", ""))
     if there.upper() != settings.location.upper():
@@ -36,7 +37,7 @@ def dataset(settings: BigQuerySettings, look: Inspection) -> Check:
         return missing("dataset", f"{whole} is in {there}, not in {settings.location}", fix)
     if bucket_is_in and not readable(bucket_is_in, there):
         detail = f"in {there}, it is not loaded from a bucket in {bucket_is_in}: make one there, and name it as store"
-        fix = f"gcloud storage buckets create gs://NAME --location={there} --project={project}"
+        fix = remedies.make_bucket("NAME", there, project)
         return missing("dataset", detail, fix)
     made = "is made at the first delivery" if isinstance(about, Failure) else "is there"
     return ok("dataset", f"{whole} in {there} {made}")

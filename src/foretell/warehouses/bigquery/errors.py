@@ -10,6 +10,8 @@ from google.api_core.exceptions import GoogleAPICallError, RetryError
 from google.auth import exceptions as credentials
 
 from foretell.errors import WarehouseError
+from foretell.google import remedies
+from foretell.google.errors import PASSING, Category, categorise
 from foretell.warehouses.base import SchemaMismatchError
 
 
@@ -39,33 +41,25 @@ CHANGED = "foretell again: "
 ABORTED = ("aborted due to concurrent update", "Could not serialize access", "aborted due to lock conflict")
 """Parts of what BigQuery says to all but one of the transactions that change a table at once."""
 
-PASSING = frozenset(
-    {
-        "backendError",
-        "internalError",
-        "jobBackendError",
-        "jobInternalError",
-        "jobRateLimitExceeded",
-        "rateLimitExceeded",
-        "tableUnavailable",
-        "timeout",
-    }
-)
-"""Reasons that are gone when one asks again."""
-
-WRONG = frozenset({"invalid", "invalidQuery", "badRequest"})
-"""Reasons that stay."""
-
-HINTS = {
-    "accessDenied": "gcloud projects add-iam-policy-binding {project} --member={member} --role={role}",
-    "accessNotConfigured": "gcloud services enable bigquery.googleapis.com --project={project}",
-    "billingNotEnabled": "gcloud billing projects link {project} --billing-account=ACCOUNT",
-    "quotaExceeded": "see what is used up: https://console.cloud.google.com/iam-admin/quotas?project={project};"
-    " then deliver again with `foretell tidy`",
-    "notFound": "see what is there: bq ls --project_id={project}",
-    "credentials": "gcloud auth application-default login",
+REASONS = {
+    **dict.fromkeys(
+        (
+            "backendError",
+            "internalError",
+            "jobBackendError",
+            "jobInternalError",
+            "tableUnavailable",
+            "timeout",
+        ),
+        Category.AWAY,
+    ),
+    **dict.fromkeys(("jobRateLimitExceeded", "rateLimitExceeded"), Category.BUSY),
+    **dict.fromkeys(("invalid", "invalidQuery", "badRequest"), Category.INVALID),
+    **dict.fromkeys(("accessDenied", "accessNotConfigured", "billingNotEnabled"), Category.DENIED),
+    "quotaExceeded": Category.QUOTA,
+    "notFound": Category.ABSENT,
 }
-"""The command that mends it, by reason."""
+"""What the reason of a job's error means, which has no status; one that is not known here may mean anything."""
 
 
 def told(error: Exception, *, project: str, member: str) -> Exception:
@@ -76,7 +70,8 @@ def told(error: Exception, *, project: str, member: str) -> Exception:
         return RetryableError(_first(error))
     reason = next((str(each.get("reason")) for each in error.errors or [] if each.get("reason")), "")
     message = error.message or _first(error)
-    if error.code in (409, 412, 429) or error.code >= 500:  # made or changed by another, or away
+    # made or changed by another, busy, or away
+    if error.code == 412 or categorise(error.code, reason) in PASSING | {Category.EXISTS}:
         return RetryableError(message)
     return judged({"reason": reason, "message": message}, project=project, member=member)
 
@@ -84,7 +79,7 @@ def told(error: Exception, *, project: str, member: str) -> Exception:
 def judged(error: Mapping[str, object], *, project: str, member: str) -> Exception:
     """Return what is to be raised for the error of a job: {"reason": …, "message": …}."""
     reason, message = str(error.get("reason", "")), str(error.get("message", "")).partition("\n")[0]
-    if any(sign in message for sign in (*ABORTED, CHANGED)) or reason in PASSING:
+    if any(sign in message for sign in (*ABORTED, CHANGED)) or REASONS.get(reason) in PASSING:
         return RetryableError(message)
     if UNFIT in message and "Not found" in message:  # the staged rows expired, or another has delivered them
         return RetryableError(message)
@@ -106,17 +101,35 @@ def miscounted(number: str) -> WarehouseError:
 
 
 def _failure(reason: str, message: str, project: str, member: str) -> WarehouseError:
-    role = "roles/bigquery.jobUser" if "bigquery.jobs.create" in message else "roles/bigquery.dataEditor"
-    hint = HINTS.get(
-        reason, "`foretell doctor` tells what is missing; then deliver again with `foretell tidy`"
-    )
     what = "no Google credentials can be used" if reason == "credentials" else "BigQuery refuses"
-    kind = PermanentError if reason in WRONG else WarehouseError
+    kind = PermanentError if REASONS.get(reason) is Category.INVALID else WarehouseError
     return kind(
         what if project == "" else f'{what} in the project "{project}"',
         why=message,
-        hint=hint.format(project=project or "PROJECT", member=member, role=role),
+        hint=_remedy(reason, message, project or "PROJECT", member),
     )
+
+
+def _remedy(reason: str, message: str, project: str, member: str) -> str:
+    """Return the command that mends it, or what else is to be done."""
+    match reason:
+        case "credentials":
+            return remedies.LOGIN
+        case "accessDenied":
+            jobs = "bigquery.jobs.create" in message
+            role = "roles/bigquery.jobUser" if jobs else "roles/bigquery.dataEditor"
+            return remedies.grant(project, member, role)
+        case "accessNotConfigured":
+            return remedies.enable(project, "bigquery.googleapis.com")
+        case "billingNotEnabled":
+            return remedies.link_billing(project)
+        case "quotaExceeded":
+            page = remedies.quotas_page(project)
+            return f"see what is used up: {page}; then deliver again with `foretell tidy`"
+        case "notFound":
+            return remedies.list_datasets(project)
+        case _:
+            return "`foretell doctor` tells what is missing; then deliver again with `foretell tidy`"
 
 
 def _first(error: Exception) -> str:

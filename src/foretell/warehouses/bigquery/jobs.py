@@ -18,6 +18,7 @@ from google.cloud.bigquery import Client
 from google.cloud.bigquery.retry import DEFAULT_RETRY
 
 from foretell.errors import WarehouseError
+from foretell.google import remedies
 from foretell.system.backoff import Backoff
 from foretell.warehouses.bigquery.errors import FAILURES, RetryableError, judged
 
@@ -121,7 +122,7 @@ class Jobs:
             if time.monotonic() > end:
                 raise WarehouseError(
                     f'the job "{name}" of BigQuery does not end',
-                    hint=f"see `bq show --job --project_id={self.client.project} {name}`",
+                    hint=remedies.see_job(self.client.project, name),
                 )
             self._sleep(next(pauses))
             job = self._get(name)

@@ -10,7 +10,7 @@ from google.auth.credentials import Credentials
 from foretell.errors import UsageError
 from foretell.google import credentials, remedies
 from foretell.google.endpoints import base, emulator
-from foretell.google.errors import Failure, Kind
+from foretell.google.errors import Category, Failure
 from foretell.google.rest import Rest
 from foretell.warehouses.bigquery.errors import RetryableError
 
@@ -74,7 +74,7 @@ def bucket_location(bucket: str) -> str:
     answer = Rest(patience=0).get("storage", f"b/{quote(bucket, safe='')}", {"fields": "location"})
     if not isinstance(answer, Failure):
         return str(answer.get("location", ""))
-    if answer.kind is Kind.ABSENT:
+    if answer.category is Category.ABSENT:
         raise UsageError(f'there is no bucket "{bucket}"', hint=remedies.make_bucket(bucket, "LOCATION"))
     if answer.passes:
         raise RetryableError(answer.why)
