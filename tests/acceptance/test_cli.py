@@ -356,6 +356,7 @@ def test_show_tells_everything(settled: Stage) -> None:
     assert document["receipt"]["state"] == "delivered"
     assert [file["path"] for file in document["files"]] == ["predictions.csv"]
     assert document["attempts"][0]["exit"]["code"] == 0
+    assert document["attempts"][0]["number"] == 1
 
 
 def test_logs_gives_the_bytes_of_one_stream_or_both(settled: Stage) -> None:

@@ -144,7 +144,7 @@ def story_document(story: RunDetails, store: str) -> dict[str, object]:
     return {
         "request": msgspec.to_builtins(line.request),
         "commands": [arguments(argv, line.request) for argv in line.request.spec.steps],
-        "attempts": [msgspec.to_builtins(attempt) for attempt in story.attempts],
+        "attempts": [{"number": one.number, **msgspec.to_builtins(one)} for one in story.attempts],
         "outcome": msgspec.to_builtins(line.outcome),
         "receipt": msgspec.to_builtins(line.receipt),
         "withdrawn_by": msgspec.to_builtins(line.withdrawn),

@@ -1,7 +1,14 @@
 """
-The promises of a platform and of a warehouse as suites of tests, for whoever brings a kind of either.
+The promises of a warehouse as a suite of tests, for whoever brings a kind; it needs pytest.
 
-It needs pytest; docs/kinds.md shows how a kind passes them.
+In a test file of the kind's own, for a warehouse whose settings are `Mine`:
+
+    class TestMine(WarehouseSuite):
+        @pytest.fixture
+        def candidate(self, tmp_path):
+            return Candidate(settings=Mine(path=str(tmp_path / "w")))
+
+where WarehouseSuite is of `foretell.testing.warehouses`, and Candidate of its module `candidate`.
 """
 
 from __future__ import annotations
