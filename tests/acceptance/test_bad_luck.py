@@ -81,7 +81,7 @@ def test_what_we_say_stands_on_a_line_of_its_own(stage: Stage) -> None:
     run, _ = ended(stage, "training")
     begun, said = log_of(stage, run)[2].split(b"\n", 1)
     assert begun == b"no end"
-    assert said.startswith(b"foretell: not kept, for it is outside")
+    assert said.startswith(b"foretell: not kept, because outside")
 
 
 def test_a_command_that_prints_nothing_for_long_is_alive(tmp_path: Path) -> None:
@@ -243,5 +243,5 @@ def test_predictions_that_leave_no_room_to_check_them_have_failed(small: Stage) 
     small.action("application", f"{lines} > output/predictions.csv", delivery=DELIVERY)
     run, state = ended(small, "application")
     assert (state.phase, state.attempt) == ("failed", 1)
-    assert 'not enough disk space to validate "predictions.csv"' in state.cause
+    assert 'not enough memory or disk space to validate "predictions.csv"' in state.cause
     small.must_be_settled(run, "failed")

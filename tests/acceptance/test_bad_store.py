@@ -151,7 +151,7 @@ def test_a_model_whose_bytes_changed_is_not_used(stage: Stage) -> None:
 
 def test_a_model_without_a_file_is_not_used(stage: Stage) -> None:
     (stage.store / trained(stage).attempt(1).output("deep/model")).unlink()
-    with pytest.raises(ForetellError, match="is not there"):
+    with pytest.raises(ForetellError, match="does not exist"):
         history.fetch(stage.controller, stage.runs("training")[0], stage.root / "fetched")
     assert stage.act("run", "application") == "failed"
 

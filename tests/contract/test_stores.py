@@ -139,7 +139,7 @@ def test_a_file_is_created_once_and_read_in_parts(store: Store, tmp_path: Path, 
 
 
 def test_parts_of_what_is_not_there_are_an_error(store: Store) -> None:
-    with pytest.raises(CorruptError, match='the object "a/large" is not there'):
+    with pytest.raises(CorruptError, match='the object "a/large" does not exist'):
         list(store.chunks("a/large"))
 
 

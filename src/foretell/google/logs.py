@@ -125,7 +125,7 @@ class CloudLogSink(threading.Thread):
                 self._put_back(batch)
                 time.sleep(next(pauses))
             elif isinstance(answer, Failure) and answer.category is Category.DENIED:
-                sys.stderr.write(f"Cloud Logging is left alone: {answer.why}\n")
+                sys.stderr.write(f"Cloud Logging is disabled: {answer.why}\n")
                 return
             else:  # what is refused as it is would be refused again
                 pauses = self._backoff.pauses()

@@ -168,7 +168,7 @@ class WarehouseSettings(KindSettings):
 def bad_dataset(name: str) -> Iterator[tuple[str, str]]:
     """Return the fault of a name that no dataset can have, for `faults`."""
     if not DATASET.fullmatch(name):
-        yield "dataset", f'bad dataset name "{name}"; write one of A-Z, a-z, 0-9, _'
+        yield "dataset", f'bad dataset name "{name}"; use A-Z, a-z, 0-9 and _'
 
 
 S = TypeVar("S", bound=KindSettings)

@@ -50,7 +50,7 @@ def targets(site: ResolveContext) -> dict[str, Target]:
 def _target(name: str, given: Given, site: ResolveContext) -> Target | None:
     path: KeyPath = ("targets", name)
     if not NAME.fullmatch(name):
-        fault = f'bad target name "{name}"; it begins with a-z, then a-z, 0-9, _ and -, at most 63 in all'
+        fault = f'bad target name "{name}"; use a-z, then a-z, 0-9, _ and -, at most 63 characters'
         site.faults.add(path, fault)
     asked = given.get("platform", {})
     kind = _kind(PLATFORMS, asked, "process", (*path, "platform"), site)
@@ -130,7 +130,7 @@ def _overrides(
     for action, told in actions.items():
         key = (*path, "actions", action)
         if action not in site.actions:
-            site.faults.add(key, f'there is no action "{action}"{suggestion(action, site.actions)}')
+            site.faults.add(key, f'unknown action "{action}"{suggestion(action, site.actions)}')
         own = reader.fields(kind, told, key, site.faults)
         platform = _settings(kind, merged([own, values]), (*path, "platform"), site)
         if platform:
@@ -142,18 +142,18 @@ def _store(told: str | None, remote: bool, key: KeyPath, site: ResolveContext) -
     """Return the store's URL; a path becomes one of a directory."""
     if told is None and remote:
         site.faults.missing(
-            key, 'missing key "store": a machine elsewhere needs a bucket: gs://…, s3://…, az://…'
+            key, 'missing key "store": a remote machine needs a bucket: gs://…, s3://…, az://…'
         )
     scheme, mark, rest = (told or "").partition("://")
     if told is not None and not (rest if mark else scheme).strip("/. \0"):
-        site.faults.add(key, f'"store" names no place: "{told}"')
+        site.faults.add(key, f'"store" is not a path or URL: "{told}"')
     elif mark and scheme not in SCHEMES:
         site.faults.add(key, f'unknown store "{scheme}://"{suggestion(scheme, SCHEMES)}')
     elif scheme == "file" and mark and not rest.startswith("/"):
         site.faults.add(key, f'"store" needs three slashes to name a directory: "file:///{rest}"')
     elif told is not None and remote and (not mark or scheme == "file"):
         site.faults.add(
-            key, f'"store" is the directory "{told}", which a machine elsewhere does not see; use a bucket'
+            key, f'"store" is the directory "{told}", which a remote machine cannot see; use a bucket'
         )
     if mark:
         return told.rstrip("/") if told else ""
@@ -173,7 +173,7 @@ def _warehouse(
     values = _told(WAREHOUSES, kind, told, path, site)
     settings = _settings(kind, values, path, site, google_project=project)
     if settings and settings.file and platform.is_remote:
-        fault = f'a machine elsewhere does not see a {settings.kind} file here; write kind = "bigquery"'
+        fault = f'a remote machine cannot see a {settings.kind} file; write kind = "bigquery"'
         site.faults.add((*path, "kind"), fault)
     return settings
 

@@ -158,14 +158,14 @@ FAULTS = [
     ("[targets.x.actions.training]\nx = inf\n", '2: [targets.x.actions.training] "x" must be a finite number'),
     ("[targets.Prod]\n", '1: [targets] bad target name "Prod"'),
     ("[targets.x]\nstore = 'ftp://x'\n", '2: [targets.x] unknown store "ftp://"'),
-    ("[targets.x]\nstore = ''\n", '2: [targets.x] "store" names no place'),
-    ("[targets.x]\nstore = 'gs://'\n", '2: [targets.x] "store" names no place'),
+    ("[targets.x]\nstore = ''\n", '2: [targets.x] "store" is not a path or URL'),
+    ("[targets.x]\nstore = 'gs://'\n", '2: [targets.x] "store" is not a path or URL'),
     ("[targets.x]\nstore = 'file://x'\n", '2: [targets.x] "store" needs three slashes'),
     ("[targets.x.platform]\nkind = 'doker'\n", '2: [targets.x.platform] unknown kind of platform "doker"'),
     ("[targets.x.warehouse]\nkind = 'postgres'\n", "2: [targets.x.warehouse] unknown kind of warehouse"),
     ("[targets.x.warehouse]\ndataset = 'a-b'\n", '2: [targets.x.warehouse] bad dataset name "a-b"'),
     ("[targets.local.platform]\nzones = []\n", '2: [targets.local.platform] unknown key "zones"; it belong'),
-    ("[targets.x.actions.b]\n", '1: [targets.x.actions] there is no action "b"'),
+    ("[targets.x.actions.b]\n", '1: [targets.x.actions] unknown action "b"'),
     ("[targets.x.times]\nlease = 100\n", "1: [targets.x.times] lease must be larger"),
     ("[targets.x.times]\nbeat = '5'\n", '2: [targets.x.times] "beat" is not a duration: "5"'),
     (MACHINES + "zones = ['a']\n", '3: [targets.x.platform] missing key "project"'),
@@ -268,7 +268,7 @@ def test_a_machine_elsewhere_sees_no_directory_of_this_one(tmp_path: Path) -> No
     (fault,) = faults(tmp_path, LEAST + machine.replace("gs://b", "runs"))
     assert '"store" is the directory "runs"' in fault
     (fault,) = faults(tmp_path, LEAST + machine + '[targets.x.warehouse]\nkind = "duckdb"\n')
-    assert "does not see a duckdb file" in fault
+    assert "cannot see a duckdb file" in fault
 
 
 def test_every_fault_is_told_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
