@@ -188,6 +188,21 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
         pytest.fail(f"a circle of imports: {circle}; move what both need below them")
 
 
+def test_a_kind_is_known_to_its_own_package_and_to_the_table_of_kinds_alone() -> None:
+    """So a new kind is a package of its own, its entry in the table, and a parameter of the suite."""
+    known = defaultdict(set)
+    for path, tree in TREES.items():
+        modules = [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+        modules += [one.name for node in ast.walk(tree) if isinstance(node, ast.Import) for one in node.names]
+        for _, room, kind in (words[:3] for one in modules if len(words := one.split(".")) > 2):
+            if room in ("platforms", "warehouses") and kind in KINDS and path.parent.name != kind:
+                known[f"{room}/{kind}"].add(name(path))
+    packages = {path.parent for path in TREES if path.parent.name in KINDS}
+    assert {name(one) for one in packages} == known.keys(), "a kind is in no table"
+    others = {kind: where for kind, where in known.items() if where != {f"{kind.split('/')[0]}/__init__.py"}}
+    assert not others, f"ask the kind, by a method of its Protocol or of its settings: {others}"
+
+
 def test_a_public_class_has_a_name_of_its_own() -> None:
     places = defaultdict(list)
     for path, tree in TREES.items():
