@@ -18,7 +18,7 @@ GIVEN = {"template", "templates"}
 ELSEWHERE: dict[str, dict[str, str]] = {
     "what it does is done by processes, which live or are killed": {
         "acceptance/test_kill.py": "agent/guard agent/lifecycle agent/session",
-        "acceptance/test_bad_store.py": "agent/fence store/__init__",
+        "acceptance/test_bad_store.py": "agent/fence store/__init__ store/handler",
         "acceptance/test_streams.py": "agent/streams cli/streams",
         "acceptance/test_outputs.py": "agent/output agent/predictions warehouses/settle",
         "acceptance/test_spare.py": "system/standby",
@@ -48,7 +48,8 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "airflow/test_up.py": "airflow/local doctor/airflow",
     },
     "one suite for every kind that a Protocol has": {
-        "contract/test_platforms.py": "platforms/__init__ platforms/base platforms/process/platform controller/controller",
+        "contract/test_platforms.py": "platforms/__init__ platforms/base platforms/process/platform controller/controller"
+        " controller/handler",
         "contract/test_warehouses.py": "warehouses/__init__ warehouses/base warehouses/duckdb/table"
         " warehouses/duckdb/warehouse warehouses/duckdb/withdrawal warehouses/bigquery/reading"
         " warehouses/bigquery/scripts warehouses/bigquery/table warehouses/bigquery/withdrawal"
