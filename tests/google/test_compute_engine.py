@@ -20,7 +20,7 @@ from tests.standins.google.cloud import Cloud
 from tests.standins.google.compute import Fails, Machine
 from tests.standins.google.standin import Misbehaviour
 from tests.support.production import eventually
-from tests.support.records import RUN, STORE, launch, request, settings
+from tests.support.records import RUN, STORE, launch, request_on, settings
 
 B, C = "europe-west1-b", "europe-west1-c"
 TWO = {"zones": (B, C)}
@@ -42,7 +42,7 @@ class Bench:
 
     def launch(self, asked: Launch | None = None, **more: Any) -> None:
         platform = self.platform(**more)
-        platform.launch(request(self.settings), asked or launch(), store=STORE)
+        platform.launch(request_on(self.settings), asked or launch(), store=STORE)
 
     def machines(self) -> list[Machine]:
         return list(self.cloud.compute.machines.values())
@@ -99,7 +99,7 @@ def test_an_outage_that_does_not_pass_proves_nothing(bench: Bench) -> None:
     bench.cloud.stand_in.misbehave(Misbehaviour(method=INSERT, how="refuse", count=None))
     platform = ComputeEnginePlatform(bench.settings, rest=Rest(patience=0.2, sleep=lambda _: None))
     with pytest.raises(PlatformError) as caught:
-        platform.launch(request(bench.settings), launch(), store=STORE)
+        platform.launch(request_on(bench.settings), launch(), store=STORE)
     assert not isinstance(caught.value, RefusedError)
     assert bench.zones() == [B] * len(bench.zones())
 

@@ -20,6 +20,7 @@ from foretell.protocol.frames import unframe
 from foretell.protocol.records import Request
 from tests.standins.google.cloud import Cloud
 from tests.standins.google.standin import Misbehaviour
+from tests.support.records import request_of
 
 SERVICE = """\
 name = "toy"
@@ -39,22 +40,7 @@ TOKEN = "projects/p/secrets/token/versions/3"
 @pytest.fixture
 def request_(tmp_path: Path) -> Request:
     (tmp_path / "foretell.toml").write_text(SERVICE)
-    service = load(tmp_path)
-    return Request(
-        key="k",
-        uid="u",
-        service="toy",
-        version="1",
-        action="training",
-        date="2026-11-21T06:00:00+00:00",
-        n=1,
-        store="s",
-        spec=service.actions["training"],
-        target=service.targets["production"],
-        source=service.source,
-        fingerprint="0",
-        asked_at="2026-11-21T06:00:00+00:00",
-    )
+    return request_of(load(tmp_path), "training", "production")
 
 
 # --- secrets ---------------------------------------------------------------------------------------------------------

@@ -23,13 +23,14 @@ from foretell.protocol.reconciler import Reconciler
 from foretell.protocol.records import Exit, Launch, Outcome, Pin, Receipt, Request, Withdrawn
 from foretell.protocol.rules import Wait
 from foretell.service.delivery import Column, Delivery, Mode
-from foretell.service.model import Action, Source, Target
+from foretell.service.model import Action, Target
 from foretell.system import times
 from foretell.warehouses.duckdb.settings import DuckDBSettings
 from tests.simulation.judge import Judge
 from tests.simulation.machines import Agent, Command, Machines
 from tests.simulation.warehouse import Warehouse
 from tests.simulation.world import Process, Talk, World
+from tests.support.records import request
 
 VERSION = "1"
 DATES = tuple(datetime(2026, *day, tzinfo=UTC) for day in ((6, 29), (6, 30), (7, 1), (7, 2), (8, 1)))
@@ -273,15 +274,11 @@ class Cast:
         delivery = plan.table and Delivery(
             file="predictions.csv", table=plan.table, columns=(column,), mode=plan.mode
         )
-        return Request(
+        return request(
+            run,
             key=key,
             uid=process.mint(),
-            service=run.service,
-            version=run.version,
-            action=run.action,
             date=times.sortable(run.date),
-            n=run.n,
-            store="store",
             inputs=pins,
             spec=Action(
                 name=plan.action, command=("model",), retries=plan.retries, delivery=delivery or None
@@ -293,11 +290,8 @@ class Cast:
                 warehouse=DuckDBSettings(path="warehouse"),
                 times=self.world.times,
             ),
-            source=Source(),
             partition=f"{run.date:%Y-%m-%d}" if plan.mode == "partition" else None,
-            fingerprint="f",
             trial=plan.trial,
-            asked_at="",
         )
 
     # --- people --------------------------------------------------------------------------------------------

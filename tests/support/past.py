@@ -33,6 +33,7 @@ from foretell.protocol.records import (
 from foretell.store import Store
 from foretell.store.directory import STORE_RECORD
 from foretell.system import times
+from tests.support.records import request_of
 
 NOON = datetime(2026, 6, 15, 12, tzinfo=UTC)
 TOML = """
@@ -128,22 +129,16 @@ class Past:
         """The request of a run, as `start` would have written it."""
         delivery, zone = self.service.actions[run.action].delivery, self.service.timezone
         by_partition = delivery is not None and delivery.mode == "partition"
-        return Request(
+        return request_of(
+            self.service,
+            run.action,
+            run=run,
             key=key,
             uid=run.id,
-            service=run.service,
-            version=run.version,
-            action=run.action,
-            date=times.rfc3339(run.date),
-            n=run.n,
             store="here",
             inputs=inputs,
-            spec=self.service.actions[run.action],
-            target=self.service.targets["local"],
-            source=self.service.source,
             timezone=zone,
             partition=scope.partition(delivery.granularity, run.date, zone) if by_partition else None,
-            fingerprint="f",
             trial=trial,
             asked_at=times.rfc3339(run.date),
         )

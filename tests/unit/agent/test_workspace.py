@@ -11,31 +11,21 @@ from msgspec.structs import replace
 
 from foretell.agent.workspace import arguments, prepare, variables
 from foretell.errors import EnvironmentFailedError
-from foretell.platforms.process.settings import ProcessSettings
 from foretell.protocol.records import Interval, Request
-from foretell.service.model import Action, Source, Target
+from foretell.service.model import Source
 from foretell.sources.snapshot import freeze
 from foretell.sources.tree import scan
-from foretell.warehouses.duckdb.settings import DuckDBSettings
+from tests.support.records import request
 
-REQUEST = Request(
-    key="k",
-    uid="u",
+REQUEST = request(
     service="churn",
     version="2",
     action="application",
     date="2026-11-21T06:00:00Z",
     n=3,
-    store="s",
     interval=Interval(start="2026-11-20T06:00:00+00:00", end="2026-11-21T06:00:00+00:00"),
-    spec=Action(name="application", command=("python",)),
-    target=Target(
-        name="local", store="file:///s", platform=ProcessSettings(), warehouse=DuckDBSettings(path="/w")
-    ),
     source=Source(path="source"),
     env={"LOG_LEVEL": "info", "NAME": "overridden", "PYTHONUNBUFFERED": ""},
-    fingerprint="f",
-    asked_at="",
 )
 
 

@@ -9,8 +9,9 @@ import pytest
 
 from foretell import load
 from foretell.controller.links import addresses
-from foretell.protocol.records import Launch, Request
+from foretell.protocol.records import Launch
 from foretell.service.model import Service
+from tests.support.records import request_of
 
 SERVICE = """\
 name = "toy"
@@ -39,26 +40,8 @@ def service(tmp_path: Path) -> Service:
     return load(tmp_path)
 
 
-def request(service: Service, action: str, target: str) -> Request:
-    return Request(
-        key="k",
-        uid="u",
-        service="toy",
-        version="1",
-        action=action,
-        date="2026-11-21T06:00:00+00:00",
-        n=1,
-        store="s",
-        spec=service.actions[action],
-        target=service.targets[target],
-        source=service.source,
-        fingerprint="0",
-        asked_at="2026-11-21T06:00:00+00:00",
-    )
-
-
 def found(service: Service, action: str, target: str, launch: Launch | None = LAUNCH) -> dict[str, str]:
-    return addresses(request(service, action, target), launch)
+    return addresses(request_of(service, action, target), launch)
 
 
 def test_everything_of_a_run_on_google_has_an_address(service: Service) -> None:

@@ -9,17 +9,16 @@ from pathlib import Path
 import pytest
 
 from foretell.errors import StoreError
-from foretell.platforms.process.settings import ProcessSettings
 from foretell.protocol import effects, models
 from foretell.protocol.effects import Folders, Get, Sleep
 from foretell.protocol.keys import Run
 from foretell.protocol.models import Answer, Model
 from foretell.protocol.records import File, Manifest, Outcome, Receipt, Request, Withdrawn, encode
 from foretell.service.delivery import Delivery
-from foretell.service.model import Action, Source, Target
+from foretell.service.model import Action
 from foretell.store import Store
 from foretell.store.directory import STORE_RECORD
-from foretell.warehouses.duckdb.settings import DuckDBSettings
+from tests.support.records import request
 
 JUNE = datetime(2026, 6, 15, 6, tzinfo=UTC)
 
@@ -54,7 +53,7 @@ class History:
         run = Run("toy", "1", "training", date, n)
         kind = end if end in {"failed", "timeout", "lost", "cancelled"} else "produced"
         delivers = end in {"undelivered", "delivered", "superseded", "rejected"}
-        self.write(run.request, request(run, delivers=delivers, **asked))
+        self.write(run.request, asked_for(run, delivers=delivers, **asked))
         if end != "open":
             self.write(
                 run.outcome,
@@ -71,24 +70,10 @@ class History:
         return effects.execute(models.current("toy", "1", "training", as_of), self)  # type: ignore[arg-type]
 
 
-def request(run: Run, *, delivers: bool, trial: bool = False) -> Request:
+def asked_for(run: Run, *, delivers: bool, trial: bool = False) -> Request:
     delivery = Delivery(file="x", table="t", columns=()) if delivers else None
-    return Request(
-        key=run.id,
-        uid=run.id,
-        service=run.service,
-        version=run.version,
-        action=run.action,
-        date=run.date.isoformat(),
-        n=run.n,
-        store="s",
-        spec=Action(name=run.action, command=("true",), delivery=delivery),
-        target=Target(name="local", store="", platform=ProcessSettings(), warehouse=DuckDBSettings(path="")),
-        source=Source(),
-        fingerprint="",
-        trial=trial,
-        asked_at="",
-    )
+    spec = Action(name=run.action, command=("true",), delivery=delivery)
+    return request(run, key=run.id, uid=run.id, spec=spec, trial=trial)
 
 
 def receipt(run: Run, state: str) -> Receipt:
@@ -114,7 +99,7 @@ def test_a_run_without_files_is_no_model(history: History) -> None:
     for number, files in ((0.5, ("model",)), (1, ())):
         run = Run("toy", "1", "training", days(number), 1)
         saved = tuple(File(path=name, key=name, sha256="", size=1) for name in files)
-        history.write(run.request, request(run, delivers=False))
+        history.write(run.request, asked_for(run, delivers=False))
         # the number of files is 0 in both, as a record has it that does not name one: the manifest says what there is
         history.write(run.outcome, Outcome(kind="produced", attempt=1, by="x", manifest="digest"))
         history.write(run.attempt(1).manifest, Manifest(files=saved, directories=("hollow",)))

@@ -16,6 +16,7 @@ from foretell.errors import EnvironmentFailedError, ServiceFileError, UsageError
 from foretell.protocol.records import Request, asked_since_2, encode
 from foretell.service.env_file import read
 from foretell.service.load import load
+from tests.support.records import request_of
 
 LEAST = 'name = "x"\nenv_file = ".env"\n[actions.training]\ncommand = "true"\n'
 
@@ -134,24 +135,20 @@ def test_it_is_a_fault_for_machines_elsewhere(tmp_path: Path) -> None:
         load(tmp_path, environ={})
 
 
-def request(root: Path) -> Request:
+def asked_for(root: Path) -> Request:
     (root / "foretell.toml").write_text(LEAST)
     service = load(root, environ={})
-    return Request(
-        key="k", uid="u", service="x", version="1", action="training", date="2026-11-21T06:00:00+00:00", n=1, store="s",
-        spec=service.actions["training"], target=service.targets["local"], source=service.source, fingerprint="f",
-        asked_at="", env_file=service.env_file,
-    )  # fmt: skip
+    return request_of(service, "training", env_file=service.env_file)
 
 
 def test_a_request_names_the_file_alone_and_says_that_an_older_agent_would_ignore_it(tmp_path: Path) -> None:
-    asked = request(tmp_path)
+    asked = asked_for(tmp_path)
     assert asked_since_2(asked) == ["env_file"]
     assert json.loads(encode(asked))["format"] == 2
 
 
 def test_an_attempt_that_finds_it_gone_says_so(tmp_path: Path) -> None:
-    asked = request(tmp_path)
+    asked = asked_for(tmp_path)
     with pytest.raises(EnvironmentFailedError, match="the env file cannot be read") as caught:
         secrets.from_file(asked, {})
     assert caught.value.where == asked.env_file

@@ -7,12 +7,12 @@ from typing import Any
 from foretell.platforms.compute_engine import instance
 from foretell.platforms.compute_engine.settings import ComputeEngineSettings
 from foretell.protocol.records import Launch
-from tests.support.records import IMAGE, RUN, STORE, launch, request, settings
+from tests.support.records import IMAGE, RUN, STORE, launch, request_on, settings
 
 
 def body(platform: ComputeEngineSettings, asked: Launch | None = None, **more: Any) -> dict[str, Any]:
     asked = asked or launch()
-    return instance.body(platform, request(platform, **more), asked, zone="europe-west1-b", store=STORE)
+    return instance.body(platform, request_on(platform, **more), asked, zone="europe-west1-b", store=STORE)
 
 
 def told(made: dict[str, Any]) -> dict[str, str]:

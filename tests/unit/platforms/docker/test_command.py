@@ -10,11 +10,12 @@ from msgspec.structs import replace
 
 from foretell.platforms.docker.command import command
 from foretell.platforms.docker.settings import DockerSettings
-from foretell.protocol.records import Launch, Request
+from foretell.protocol.records import Request
 from foretell.service.load import load
 from foretell.warehouses.duckdb.settings import DuckDBSettings
+from tests.support.records import launch, request_of
 
-LAUNCH = Launch(nonce="n", machine="toy-training-1-n", failures_left=0, losses_left=0)
+LAUNCH = launch()
 
 
 @pytest.fixture
@@ -22,22 +23,7 @@ def request_(tmp_path: Path) -> Request:
     (tmp_path / "foretell.toml").write_text('name = "toy"\n[actions.training]\ncommand = "true"\n')
     service = load(tmp_path, environ={})
     (tmp_path / ".foretell/store").mkdir(parents=True)
-    return Request(
-        key="k",
-        uid="u",
-        service="toy",
-        version="1",
-        action="training",
-        date="2026-11-21T06:00:00+00:00",
-        n=1,
-        store="id-of-the-store",
-        spec=service.actions["training"],
-        target=service.targets["docker"],
-        source=service.source,
-        fingerprint="f",
-        image="sha256:abc",
-        asked_at="",
-    )
+    return request_of(service, "training", "docker", store="id-of-the-store", image="sha256:abc")
 
 
 def arguments(request: Request, environ: dict[str, str] | None = None, **settings: object) -> list[str]:
