@@ -18,9 +18,11 @@ from msgspec.structs import replace
 from foretell import platforms
 from foretell.errors import RefusedError
 from foretell.platforms.base import Platform
+from foretell.platforms.docker import memory
 from foretell.protocol.keys import Run
 from foretell.protocol.records import Launch, Request
 from foretell.protocol.rules import MachineState
+from foretell.system import container_engine as engines
 from foretell.system.processes import marker, survivors
 from tests.contract.cloud_bench import Clouds
 from tests.support.stage import Stage, eventually, must_be_gone
@@ -106,7 +108,9 @@ class Bench:
                 yield never
             return
         if self.kind == "docker":
-            yield replace(request, image=f"sha256:{'0' * 64}")
+            never = f"sha256:{'0' * 64}"
+            memory.remember(never, engines.find(os.environ), os.environ)  # it was here, and is not any more
+            yield replace(request, image=never)
             return
         machines = self.stage.root / ".foretell" / "machines"
         shutil.rmtree(machines, ignore_errors=True)

@@ -114,7 +114,7 @@ def test_a_waiter_elsewhere_without_the_image_concludes_nothing(
     with toy.spawn("wait", run.label, through=away, FORETELL_ENGINE="podman") as waiter:
         eventually(lambda: toy.record(run.attempt(2).launch, SLOT) is not None, "nobody notices")
         told = next(line for line in waiter.stderr or () if "alone" in line)
-        assert f'is on "{os.uname().nodename}" alone' in told
+        assert f"@{os.uname().nodename}" in told
         assert (toy.host(run, 2), toy.record(run.outcome, Outcome)) == (None, None)
 
         assert toy.finish(run, "wait") == "succeeded"

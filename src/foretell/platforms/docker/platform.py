@@ -21,6 +21,7 @@ from msgspec import Struct, field
 from foretell.errors import ForetellError, PlatformError, RefusedError
 from foretell.google.inspection import Inspection
 from foretell.platforms.base import NEW, Fate, Machine, Platform, planned
+from foretell.platforms.docker import memory
 from foretell.platforms.docker.command import LABELS, PROMPT, command, make_directories
 from foretell.platforms.docker.settings import DockerSettings
 from foretell.protocol.records import Host, Launch, Request
@@ -110,6 +111,7 @@ class DockerPlatform(Platform):
             self._pull(request)
             said = self._engine.call(*arguments)
         if said.ok:
+            memory.remember(request.image, self._engine, self._environ)
             return
         if TAKEN.search(said.errors):
             self._start_if_new(launch.machine)
@@ -129,18 +131,18 @@ class DockerPlatform(Platform):
 
         One that was never pushed is on one machine alone, and elsewhere its absence says nothing: PlatformError.
         """
-        image, (_, _, home) = str(request.image), request.asked_by.rpartition("@")
-        if image.startswith("sha256:") and home not in ("", os.uname().nodename):
-            raise PlatformError(
-                f'the image "{image[:19]}" is on "{home}" alone',
-                why="it was built there and never pushed",
-                hint=f"wait there, or push it: foretell build --push --on {request.target.name}",
-            )
-        if image.startswith("sha256:"):
+        image = str(request.image)
+        if memory.is_unpushed(image) and memory.has_run(image, self._engine, self._environ):
             raise RefusedError(
                 f'the image "{image[:19]}" is not on this machine',
-                why="it was built here and never pushed, and has been removed since",
+                why="it was never pushed, and has been removed since it was run here",
                 hint="start a new run: it builds the image again",
+            )
+        if memory.is_unpushed(image):
+            raise PlatformError(
+                f'the image "{image[:19]}" is on another machine alone',
+                why=f"it was never pushed; the run was asked for by {request.asked_by or 'somebody unknown'}",
+                hint=f"wait there, or push it: foretell build --push --on {request.target.name}",
             )
         for tried in range(1, TRIES + 1):
             said = self._engine.call("pull", "--quiet", image, patience=PULL)
