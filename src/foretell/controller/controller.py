@@ -209,7 +209,7 @@ class Controller:
             if not platform.certain:
                 return witness.request.target.times.poll
             shortest, longest = platform.pauses if self.store.directory is not None else FAR
-            return min(longest, max(shortest, (time.monotonic() - began) / 100))
+            return min(longest, max(shortest, (time.monotonic() - began) / 40))
 
         def until(seen: Reconciler) -> bool:
             on_look(seen)
