@@ -26,7 +26,7 @@ class Column(Struct, frozen=True, kw_only=True):
             default="the column's own name",
         ),
     ]
-    description: Annotated[str, says("What it holds, for a warehouse that keeps it.")] = ""
+    description: Annotated[str, says("Description of the column, for warehouses that store one.")] = ""
 
 
 TYPES: dict[str, str] = {
@@ -96,17 +96,17 @@ class Delivery(Struct, frozen=True, kw_only=True):
     ] = None
     granularity: Annotated[
         Granularity,
-        says("How much of time one partition holds; hour takes a TIMESTAMP column, the others a DATE."),
+        says("Period of one partition; hour needs a TIMESTAMP column, the others a DATE."),
     ] = "day"
     cluster: Annotated[
         Annotated[tuple[str, ...], Meta(max_length=4)],
-        says("Columns by which BigQuery sorts the table when it makes it, at most four."),
+        says("Columns by which BigQuery clusters the table when it is created, at most four."),
     ] = ()
-    description: Annotated[str, says("What the table holds, for a warehouse that keeps it.")] = ""
+    description: Annotated[str, says("Description of the table, for warehouses that store one.")] = ""
     null: Annotated[
         tuple[str, ...],
-        says('Texts that mean no value where they are a whole, unquoted cell of CSV: ["NA"].'),
+        says('Texts that mean NULL as a whole, unquoted cell of CSV, for example ["NA"].'),
     ] = ()
     extra: Annotated[
-        Extra, says("What becomes of columns of the file that are not declared: a rejection, or nothing.")
+        Extra, says("Whether columns of the file that are not declared cause a rejection or are ignored.")
     ] = "refuse"

@@ -40,7 +40,7 @@ class AirflowSettings(Struct, frozen=True, kw_only=True):
     `start` and `end` are RFC 3339 here.
     """
 
-    catchup: Annotated[bool, says("Whether ticks that were missed since `start` are run.")] = False
+    catchup: Annotated[bool, says("Whether scheduled times missed since `start` are run.")] = False
     start: Annotated[
         str | None,
         says(
@@ -49,18 +49,23 @@ class AirflowSettings(Struct, frozen=True, kw_only=True):
         ),
     ] = None
     end: Annotated[str | None, says("Last date, as `start`.")] = None
-    max_active_runs: Annotated[Annotated[int, Meta(ge=1, le=1000)], says("Runs at a time.")] = 1
+    max_active_runs: Annotated[
+        Annotated[int, Meta(ge=1, le=1000)], says("How many runs may be open at the same time.")
+    ] = 1
     retries: Annotated[
-        Count, says("How often a task is tried again: for capacity, credentials, a store; never the command.")
+        Count,
+        says(
+            "How often a task is retried, for example if capacity, credentials or the store fail; never the command."
+        ),
     ] = 2
-    retry_delay: Annotated[Seconds, says("Between two such tries.")] = 60
+    retry_delay: Annotated[Seconds, says("Time between two such retries.")] = 60
     pool: Annotated[str | None, says("Airflow pool of the tasks.")] = None
     queue: Annotated[str | None, says("Queue of the tasks, where the executor has queues.")] = None
-    tags: Annotated[tuple[str, ...], says("Tags of the graph, beside the service's name.")] = ()
+    tags: Annotated[tuple[str, ...], says("Tags of the DAG, in addition to the service's name.")] = ()
     owner: Annotated[str | None, says("Owner of the tasks, as Airflow shows it.")] = None
     paused: Annotated[
         bool | None,
-        says("Whether it is paused when Airflow first sees it.", default="as Airflow is configured"),
+        says("Whether the DAG is paused when Airflow first sees it.", default="as Airflow is configured"),
     ] = None
 
 
@@ -82,17 +87,15 @@ class Action(Struct, frozen=True, kw_only=True):
         tuple[tuple[str, ...], ...],
         Written(type=tuple[str | tuple[str, ...], ...]),
         says(
-            "Several commands in its place, each as text or as an array: one after the other in one attempt, "
-            "which the first that fails ends.",
+            "Several commands instead of one, each as text or as an array. They run one after the other in one "
+            "attempt; the first that fails ends it.",
             default="`command` alone",
         ),
     ] = ()
     """Two or more; `command` is then empty."""
     output: Annotated[
         str,
-        says(
-            "Directory that the command writes to, empty when it starts. What is in it is kept, nothing else."
-        ),
+        says("Directory that the command writes to, empty when it starts. Only what is in it is kept."),
     ] = OUTPUT
     schedule: Annotated[
         str | None,
@@ -110,7 +113,7 @@ class Action(Struct, frozen=True, kw_only=True):
     ] = False
     after: Annotated[
         tuple[str, ...],
-        says("Runs when all of these actions have succeeded; beside a schedule, then too."),
+        says("Runs when all of these actions have succeeded, in addition to its schedule if it has one."),
     ] = ()
     inputs: Annotated[
         tuple[Input, ...],
@@ -122,8 +125,8 @@ class Action(Struct, frozen=True, kw_only=True):
         ),
     ] = ()
     timeout: Annotated[Seconds, says("Time limit of the command.")] = 6 * 3600
-    retries: Annotated[Count, says("How often a command that failed is tried again.")] = 0
-    losses: Annotated[Count, says("How often a machine that was lost is replaced.")] = 2
+    retries: Annotated[Count, says("How often a failed command is retried.")] = 0
+    losses: Annotated[Count, says("How often a lost machine is replaced.")] = 2
     env: Annotated[dict[str, str], says("Environment variables of this action.")] = field(
         default_factory=dict
     )
@@ -131,7 +134,7 @@ class Action(Struct, frozen=True, kw_only=True):
         dict[str, str],
         says(
             "Environment variables, each with the version of the secret that holds its value, by Secret Manager's "
-            "name for it; on this machine the variable of the same name is taken. Values are kept out of logs."
+            "name for it; on this machine the variable of the same name is taken. Values are masked in logs."
         ),
     ] = field(default_factory=dict)
     delivery: Annotated[Delivery | None, says("Where the predictions go.")] = None
@@ -175,7 +178,7 @@ class Source(Struct, frozen=True, kw_only=True):
     ] = ()
     groups: Annotated[
         tuple[str, ...],
-        says("Groups of dependencies, or extras, that are installed besides; of themselves none are."),
+        says("Dependency groups or extras to install as well; by default none."),
     ] = ()
     """By their normalized names."""
     environment: Annotated[bool, RESOLVED] = True
@@ -203,7 +206,7 @@ class Target(Struct, frozen=True, kw_only=True):
         str,
         says(
             "Where runs are recorded: gs://…, s3://…, az://…, or a directory.",
-            default=".foretell/store (not for machines elsewhere)",
+            default=".foretell/store (not for remote machines)",
         ),
     ]
     """A URL: file:///…, gs://… or s3://…."""
@@ -251,7 +254,10 @@ class Service(Struct, frozen=True, kw_only=True):
     root: Annotated[Path, RESOLVED]
     """The directory of foretell.toml, absolute."""
     version: Annotated[
-        str, says("Generation of models: models and code of one version belong together. a-z, 0-9, . and -.")
+        str,
+        says(
+            "Generation of the service: models are only used by code of the same version. a-z, 0-9, . and -."
+        ),
     ] = "1"
     target: Annotated[str | None, says("The target that schedules use.")] = None
     timezone: Annotated[str, says("Time zone of schedules and partitions.")] = "UTC"
@@ -263,8 +269,9 @@ class Service(Struct, frozen=True, kw_only=True):
     env_file: Annotated[
         str | None,
         says(
-            "File of more of them, NAME=value a line, read on this machine when an attempt begins; `env` wins over it. "
-            "Its values are in no record and are kept out of logs. Not for machines elsewhere, which have `secrets`."
+            "File with more of them, one NAME=value per line, read on this machine when an attempt begins; "
+            "`env` wins over it. Its values are in no record and are masked in logs. "
+            "Not for remote machines; use `secrets` there."
         ),
     ] = None
     """An absolute path."""

@@ -19,17 +19,17 @@ class Times(Struct, frozen=True, kw_only=True):
     Each side measures them by its own clock. They hold only together: `faults` names what a set breaks.
     """
 
-    beat: Annotated[Seconds, says("Between two signs of life of an agent.")] = 10
+    beat: Annotated[Seconds, says("Interval of an agent's heartbeat.")] = 10
     fence: Annotated[
-        Seconds, says("Without a sign of life written for so long, an agent ends its command.")
+        Seconds, says("How long an agent may be unable to reach the store before it ends its command.")
     ] = 300
-    kill: Annotated[Seconds, says("Between asking a command to end and killing it.")] = 15
-    lease: Annotated[Seconds, says("Silence after which an attempt is lost.")] = 400
-    stale: Annotated[Seconds, says("The same, if the platform does not find the machine either.")] = 60
-    boot: Annotated[Seconds, says("How long a machine may take until its agent begins.")] = 900
-    poll: Annotated[Seconds, says("Between two looks at a quiet run on a remote platform.")] = 12
-    deliver: Annotated[Seconds, says("How long a delivery is tried.")] = 900
-    grace: Annotated[Seconds, says("Added to the deadline of a machine.")] = 180
+    kill: Annotated[Seconds, says("Time between asking a command to end and killing it.")] = 15
+    lease: Annotated[Seconds, says("Silence after which an attempt counts as lost.")] = 400
+    stale: Annotated[Seconds, says("The same, if the platform does not find the machine.")] = 60
+    boot: Annotated[Seconds, says("How long a machine may take until its agent starts.")] = 900
+    poll: Annotated[Seconds, says("Interval of polling a quiet run on a remote platform.")] = 12
+    deliver: Annotated[Seconds, says("How long a delivery is retried.")] = 900
+    grace: Annotated[Seconds, says("Margin in the deadline of a machine.")] = 180
 
     def deadline(self, timeout: float) -> float:
         """Seconds after which a machine whose command may run for `timeout` is ended, whatever it is doing."""
