@@ -118,7 +118,7 @@ def advance(toy: Toy, run: Run, event: dict[str, Any]) -> bool:
     """Have the task do what the trigger came to."""
     duties = importlib.import_module("foretell.airflow.duties")
     identity = importlib.import_module("foretell.airflow.identity").Identity
-    duty = duties.Duty(toy.controller, run.action, identity("key", run.date, None))
+    duty = duties.RunTask(toy.controller, run.action, identity("key", run.date, None))
     request = toy.controller.request(run)
     duty.runs = lambda: [(run, request)]
     silent = SimpleNamespace(info=lambda *_: None)
