@@ -49,6 +49,8 @@ class Bench:
         self.stage.action("training", "true")
         # what a command leaves for the test lies beside the service, in a container too
         more = f', volumes = ["{self.root}:{self.root}"]' if self.kind == "docker" else ""
+        if self.kind == BROUGHT:
+            more = ', home = ".foretell"'  # where the stage looks for its machines
         self.stage.target(f'platform = {{kind = "{self.kind}"{more}}}\n[image]\nnetwork = "host"')
         self.platform = platforms.connect(self.stage.service.targets["local"].platform)
 
@@ -76,12 +78,12 @@ class Bench:
         """Wait for the command that stays, and give its processes."""
         pids = self.stage.pids
         eventually(lambda: pids.exists() and pids.read_text().endswith("\n"), "no command", within=60)
-        if self.kind != "process":  # where the command knows itself by another number
+        if self.kind in {"docker", "compute-engine"}:  # where the command knows itself by another number
             return self._inside()[2:]
         return [int(pid) for pid in pids.read_text().split()]
 
     def guard_and_agent(self, run: Run) -> tuple[int, int]:
-        if self.kind != "process":
+        if self.kind in {"docker", "compute-engine"}:
             guard, agent, *_ = self._inside()
             return guard, agent
         return self.stage.guard_and_agent(run)
@@ -112,7 +114,7 @@ class Bench:
             memory.remember(never, engines.find(os.environ), os.environ)  # it was here, and is not any more
             yield replace(request, image=never)
             return
-        machines = self.stage.root / ".foretell" / "machines"
+        machines = (self.stage.service.targets["local"].platform.directory or self.root) / "machines"
         shutil.rmtree(machines, ignore_errors=True)
         machines.write_text("in the way")
         yield request
@@ -125,10 +127,16 @@ class Bench:
         eventually(lambda: self.platform.probe(launch).life in GONE, "the machine does not end", within=60)
 
 
+BROUGHT = os.environ.get("FORETELL_CONTRACT_KIND")
+"""The kind of another package that takes the suite instead; see acceptance/test_kinds.py."""
 KINDS = (
-    "process",
-    pytest.param("docker", marks=pytest.mark.docker),
-    pytest.param("compute-engine", marks=(pytest.mark.docker, pytest.mark.google)),
+    (BROUGHT,)
+    if BROUGHT
+    else (
+        "process",
+        pytest.param("docker", marks=pytest.mark.docker),
+        pytest.param("compute-engine", marks=(pytest.mark.docker, pytest.mark.google)),
+    )
 )
 
 

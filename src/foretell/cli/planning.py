@@ -13,7 +13,7 @@ from foretell.cli import opening
 from foretell.cli.execution import add_order, order
 from foretell.cli.output import Terminal
 from foretell.cli.parsing import Verb
-from foretell.controller.freeze import Frozen, must_have_no_links
+from foretell.controller.freeze import Frozen, must_suit_images
 from foretell.controller.resolve import StartOptions, place, resolve
 from foretell.errors import UsageError
 from foretell.images import build, chosen, lock
@@ -43,7 +43,7 @@ def _pins(asked: StartOptions, spec: Action) -> tuple[Pin, ...]:
 def _looked_at(service: Service, target: Target, asked: StartOptions, settings: PlatformSettings) -> Frozen:
     """Return the code as it would be frozen, without freezing it."""
     if settings.directory is None:
-        must_have_no_links(service, target)
+        must_suit_images(service, target)
         entry = lock.read(service.root).get(target.name)
         draft = build.ImageBuild(service, target)
         known = entry.image if entry else f"{draft.tag.rpartition(':')[0]}@<the digest of what is built>"

@@ -10,6 +10,7 @@ from msgspec import Struct
 from foretell.errors import UsageError
 from foretell.protocol.records import FORMAT, Request, asked_since_2
 from foretell.service.model import SERVICE_FILE, Service, Target
+from foretell.service.requirements.groups import same
 from foretell.sources import snapshot, tree
 from foretell.sources.fingerprint import fingerprint as of_sources
 from foretell.sources.left_out import LeftOut
@@ -74,7 +75,7 @@ def freeze(
                 f'the target "{target.name}" runs no images', hint="leave --image out, or name another target"
             )
         return _snapshot(service, settings.directory / "snapshots", tell)
-    must_have_no_links(service, target)
+    must_suit_images(service, target)
     from foretell.images import chosen as images
 
     chosen = (
@@ -96,8 +97,18 @@ def fingerprint(service: Service, snapshots: Path) -> str:
     return of_sources(tree.of(service), snapshot.remembered(snapshots))
 
 
-def must_have_no_links(service: Service, target: Target) -> None:
-    """Raise UsageError where something is linked from this machine, and a target runs images: they do not have it."""
+def must_suit_images(service: Service, target: Target) -> None:
+    """Raise UsageError where the images of a target would lack what it needs: what is linked, who brings its kinds."""
+    given = {same(name.partition("[")[0].strip()) for name in service.image.agent_packages}
+    for package in target.packages:
+        if same(package) not in given:
+            raise UsageError(
+                f'the agent in the images of target "{target.name}" would lack "{package}"',
+                where=str(service.root / SERVICE_FILE),
+                why=f'it brings the kind of the target\'s platform ("{target.platform.kind}") or warehouse '
+                f'("{target.warehouse.kind}")',
+                hint=f'write agent_packages = ["{package}"] into [image], then build the image again',
+            )
     if service.source.link:
         raise UsageError(
             f'the target "{target.name}" runs images, which have nothing of what [source] links from this machine',

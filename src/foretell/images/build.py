@@ -69,7 +69,7 @@ class ImageBuild:
 
     @cached_property
     def agent(self) -> wheel.AgentWheel:
-        return wheel.agent(google=self.target.needs_google)
+        return wheel.agent(google=self.target.needs_google, packages=self.service.image.agent_packages)
 
     @cached_property
     def tag(self) -> str:
@@ -101,6 +101,7 @@ class ImageBuild:
             fingerprint=self.fingerprint,
             revision=self.revision,
             google=self.target.needs_google,
+            packages=self.service.image.agent_packages,
             reads=FORMAT,
         )
 

@@ -11,6 +11,7 @@ from foretell.images import build, lock
 from foretell.images.build import ImageBuild
 from foretell.protocol.records import FORMAT
 from foretell.service.model import LOCK_FILE, Service, Target
+from foretell.service.requirements.groups import same
 from foretell.sources.left_out import LeftOut
 from foretell.system import container_engine as engines
 
@@ -59,6 +60,13 @@ def choose(service: Service, target: Target, *, local: bool, say: Callable[[str]
         if target.needs_google and not entry.google:
             raise UsageError(
                 f'the image that "{target.name}" runs cannot talk to Google, where its store or warehouse is now',
+                where=str(service.root / LOCK_FILE),
+                hint=f"run `foretell build --push --on {target.name}`",
+            )
+        given = {same(name.partition("[")[0].strip()) for name in entry.packages}
+        if lacking := [package for package in target.packages if same(package) not in given]:
+            raise UsageError(
+                f'the image that "{target.name}" runs was built without "{lacking[0]}", which brings one of its kinds',
                 where=str(service.root / LOCK_FILE),
                 hint=f"run `foretell build --push --on {target.name}`",
             )

@@ -20,7 +20,8 @@ class Locked(Struct, frozen=True, kw_only=True):
     """
     The image of one target: by digest, with the fingerprint and the Git revision of what is in it.
 
-    `google` says that its agent has Google's libraries, `reads` which format of requests it reads: see `records`.
+    `google` says that its agent has Google's libraries, `packages` what else it was given, `reads` which format of
+    requests it reads: see `records`.
     """
 
     image: str
@@ -28,6 +29,7 @@ class Locked(Struct, frozen=True, kw_only=True):
     fingerprint: str
     revision: str = ""
     google: bool = False
+    packages: tuple[str, ...] = ()
     reads: int = 1
 
 

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from foretell.errors import UsageError
 from foretell.images import closure
+from foretell.service.requirements.groups import same
 
 PACKAGE = Path(__file__).parents[1]
 NAME = "foretell"
@@ -39,15 +40,16 @@ class AgentWheel(Struct, frozen=True, kw_only=True):
         return sha256(self.wheel + self.requirements.encode()).hexdigest()
 
 
-def agent(*, google: bool = False) -> AgentWheel:
+def agent(*, google: bool = False, packages: Sequence[str] = ()) -> AgentWheel:
     """
-    Return the agent as it is here, with Google's libraries where they are asked for.
+    Return the agent as it is here, with Google's libraries and the `packages` that are asked for.
 
     The same files give the same bytes, wherever they are installed. UsageError where a library is not here, so that
     nobody can say which version works.
     """
     version = metadata.version(NAME)
-    wanted = [*NEEDED, *_required(metadata.distribution(NAME), {GOOGLE}, alone=True)] if google else NEEDED
+    libraries = _required(metadata.distribution(NAME), {GOOGLE}, alone=True) if google else ()
+    wanted = [*NEEDED, *libraries, *packages]
     pins = "".join(f"{name}=={found}\n" for name, found in sorted(_pins(wanted).items()))
     return AgentWheel(name=f"{NAME}-{version}-py3-none-any.whl", wheel=_wheel(version), requirements=pins)
 
@@ -68,13 +70,15 @@ def _pins(wanted: Sequence[str]) -> dict[str, str]:
             continue
         asked.add(requirement)
         name, extras = _named(requirement)
+        if same(name) == NAME:
+            continue  # which the agent is
         try:
             there = metadata.distribution(name)
         except metadata.PackageNotFoundError as error:
             if requirement in wanted:
                 raise _lacking(name) from error
             continue  # needed on other machines than this one
-        found[re.sub(r"[-_.]+", "-", name).lower()] = there.version
+        found[same(name)] = there.version
         waiting += _required(there, extras)
     return found
 
@@ -102,7 +106,7 @@ def _lacking(name: str) -> UsageError:
     return UsageError(
         f'the image needs "{name}", which is not installed here',
         why="an agent has the versions that whoever builds it has",
-        hint=f'install it: pip install "{NAME}[{GOOGLE}]"',
+        hint=f'install it: pip install "{NAME}[{GOOGLE}]", or "{name}" where [image] agent_packages names it',
     )
 
 

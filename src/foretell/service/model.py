@@ -13,7 +13,7 @@ from msgspec import Meta, Struct, field
 
 from foretell.service.declaration import RESOLVED, Seconds, Written, says
 from foretell.service.delivery import Delivery
-from foretell.service.kinds import PlatformSettings, WarehouseSettings
+from foretell.service.kinds import PLATFORMS, WAREHOUSES, PlatformSettings, WarehouseSettings
 from foretell.service.times import Times
 
 SERVICE_FILE = "foretell.toml"
@@ -196,6 +196,13 @@ class Image(Struct, frozen=True, kw_only=True):
     apt: Annotated[tuple[str, ...], says("Debian packages to install.")] = ()
     dockerfile: Annotated[str | None, says("A Dockerfile of your own, instead of the generated one.")] = None
     network: Annotated[str | None, says("Docker network of the build.")] = None
+    agent_packages: Annotated[
+        tuple[str, ...],
+        says(
+            "Distributions that the agent has besides, in the versions installed here: those that bring the kinds of "
+            'platform and warehouse that are not Foretell\'s own, ["foretell-snowflake"].'
+        ),
+    ] = ()
 
 
 class Target(Struct, frozen=True, kw_only=True):
@@ -240,6 +247,12 @@ class Target(Struct, frozen=True, kw_only=True):
             if settings not in found:
                 found.append(settings)
         return found
+
+    @property
+    def packages(self) -> list[str]:
+        """The distributions that bring its kinds of platform and warehouse, where those are not Foretell's own."""
+        found = (PLATFORMS.package(self.platform.kind), WAREHOUSES.package(self.warehouse.kind))
+        return sorted({package for package in found if package})
 
     @property
     def needs_google(self) -> bool:
