@@ -61,7 +61,4 @@ def _partition(key: str | None, timezone: str) -> datetime | None:
 
 def _exact(date: datetime) -> datetime:
     """Return a date as a run has it."""
-    date = (
-        datetime.fromtimestamp(date.timestamp(), UTC) if type(date) is not datetime else date.astimezone(UTC)
-    )
-    return date.replace(microsecond=date.microsecond // 1000 * 1000)
+    return times.exact(date if type(date) is datetime else datetime.fromtimestamp(date.timestamp(), UTC))

@@ -39,7 +39,7 @@ def _add(made: ArgumentParser) -> None:
 def build(args: Namespace, out: Terminal) -> int:
     """Make the image, or what makes it."""
     service = opening.service(args)
-    draft = ImageBuild(service, opening.target(service, opening.target_name(args, _usual(service))))
+    draft = ImageBuild(service, service.target_named(opening.target_name(args, _usual(service))))
     if not draft.sources_are_here:
         raise UsageError(
             f'the sources of "{service.name}" are not here',

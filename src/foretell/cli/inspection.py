@@ -41,7 +41,7 @@ def runs(args: Namespace, out: Terminal) -> int:
         controller,
         args.action,
         args.limit or None,
-        broken=lambda run, error: out.tell((f"{run.label} is not listed: {error.what}: {error.why}", "bad")),
+        broken=lambda run, error: out.tell((f"{run.label} is not listed: {error.summary}", "bad")),
     )
     out.document({"target": controller.target.name, "runs": [line_document(line) for line in found]})
     if not found:

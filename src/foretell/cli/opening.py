@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from foretell.controller.controller import Controller, connect
 from foretell.errors import UsageError
 from foretell.service import load
-from foretell.service.model import Service, Target
+from foretell.service.model import Service
 
 USUAL_TARGET = "local"
 
@@ -37,13 +37,6 @@ def controller(args: Namespace, *, scheduled: bool = False) -> Controller:
     """Open the target that a verb is about; what is `scheduled` takes the service's own by default."""
     found = service(args)
     return connect(found, target_name(args, found.target if scheduled else None))
-
-
-def target(service: Service, name: str) -> Target:
-    """Return a target without opening it; UsageError where there is none of this name."""
-    if name not in service.targets:
-        raise UsageError(f'unknown target "{name}"', hint=f"use one of: {', '.join(service.targets)}")
-    return service.targets[name]
 
 
 def here() -> Path:

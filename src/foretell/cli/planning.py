@@ -15,7 +15,6 @@ from foretell.cli.output import Terminal
 from foretell.cli.parsing import Verb
 from foretell.controller.freeze import Frozen, must_suit_images
 from foretell.controller.resolve import StartOptions, place, resolve
-from foretell.errors import UsageError
 from foretell.images import build, chosen, lock
 from foretell.platforms.base import NEW
 from foretell.protocol.records import FORMAT, Outcome, Pin, Request
@@ -63,14 +62,9 @@ def _looked_at(service: Service, target: Target, asked: StartOptions, settings: 
 def plan(args: Namespace, out: Terminal) -> int:
     """Print the request and the machine that a start would make."""
     service = opening.service(args)
-    target = opening.target(service, opening.target_name(args))
+    target = service.target_named(opening.target_name(args))
     asked = order(args, service)
-    spec = service.actions.get(args.action)
-    if spec is None:
-        raise UsageError(
-            f'unknown action "{args.action}"',
-            hint=f"use one of: {', '.join(service.actions)}",
-        )
+    spec = service.action_named(args.action)
     where = place(service, spec.name, asked, new=NEW)
     run, settings = where.run, target.platform_of(spec.name)
     platforms.connect(settings)

@@ -80,7 +80,7 @@ def _at_hand(args: Namespace) -> tuple[Service | None, Target | None, ServiceFil
         service = opening.service(args)
     except ServiceFileError as error:
         return None, None, error
-    return service, opening.target(service, opening.target_name(args)), None
+    return service, service.target_named(opening.target_name(args)), None
 
 
 VERBS = {

@@ -45,7 +45,7 @@ from foretell.protocol.records import (
 )
 from foretell.protocol.rules import State
 from foretell.service.kinds import PlatformSettings
-from foretell.service.model import Action, Service, Target
+from foretell.service.model import Service, Target
 from foretell.store import Store
 from foretell.store.directory import STORE_RECORD
 from foretell.system import times
@@ -88,7 +88,7 @@ class Controller:
         A key that is open or has succeeded gives its run. UsageError where the run cannot be: no such action, no
         model for an input, other parameters under a known key.
         """
-        spec = self._action(action)
+        spec = self.service.action_named(action)
         wanted = place(self.service, action, asked, new=keys.nonce())
         self.platform(self.target.platform_of(action))
         if spec.delivery and not asked.trial:
@@ -139,20 +139,12 @@ class Controller:
 
         `say` gets what the builder prints. See `freeze` for what it raises.
         """
-        self._action(action)
+        self.service.action_named(action)
         must_not_lie_ahead(asked)
         if not self.target.platform_of(action).runs_images and not asked.image:
             return asked
         frozen = freeze(self.service, self.target, action, image=asked.image, say=say, tell=asked.tell)
         return replace(asked, code=frozen)
-
-    def _action(self, name: str) -> Action:
-        if name not in self.service.actions:
-            raise UsageError(
-                f'unknown action "{name}"',
-                hint=f"use one of: {', '.join(self.service.actions)}",
-            )
-        return self.service.actions[name]
 
     def identify(self) -> str:
         """Return the store's id, making it at the first start."""
@@ -333,6 +325,4 @@ def _unknown(label: str, why: str) -> UnknownRunError:
 
 def connect(service: Service, on: str) -> Controller:
     """Return the verbs of a service on one of its targets; UsageError where there is no such target."""
-    if on not in service.targets:
-        raise UsageError(f'unknown target "{on}"', hint=f"use one of: {', '.join(service.targets)}")
-    return Controller(service, service.targets[on])
+    return Controller(service, service.target_named(on))

@@ -72,9 +72,8 @@ class Handler(StoreHandler):
         try:
             self._platform(request.target.platform).launch(request, launch, store=self.store.url)
         except RefusedError as error:
-            cause = ": ".join(part for part in (error.what, error.why) if part)
             reason = cast("Reason", error.reason)
-            word = Host(boot="", cause=cause, reason=reason, final=error.final, at=now())
+            word = Host(boot="", cause=error.summary, reason=reason, final=error.final, at=now())
             self._testify(request, launch, word)
             raise
 

@@ -98,8 +98,8 @@ def lines(
     `broken` is told of a run that is unreadable.
     """
     service = controller.service
-    if action is not None and action not in service.actions:
-        raise UsageError(f'unknown action "{action}"', hint=f"use one of: {', '.join(service.actions)}")
+    if action is not None:
+        service.action_named(action)
     if not controller.exists():
         return []
     runs: list[Run] = []

@@ -63,8 +63,7 @@ def place(service: Service, action: str, asked: StartOptions, *, new: str) -> Pl
             why="it says which run of a date is meant, and without one the date is now, another each time",
             hint="give both: --key NAME --date DATE",
         )
-    date = (asked.date or datetime.now(UTC)).astimezone(UTC)
-    date = date.replace(microsecond=date.microsecond // 1000 * 1000)
+    date = times.exact(asked.date or datetime.now(UTC))
     key = asked.key or (keys.key(action, date) if asked.date else new)
     return Place(
         Run(service.name, service.version, action, date, 1), f"{key} (trial)" if asked.trial else key

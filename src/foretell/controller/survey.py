@@ -141,7 +141,7 @@ def _settled(
         try:
             settled = _note(controller, run, horizon, found)
         except CorruptError as error:
-            found.problems.append(f"{run.label} cannot be read: {error.what}: {error.why}")
+            found.problems.append(f"{run.label} cannot be read: {error.summary}")
             continue
         in_a_row = in_a_row + 1 if settled else 0
         if settled:

@@ -16,7 +16,7 @@ def upgrading(service: Service, target: Target) -> Iterator[Check]:
     try:
         entry = lock.read(service.root).get(target.name)
     except UsageError as error:
-        yield Check(name="image", state="missing", detail=f"{error.what}: {error.why}", fix=error.hint)
+        yield Check(name="image", state="missing", detail=error.summary, fix=error.hint)
         return
     if entry is None or entry.reads >= FORMAT:
         return

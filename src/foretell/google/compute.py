@@ -21,6 +21,11 @@ BACKOFF = Backoff(first=0.05, longest=3)
 """Between two looks at an operation."""
 
 
+def region(zone: str) -> str:
+    """Return the region of a zone."""
+    return zone.rpartition("-")[0]
+
+
 class Operation(Struct, frozen=True, kw_only=True):
     """
     What was asked of an instance, and what became of it.

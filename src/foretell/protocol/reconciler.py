@@ -114,7 +114,7 @@ class Reconciler:
             life, cause = yield Probe(self.request, self.records.attempts[self.records.attempt - 1])
         except PlatformError as error:
             self.seen.fate = None  # nobody can tell; that is not "gone" (P7)
-            self.seen.unclear = _told(error)
+            self.seen.unclear = error.summary
         else:
             self.seen.fate, self.seen.cause = life, cause
 
@@ -239,9 +239,9 @@ class Reconciler:
             return
         try:
             trouble = yield from effects.call(Begin(self.request, launch), tries=2)
-            self.seen.unclear = _told(trouble) if trouble else ""
+            self.seen.unclear = trouble.summary if trouble else ""
         except RefusedError as error:
-            self.seen.refused = _told(error)
+            self.seen.refused = error.summary
 
     def _settle(self, step: Deliver | Revoke) -> Effects[bool]:
         """Have the warehouse's ledger say what becomes of a produced run's rows; True when patience with it ended."""
@@ -311,7 +311,3 @@ class Reconciler:
                 return False
             yield Sleep(pause(self))
         return True
-
-
-def _told(error: PlatformError) -> str:
-    return ": ".join(part for part in (error.what, error.why) if part)

@@ -11,6 +11,7 @@ from typing import Annotated, TypeAlias
 
 from msgspec import Meta, Struct, field
 
+from foretell.errors import UsageError
 from foretell.service.declaration import RESOLVED, Seconds, Written, says
 from foretell.service.delivery import Delivery
 from foretell.service.kinds import PLATFORMS, WAREHOUSES, PlatformSettings, WarehouseSettings
@@ -293,6 +294,18 @@ class Service(Struct, frozen=True, kw_only=True):
     )
     image: Annotated[Image, says("How the service becomes a container image.")] = Image()
     targets: Annotated[dict[str, Target], says("Where runs happen, by name.")] = field(default_factory=dict)
+
+    def action_named(self, name: str) -> Action:
+        """Return an action; UsageError where there is none of this name."""
+        if name not in self.actions:
+            raise UsageError(f'unknown action "{name}"', hint=f"use one of: {', '.join(self.actions)}")
+        return self.actions[name]
+
+    def target_named(self, name: str) -> Target:
+        """Return a target; UsageError where there is none of this name."""
+        if name not in self.targets:
+            raise UsageError(f'unknown target "{name}"', hint=f"use one of: {', '.join(self.targets)}")
+        return self.targets[name]
 
     @property
     def not_code(self) -> list[str]:

@@ -36,9 +36,7 @@ def missing(name: str, detail: str, fix: str) -> Check:
 
 def failed(name: str, error: ForetellError) -> Check:
     """Say what an error said."""
-    return missing(
-        name, ": ".join(part for part in (error.what, error.why) if part), error.hint or "see above"
-    )
+    return missing(name, error.summary, error.hint or "see above")
 
 
 def not_writable(directory: Path) -> OSError | None:

@@ -23,6 +23,12 @@ def unstamp(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
+def exact(date: datetime) -> datetime:
+    """Return a date as runs have it: UTC, to the millisecond."""
+    date = date.astimezone(UTC)
+    return date.replace(microsecond=date.microsecond // 1000 * 1000)
+
+
 def rfc3339(date: datetime) -> str:
     """Return a date as the environment and the records show it: UTC, to the second or millisecond."""
     date = date.astimezone(UTC)

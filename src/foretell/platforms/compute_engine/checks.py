@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from urllib.parse import quote
 
 from foretell.google import remedies
+from foretell.google.compute import region as region_of
 from foretell.google.errors import Category, Failure
 from foretell.google.inspection import Inspection
 from foretell.platforms.compute_engine.settings import ComputeEngineSettings
@@ -103,7 +104,7 @@ def machines(look: Inspection, settings: ComputeEngineSettings) -> Iterator[Chec
     """Whether the machine types are to be had in the zones, and the regions' quotas have room for one."""
     regions: dict[str, Mapping[str, float] | None] = {}
     for zone in settings.zones:
-        region = zone.rpartition("-")[0]
+        region = region_of(zone)
         if region not in regions:
             regions[region] = _free(look, region)
         free = regions[region]
@@ -166,7 +167,7 @@ def network(look: Inspection, settings: ComputeEngineSettings) -> Iterator[Check
     if settings.external_ip or not settings.subnet:
         return
     name = settings.subnet.rpartition("/")[2]
-    for region in dict.fromkeys(zone.rpartition("-")[0] for zone in settings.zones):
+    for region in dict.fromkeys(map(region_of, settings.zones)):
         about = look.rest.get("compute", f"projects/{look.project}/regions/{region}/subnetworks/{name}")
         if isinstance(about, Failure):
             fix = remedies.see_subnet(look.project, region, name)

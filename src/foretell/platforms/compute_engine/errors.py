@@ -8,9 +8,8 @@ from enum import StrEnum
 from msgspec import Struct
 
 from foretell.google import remedies
-from foretell.google.compute import Operation
+from foretell.google.compute import Operation, region
 from foretell.google.errors import Category, Failure
-from foretell.platforms.compute_engine.instance import region
 from foretell.platforms.compute_engine.settings import ComputeEngineSettings
 from foretell.protocol.records import Reason
 

@@ -11,6 +11,7 @@ from typing import cast
 
 from msgspec.structs import replace
 
+from foretell.google.compute import region
 from foretell.google.endpoints import Json
 from foretell.google.labels import label
 from foretell.platforms.base import NEW, planned
@@ -223,11 +224,6 @@ def _interface(settings: ComputeEngineSettings, zone: str) -> Json:
     if settings.external_ip:
         made["accessConfigs"] = [{"name": "External NAT", "type": "ONE_TO_ONE_NAT"}]
     return made
-
-
-def region(zone: str) -> str:
-    """Return the region of a zone."""
-    return zone.rpartition("-")[0]
 
 
 def _accelerators(settings: ComputeEngineSettings, zone: str) -> list[Json]:

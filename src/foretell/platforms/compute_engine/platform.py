@@ -175,7 +175,7 @@ class ComputeEnginePlatform(Platform):
             try:
                 self._insist_on_guard(there)
             except RefusedError as error:
-                return _dead(there.id, "settings", f"{error.what}: {error.why}", final=True)
+                return _dead(there.id, "settings", error.summary, final=True)
         if live:
             return Fate(life=MachineState.ALIVE)
         if any(there.status not in ENDED for there in found):
