@@ -125,7 +125,7 @@ class Action(Struct, frozen=True, kw_only=True):
             "Triggers nothing."
         ),
     ] = ()
-    timeout: Annotated[Seconds, says("Time limit of the command.")] = 6 * 3600
+    timeout: Annotated[Seconds, says("Time limit of the command.")] = 6 * 3600.0
     retries: Annotated[Count, says("How often a failed command is retried.")] = 0
     losses: Annotated[Count, says("How often a lost machine is replaced.")] = 2
     env: Annotated[dict[str, str], says("Environment variables of this action.")] = field(
