@@ -97,8 +97,9 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         " service/requirements/poetry service/requirements/steps service/requirements/versions",
         "unit/service/requirements/test_declared.py": "service/requirements/foreign service/requirements/wishes",
         "unit/service/test_env_file.py": "doctor/env_file",
-        "unit/service/test_load.py": "platforms/process/settings platforms/docker/settings"
-        " platforms/compute_engine/settings warehouses/duckdb/settings warehouses/bigquery/settings service/actions service/airflow service/context service/declaration"
+        "unit/service/test_load.py": "platforms/compute_engine/settings platforms/docker/settings"
+        " platforms/process/settings warehouses/bigquery/settings warehouses/duckdb/settings"
+        " service/actions service/airflow service/context service/declaration"
         " service/discovery service/durations service/layers service/model service/targets service/times",
         "unit/service/test_problems.py": "service/deliveries service/delivery",
         "unit/sources/test_copying.py": "sources/digests sources/snapshot",
