@@ -59,7 +59,7 @@ class AirflowSettings(Struct, frozen=True, kw_only=True):
             "How often a task is retried, for example if capacity, credentials or the store fail; never the command."
         ),
     ] = 2
-    retry_delay: Annotated[Seconds, says("Time between two such retries.")] = 60
+    retry_delay: Annotated[Seconds, says("Time between two such retries.")] = 60.0
     pool: Annotated[str | None, says("Airflow pool of the tasks.")] = None
     queue: Annotated[str | None, says("Queue of the tasks, where the executor has queues.")] = None
     tags: Annotated[tuple[str, ...], says("Tags of the DAG, in addition to the service's name.")] = ()
