@@ -61,7 +61,7 @@ def test_a_file_with_the_name_of_the_models_is_told(past: Past) -> None:
         (root / name).write_text("laptop")
     ((state, detail, fix),) = said(root)
     assert state == "warning"
-    there = 'the working directory has "models/model" of its own, beside "output/model" of the input'
+    there = 'the working directory has its own "models/model", beside "output/model" of the input'
     assert detail == f"{there} {model.label}"
     assert 'set inputs = {training = "models"}' in fix
     assert [state for state, *_ in said(root, inputs_='{training = "models"}')] == ["ok"]
