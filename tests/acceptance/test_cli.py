@@ -540,7 +540,7 @@ def test_doctor_looks_at_the_machine_where_there_is_no_service(tmp_path: Path) -
     said = foretell(tmp_path, "doctor")
     assert said.code == 2
     assert "uv" in said.out
-    assert 'there is no "foretell.toml"' in said.err
+    assert 'no "foretell.toml" here or in a parent directory' in said.err
 
 
 # --- how it is said ---------------------------------------------------------------------------------------------------

@@ -398,7 +398,7 @@ def told(refusal: DeliveryRejectedError) -> bool:
     said = str(refusal)
     return bool(
         re.search(
-            r'row \d+ of ".*", column|row \d+ of|line \d+|holds "|the columns of|cannot be read',
+            r'row \d+ of ".*", column|row \d+ of|line \d+|holds "|has the type|the columns of|cannot be read',
             said,
             re.DOTALL,
         )
