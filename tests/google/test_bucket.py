@@ -298,5 +298,5 @@ def test_without_credentials_it_says_how_to_get_them(
     monkeypatch.setattr(buckets, "WRITE", replace(buckets.WRITE, patience=0.1))
     with pytest.raises(StoreRefusedError, match="cannot read") as told:
         Store(f"gs://{bucket}").get("a")
-    assert told.value.why.startswith("there are no credentials")
+    assert told.value.why.startswith("no credentials")
     assert told.value.hint == "gcloud auth application-default login"

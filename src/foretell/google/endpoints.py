@@ -33,11 +33,11 @@ Answer: TypeAlias = Json | Failure
 
 
 def base(service: str, environ: Mapping[str, str] = os.environ) -> str:
-    """Return where a service answers, with a slash at the end."""
-    if told := environ.get(f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{service.upper()}"):
-        return f"{told.rstrip('/')}/"
-    host = emulator(service, environ)
-    return f"{host}{urlsplit(BASES[service]).path}" if host else BASES[service]
+    """Return where a service answers, with a slash at the end; an emulator comes first, as for Google's clients."""
+    if host := emulator(service, environ):
+        return f"{host}{urlsplit(BASES[service]).path}"
+    told = environ.get(f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{service.upper()}")
+    return f"{told.rstrip('/')}/" if told else BASES[service]
 
 
 def emulator(service: str, environ: Mapping[str, str] = os.environ) -> str:
