@@ -77,7 +77,7 @@ def must_be_told_in_cloud_logging(entries: list[Json], run: Run) -> None:
         )
         for entry in entries
     }
-    assert found["attempt 1 begins"] == ("INFO", "")
+    assert found["attempt 1 starts"] == ("INFO", "")
     assert found["the token is ***TOKEN***"] == ("DEFAULT", "stdout")
     assert found["WARNING: not to be shown: ***TOKEN***"] == ("WARNING", "stderr")
     assert found["a line of its own"] == ("ERROR", "stdout")
