@@ -10,7 +10,7 @@ from typing import TypeVar, cast
 
 import msgspec
 
-from foretell import platforms
+from foretell import platforms, warehouses  # noqa: F401 - they know the kinds that a request names
 from foretell.airflow.compat import Report
 from foretell.airflow.tail import Tail
 from foretell.controller.resolve import now

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from foretell import load
+from foretell.cli.main import VERBS
 from foretell.controller.freeze import must_suit_images
 from foretell.errors import MissingKindError, ServiceFileError, UsageError
 from foretell.images import wheel
@@ -124,3 +125,29 @@ def test_who_uses_foretells_own_kinds_does_not_look_through_what_is_installed(tm
     seen = set(done.stdout.splitlines())
     assert not seen & {"importlib.metadata", "duckdb", "google.auth", "foretell.platforms.docker.platform"}
     assert "foretell.platforms.docker.settings" in seen
+
+
+STARTED_ALONE = (
+    "foretell.agent.session",
+    "foretell.airflow.duties",
+    "foretell.airflow.graphs",
+    "foretell.airflow.trigger",
+    "foretell.airflow.watch",
+    "foretell.controller.library",
+    *sorted({f"foretell.cli.{module}" for module, _ in VERBS.values()}),
+)
+"""What a process begins with that reads service files or records."""
+
+
+def test_every_process_knows_the_kinds_that_a_record_names() -> None:
+    code = (
+        f"import importlib, sys; names = {STARTED_ALONE}\n"
+        "for name in names:\n"
+        "    for gone in [found for found in sys.modules if found.split('.')[0] == 'foretell']:\n"
+        "        del sys.modules[gone]\n"
+        "    importlib.import_module(name)\n"
+        "    from foretell.service.kinds import PLATFORMS, WAREHOUSES\n"
+        "    assert PLATFORMS.find('docker') and WAREHOUSES.find('duckdb'), name\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
